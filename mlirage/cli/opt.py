@@ -1,0 +1,46 @@
+"""`mlirage opt`: runs passes on MLIR text, for tests and for looking."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import mlirage.compiler  # noqa: F401  (registers every pass)
+from mlirage.errors import CompileError
+from mlirage.mlir import ir, new_context
+from mlirage.options import CompileOptions
+from mlirage.passes import Observer, explain, parse_pipeline, run_passes
+from mlirage.program import Program
+
+_SPLIT = "// -----"
+
+
+@click.command("opt")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--passes", default="", help="Pass pipeline: our passes and upstream's, separated by commas.")
+@click.option("--split-input-file", is_flag=True, help=f"Treat the parts between '{_SPLIT}' lines as files.")
+@click.option("--print-ir-after", default="", help="Regular expression of pass names.")
+@click.option("--target", default="host", help="Target that target-dependent passes see.")
+def command(
+    file: Path, passes: str, split_input_file: bool, print_ir_after: str, target: str
+) -> None:
+    """Run PASSES on FILE and print the result."""
+    text = file.read_text()
+    for part in text.split(_SPLIT) if split_input_file else [text]:
+        context = new_context()
+        with context:
+            try:
+                module = ir.Module.parse(part)
+            except ir.MLIRError as error:
+                raise CompileError(f"{file}: {explain(error)}") from error
+        program = Program(module, options=CompileOptions(target=target))
+        run_passes(program, parse_pipeline(passes), Observer(print_ir_after, verify_each=True))
+        try:
+            module.operation.verify()
+        except ir.MLIRError as error:
+            raise CompileError(f"{file}: {explain(error)}") from error
+        sys.stdout.write(f"{module}\n")
+        if split_input_file:
+            sys.stdout.write(f"{_SPLIT}\n")

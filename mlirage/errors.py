@@ -1,0 +1,35 @@
+"""Everything mlirage raises on purpose.
+
+MlirageError
+├── UsageError            a wrong argument or option; says the allowed values
+├── ImportFailure         a model that cannot be read: format, node, op; all unsupported ops at once
+├── CompileError          phase, pass, op, source location, reproducer
+│   └── TargetError       code generation for one target: executable, tool output
+└── DeviceError           the runtime's status and message
+
+The text of an error reads: what failed; where (the model's own node first, IR second); what to do.
+"""
+
+
+class MlirageError(Exception):
+    """Base of every error that mlirage raises on purpose."""
+
+
+class UsageError(MlirageError):
+    """A wrong argument or option."""
+
+
+class ImportFailure(MlirageError):
+    """A model that cannot be read or that holds something not supported."""
+
+
+class CompileError(MlirageError):
+    """A program that was read but cannot be compiled."""
+
+
+class TargetError(CompileError):
+    """Code generation for one target failed."""
+
+
+class DeviceError(MlirageError):
+    """The runtime refused a module or a call, or a device failed."""

@@ -1,0 +1,95 @@
+"""A program under compilation: an MLIR module and, beside it, the arrays it names.
+
+Weights never enter IR text. The module says `ml_program.global private @w(#ml_program.extern : tensor<…>)`; the array
+is `Program.constants["w"]`. A splat (all elements equal) is an array whose strides are all 0
+(`np.broadcast_to(value, shape)`): it costs one element, here, on disk and in the module file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from mlirage.mlir import ir, new_context
+from mlirage.options import CompileOptions
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_WEIGHTS_SUFFIX = ".weights"
+
+
+@dataclass
+class Program:
+    """What passes work on.
+
+    Attributes:
+      module: the IR.
+      constants: arrays by symbol name, in C order; splats have strides 0. The bytes of executables (uint8) join them
+        in phase `executable-targets`.
+      options: what the user asked for.
+    """
+
+    module: ir.Module
+    constants: dict[str, Array] = field(default_factory=dict[str, Array])
+    options: CompileOptions = field(default_factory=CompileOptions)
+
+    @property
+    def context(self) -> ir.Context:
+        """The MLIR context of the module."""
+        return self.module.context
+
+    def save(self, path: Path) -> None:
+        """Writes the IR as text to `path` and, if there are any, the constants to `path` + '.weights'."""
+        path.write_text(self.module.operation.get_asm(enable_debug_info=True))
+        weights = Path(f"{path}{_WEIGHTS_SUFFIX}")
+        if not self.constants:
+            weights.unlink(missing_ok=True)
+            return
+        arrays: dict[str, Array] = {}
+        index: dict[str, dict[str, Any]] = {}
+        for name, array in sorted(self.constants.items()):
+            splat = is_splat(array)
+            stored = array.reshape(-1)[:1] if splat and array.size else array
+            arrays[name] = np.frombuffer(np.ascontiguousarray(stored).tobytes(), np.uint8)
+            index[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "splat": splat}
+        safetensors.numpy.save_file(arrays, weights, metadata={"constants": json.dumps(index)})
+
+    @staticmethod
+    def load(path: Path, options: CompileOptions) -> Program:
+        """Reads what `save` wrote (or any MLIR text or bytecode file).
+
+        Raises:
+          ir.MLIRError: the text does not parse or verify.
+        """
+        context = new_context()
+        with context:
+            module = ir.Module.parseFile(str(path))
+        constants: dict[str, Array] = {}
+        weights = Path(f"{path}{_WEIGHTS_SUFFIX}")
+        if weights.exists():
+            with safetensors.safe_open(weights, "numpy") as file:
+                index = json.loads(file.metadata()["constants"])
+                for name, entry in index.items():
+                    data = file.get_tensor(name).view(numpy_dtype(entry["dtype"]))
+                    shape = tuple(entry["shape"])
+                    constants[name] = (
+                        np.broadcast_to(data[0], shape) if entry["splat"] and data.size else data.reshape(shape)
+                    )
+        return Program(module, constants, options)
+
+
+def is_splat(array: Array) -> bool:
+    """Whether `array` is stored as one element (all strides 0)."""
+    return array.ndim > 0 and array.size > 0 and not any(array.strides)
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The numpy dtype called `name`, the ml_dtypes (bfloat16, float8_…, int4, …) included."""
+    return np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else np.dtype(name)

@@ -1,0 +1,7 @@
+"""The stream dialect."""
+
+from mlirage.mlir import ext
+
+
+class Stream(ext.Dialect, name="stream"):
+    """The stream dialect."""

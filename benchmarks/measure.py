@@ -1,0 +1,43 @@
+"""Interleaved timing: contenders take turns in one run, so that a noisy machine is noisy for all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per call of one contender."""
+
+    median: float
+    fastest: float
+    slowest: float
+    rounds: int
+
+
+def interleaved(
+    contenders: dict[str, Callable[[], object]], *, rounds: int = 21, round_seconds: float = 0.02
+) -> dict[str, Timing]:
+    """Times every contender in turn (A, B, …, A, B, …) for `rounds` rounds.
+
+    A turn repeats the call until about `round_seconds` have passed, so that short calls are not lost in the clock.
+    """
+    repeats: dict[str, int] = {}
+    for name, call in contenders.items():
+        call()
+        start = time.perf_counter()
+        call()
+        repeats[name] = max(1, int(round_seconds / max(time.perf_counter() - start, 1e-7)))
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, call in contenders.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                call()
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return {
+        name: Timing(statistics.median(values), min(values), max(values), rounds) for name, values in times.items()
+    }

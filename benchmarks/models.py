@@ -1,0 +1,148 @@
+"""The models that are measured, as ONNX, with the inputs they are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Built = tuple[onnx.ModelProto, dict[str, Array]]
+LIGHT = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet",
+         "vgg19", "zfnet512")  # fmt: skip
+
+
+def light(name: str) -> Built:
+    """A `light_*` model of the onnx package with random weights in place of its constant fills.
+
+    Weights are scaled by their fan-in so that activations stay finite; vectors (scales, variances, biases) are
+    positive around 1.
+    """
+    path = Path(onnx.__file__).parent / f"backend/test/data/light/light_{name}.onnx"
+    model = onnx.load(path)
+    random = np.random.default_rng(0)
+    shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    kept = []
+    for node in model.graph.node:
+        if node.op_type != "ConstantOfShape" or node.input[0] not in shapes:
+            kept.append(node)
+            continue
+        shape = tuple(int(extent) for extent in shapes[node.input[0]])
+        if len(shape) >= 2:
+            values = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        else:
+            values = random.uniform(0.5, 1.5, shape)
+        model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    used = {name for node in kept for name in node.input}
+    initializers = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(initializers)
+    constants = set(shapes) | {tensor.name for tensor in model.graph.initializer}
+    inputs = {
+        value.name: random.standard_normal([d.dim_value for d in value.type.tensor_type.shape.dim]).astype(np.float32)
+        for value in model.graph.input
+        if value.name not in constants
+    }
+    return model, inputs
+
+
+def _model(nodes: list[Any], inputs: dict[str, Array], outputs: dict[str, list[Any]], weights: dict[str, Array]) -> Built:
+    graph = helper.make_graph(
+        nodes,
+        "benchmark",
+        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in inputs.items()],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in outputs.items()],
+        [numpy_helper.from_array(a, n) for n, a in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), inputs
+
+
+def add4() -> Built:
+    """Four numbers added to four numbers: call overhead and nothing else."""
+    x = np.arange(4, dtype=np.float32)
+    return _model([helper.make_node("Add", ["x", "y"], ["z"])], {"x": x, "y": x + 1}, {"z": [4]}, {})
+
+
+def matmul(m: int = 512, n: int = 512, k: int = 512) -> Built:
+    """[m, k] x constant [k, n], f32."""
+    random = np.random.default_rng(0)
+    return _model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        {"x": random.standard_normal((m, k)).astype(np.float32)},
+        {"y": [m, n]},
+        {"w": random.standard_normal((k, n)).astype(np.float32)},
+    )
+
+
+def transformer_layer(sequence: int = 128, width: int = 768, heads: int = 12) -> Built:
+    """A post-norm encoder layer as exporters write it: attention, two layer norms, GELU through Erf."""
+    random = np.random.default_rng(0)
+    weights: dict[str, Array] = {}
+    nodes: list[Any] = []
+
+    def weight(name: str, *shape: int) -> str:
+        weights[name] = (random.standard_normal(shape) / np.sqrt(shape[0])).astype(np.float32)
+        return name
+
+    def constant(name: str, value: Any, dtype: Any = np.float32) -> str:
+        weights[name] = np.asarray(value, dtype)
+        return name
+
+    def op(operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        output = output or f"{operator.lower()}_{len(nodes)}"
+        nodes.append(helper.make_node(operator, list(inputs), [output], output, **attributes))
+        return output
+
+    def dense(x: str, name: str, inner: int, outer: int) -> str:
+        return op("Add", op("MatMul", x, weight(f"{name}.weight", inner, outer)), weight(f"{name}.bias", outer))
+
+    def norm(x: str, name: str) -> str:
+        scale, bias = constant(f"{name}.weight", np.ones(width)), constant(f"{name}.bias", np.zeros(width))
+        return op("LayerNormalization", x, scale, bias, axis=-1, epsilon=1e-5)
+
+    split = constant("split", [1, sequence, heads, width // heads], np.int64)
+    joined = constant("joined", [1, sequence, width], np.int64)
+    query, key, value = (
+        op("Transpose", op("Reshape", dense("x", name, width, width), split), perm=perm)
+        for name, perm in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3]))
+    )
+    scores = op("Div", op("MatMul", query, key), constant("root", np.sqrt(width // heads)))
+    mixed = op("Transpose", op("MatMul", op("Softmax", scores, axis=-1), value), perm=[0, 2, 1, 3])
+    attended = norm(op("Add", "x", dense(op("Reshape", mixed, joined), "output", width, width)), "norm1")
+    inner = dense(attended, "up", width, 4 * width)
+    half = op("Mul", inner, constant("half", 0.5))
+    erf = op("Erf", op("Div", inner, constant("root2", np.sqrt(2))))
+    gelu = op("Mul", half, op("Add", erf, constant("one", 1.0)))
+    result = norm(op("Add", attended, dense(gelu, "down", 4 * width, width)), "norm2")
+    op("Identity", result, output="y")
+    x = random.standard_normal((1, sequence, width)).astype(np.float32)
+    return _model(nodes, {"x": x}, {"y": [1, sequence, width]}, weights)
+
+
+def lstm(sequence: int = 64, width: int = 256) -> Built:
+    """One unidirectional LSTM layer at batch 1."""
+    random = np.random.default_rng(0)
+    scale = 1 / np.sqrt(width)
+    weights = {
+        "w": random.uniform(-scale, scale, (1, 4 * width, width)).astype(np.float32),
+        "r": random.uniform(-scale, scale, (1, 4 * width, width)).astype(np.float32),
+        "b": random.uniform(-scale, scale, (1, 8 * width)).astype(np.float32),
+    }
+    x = random.standard_normal((sequence, 1, width)).astype(np.float32)
+    node = helper.make_node("LSTM", ["x", "w", "r", "b"], ["y"], "lstm", hidden_size=width)
+    return _model([node], {"x": x}, {"y": [sequence, 1, 1, width]}, weights)
+
+
+MODELS: dict[str, Callable[[], Built]] = {
+    "add4": add4,
+    "matmul512": matmul,
+    "transformer_layer": transformer_layer,
+    "lstm": lstm,
+    **{name: (lambda name=name: light(name)) for name in LIGHT},
+}

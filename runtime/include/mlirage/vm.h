@@ -1,0 +1,157 @@
+// The virtual machine that runs host programs: contexts (modules linked to the
+// native functions they import, with their globals) and invocations (stacks).
+//
+// Threads: a context and its invocations are used by one thread at a time; different
+// contexts are independent, even over the same modules.
+// Memory: everything is allocated by the create functions; calls allocate nothing.
+#ifndef MLIRAGE_VM_H_
+#define MLIRAGE_VM_H_
+
+#include "mlirage/base.h"
+#include "mlirage/module.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+//===--------------------------------------------------------------------------===
+// Native modules: functions in C that programs import
+//===--------------------------------------------------------------------------===
+
+// What a native function is given. Scalars are 64-bit slots: i32 and f32 in the low
+// 32 bits (the high ones are 0), i64 and f64 as they are. Scalars and references are
+// numbered apart, each in the order of the calling convention, groups unrolled; the
+// counts follow from the convention and |group_counts|.
+typedef struct mlirage_vm_call_t {
+  void* self;                    // of the native module
+  const uint64_t* scalars;       // borrowed
+  void* const* refs;             // borrowed; mlirage_object_t or NULL
+  const uint16_t* group_counts;  // repetitions of each group
+  uint64_t* scalar_results;      // zeroed
+  void** ref_results;            // NULLs; ownership of what is stored goes to the VM
+  // If true the function may return MLIRAGE_PENDING with |pending| set to an object
+  // (ownership goes to the VM) to wait for; it is called again, with the same
+  // arguments, when the invocation is resumed. If false it must block instead.
+  bool can_suspend;
+  void* pending;
+  mlirage_error_t* error;  // for mlirage_fail
+} mlirage_vm_call_t;
+
+typedef mlirage_status_t (*mlirage_vm_native_function_t)(mlirage_vm_call_t* call);
+
+typedef struct mlirage_vm_native_export_t {
+  const char* name;
+  const char* convention;  // module.h
+  mlirage_vm_native_function_t function;
+} mlirage_vm_native_export_t;
+
+// Functions under the name of a module. |exports| and names are borrowed for the
+// life of the contexts made with it; |self| belongs to the caller.
+typedef struct mlirage_vm_native_module_t {
+  const char* name;
+  uint32_t version;
+  size_t export_count;
+  const mlirage_vm_native_export_t* exports;
+  void* self;
+} mlirage_vm_native_module_t;
+
+static inline int32_t mlirage_vm_i32(uint64_t slot) { return (int32_t)(uint32_t)slot; }
+static inline int64_t mlirage_vm_i64(uint64_t slot) { return (int64_t)slot; }
+static inline uint64_t mlirage_vm_from_i32(int32_t value) { return (uint32_t)value; }
+static inline uint64_t mlirage_vm_from_i64(int64_t value) { return (uint64_t)value; }
+static inline float mlirage_vm_f32(uint64_t slot) {
+  const union { uint32_t bits; float value; } u = {(uint32_t)slot};
+  return u.value;
+}
+static inline double mlirage_vm_f64(uint64_t slot) {
+  const union { uint64_t bits; double value; } u = {slot};
+  return u.value;
+}
+static inline uint64_t mlirage_vm_from_f32(float value) {
+  union { float value; uint32_t bits; } u;
+  u.value = value;
+  return u.bits;
+}
+static inline uint64_t mlirage_vm_from_f64(double value) {
+  union { double value; uint64_t bits; } u;
+  u.value = value;
+  return u.bits;
+}
+
+// |ref| as an object of |type|, or a failure that names the function's argument.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_check_ref(void* ref, const mlirage_object_type_t* type,
+                                                       const char* argument, mlirage_error_t* error);
+
+//===--------------------------------------------------------------------------===
+// Contexts
+//===--------------------------------------------------------------------------===
+
+typedef struct mlirage_vm_context_t mlirage_vm_context_t;
+typedef struct mlirage_vm_invocation_t mlirage_vm_invocation_t;
+
+typedef struct mlirage_vm_options_t {
+  // Bytes of each invocation's stack; 0: 64 KiB or what the largest function needs.
+  size_t stack_size;
+  // Backward jumps and calls an invocation may make before it fails with
+  // DEADLINE_EXCEEDED; 0: no limit. For programs that are not trusted to end.
+  uint64_t jump_limit;
+} mlirage_vm_options_t;
+
+// Links |modules| (retained) among themselves and to |native_modules| (copied), and
+// runs the function exported as "__init" of each module, in the order given.
+// NOT_FOUND names every import that nothing provides.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_context_create(
+    mlirage_allocator_t allocator, const mlirage_vm_options_t* options,
+    const mlirage_vm_native_module_t* native_modules, size_t native_module_count, mlirage_module_t* const* modules,
+    size_t module_count, mlirage_vm_context_t** out_context, mlirage_error_t* error);
+// Every invocation must have been released. NULL is ignored.
+void mlirage_vm_context_release(mlirage_vm_context_t* context);
+
+// A function of a module of a context. Plain data, valid as long as the context.
+typedef struct mlirage_vm_function_t {
+  uint32_t module;    // position in the context's list
+  uint32_t function;  // ordinal in the module
+  mlirage_convention_t convention;
+} mlirage_vm_function_t;
+
+// Finds the export |name| of the module at position |module|.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_context_lookup(const mlirage_vm_context_t* context, size_t module,
+                                                            const char* name, mlirage_vm_function_t* out_function,
+                                                            mlirage_error_t* error);
+
+//===--------------------------------------------------------------------------===
+// Invocations
+//===--------------------------------------------------------------------------===
+
+// A stack on which one call at a time runs; used again for call after call.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_invocation_create(mlirage_vm_context_t* context,
+                                                               mlirage_vm_invocation_t** out_invocation);
+// Unwinds a suspended call first. NULL is ignored.
+void mlirage_vm_invocation_release(mlirage_vm_invocation_t* invocation);
+
+// Calls |function| and returns when it has: awaits block. Arguments and results are
+// slots as for native functions; refs are borrowed, |ref_results| belong to the
+// caller. On failure no result is written and |error| tells where in the program.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_invoke(mlirage_vm_invocation_t* invocation,
+                                                    const mlirage_vm_function_t* function, const uint64_t* scalars,
+                                                    void* const* refs, uint64_t* scalar_results, void** ref_results,
+                                                    mlirage_error_t* error);
+
+// The same in steps. begin and resume return OK when the function has returned (take
+// the results with mlirage_vm_finish), PENDING when it waits for the object
+// mlirage_vm_pending (borrowed): resume when that is signalled. Any other status ends
+// the call.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_begin(mlirage_vm_invocation_t* invocation,
+                                                   const mlirage_vm_function_t* function, const uint64_t* scalars,
+                                                   void* const* refs, mlirage_error_t* error);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_resume(mlirage_vm_invocation_t* invocation, mlirage_error_t* error);
+void* mlirage_vm_pending(const mlirage_vm_invocation_t* invocation);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_finish(mlirage_vm_invocation_t* invocation, uint64_t* scalar_results,
+                                                    void** ref_results);
+// Gives up a suspended call.
+void mlirage_vm_cancel(mlirage_vm_invocation_t* invocation);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // MLIRAGE_VM_H_

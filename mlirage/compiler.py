@@ -8,17 +8,22 @@ Every phase's program can be printed (`--compile-to=PHASE`) and taken up again (
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mlirage import flow, global_optimization, hal, stream, vm
+from mlirage import debug, flow, global_optimization, hal, importers, stream, vm
 from mlirage import input as input_phase
+from mlirage.compiled_module import CompiledModule
 from mlirage.errors import CompileError, UsageError
 from mlirage.mlir import ir
+from mlirage.options import CompileOptions, make_options
 from mlirage.passes import Observer, Pass, explain, run_passes
 from mlirage.program import Program
+from mlirage.reproducer import with_reproducer
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,63 @@ PHASES = (
 PHASE_NAMES = ("start", *(phase.name for phase in PHASES), "end")
 
 
+def compile(source: Any, **options: Any) -> CompiledModule:
+    """Compiles a model to a module.
+
+    `source` is a path (`.onnx`, `.mlir`, `.mlirbc`), the text or bytes of an MLIR module, the bytes of an ONNX model,
+    or an `onnx.ModelProto`. Keywords are the fields of `CompileOptions`: `mlirage.compile(path, target="host")`.
+
+    Raises:
+      UsageError: a wrong option, or a source of no known kind.
+      ImportFailure: the model cannot be read or holds something not supported.
+      CompileError: the compilation failed.
+    """
+    chosen = make_options(**options)
+    if chosen.compile_to != "end":
+        raise UsageError(f"compile() makes modules; mlirage.compiler.lower() stops at compile_to={chosen.compile_to!r}")
+    return compile_with(source, chosen)
+
+
+def compile_with(
+    source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None
+) -> CompiledModule:
+    """As `compile`, with the options as an object; `on_phase` is told the name of each phase it enters."""
+    from mlirage.vm.encode import encode_module
+
+    program = lower(source, options, on_phase)
+    on_phase("end")
+    return CompiledModule(encode_module(program))
+
+
+def lower(source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None) -> Program:
+    """The program of `source` after phase `options.compile_to`; `on_phase` is told the name of each phase it enters.
+
+    Raises:
+      UsageError, ImportFailure, CompileError: see `compile`.
+    """
+    observer = Observer(options.print_ir_after, options.verify_each or debug.level() >= 3)
+    phases = selected_phases(options)
+    try:
+        on_phase("import")
+        program = _read(source, options)
+        run_phases(program, observer, on_phase)
+    except CompileError as error:
+        if not (options.dump_ir or debug.level() >= 1):
+            raise
+        pipeline = [step for phase in phases for step in phase.pipeline]
+        raise with_reproducer(error, lambda: _read(source, options), pipeline, Path(options.dump_ir or ".")) from error
+    finally:
+        if options.timing:
+            _print_times(observer)
+    return program
+
+
+def _read(source: Any, options: CompileOptions) -> Program:
+    if options.compile_from == "start":
+        return importers.import_source(source, options)
+    return importers.read_program(source, options)
+
+
 def phase_index(name: str) -> int:
     """Position of a phase.
 
@@ -57,10 +119,20 @@ def phase_index(name: str) -> int:
     return PHASE_NAMES.index(name)
 
 
+def selected_phases(options: CompileOptions) -> tuple[Phase, ...]:
+    """The phases after `options.compile_from` up to `options.compile_to`.
+
+    Raises:
+      UsageError: no such phase, or they are the wrong way round.
+    """
+    first, last = phase_index(options.compile_from), phase_index(options.compile_to)
+    if first > last:
+        raise UsageError(f"compile-from={options.compile_from} comes after compile-to={options.compile_to}")
+    return PHASES[first:last]
+
+
 def run_phases(
-    program: Program,
-    observer: Observer | None = None,
-    on_phase: Callable[[str, float], None] = lambda name, seconds: None,
+    program: Program, observer: Observer | None = None, on_phase: Callable[[str], None] = lambda name: None
 ) -> None:
     """Takes `program` from the phase `options.compile_from` through `options.compile_to`, in place.
 
@@ -69,21 +141,47 @@ def run_phases(
     """
     options = program.options
     observer = observer or Observer(options.print_ir_after, options.verify_each)
-    first, last = phase_index(options.compile_from), phase_index(options.compile_to)
-    if first > last:
-        raise UsageError(f"compile-from={options.compile_from} comes after compile-to={options.compile_to}")
-    dump = Path(options.dump_ir) if options.dump_ir else None
-    if dump:
-        dump.mkdir(parents=True, exist_ok=True)
-    for number, phase in enumerate(PHASES, 1):
-        if not first < number <= last:
-            continue
+    dump = _Dump(Path(options.dump_ir)) if options.dump_ir else None
+    if dump and options.compile_from == "start":
+        dump.save(program, "start")
+    for phase in selected_phases(options):
+        on_phase(phase.name)
         start = time.perf_counter()
         run_passes(program, phase.pipeline, observer)
         try:
             program.module.operation.verify()
         except ir.MLIRError as error:
             raise CompileError(f"phase {phase.name!r} left invalid IR: {explain(error)}") from error
+        observer.phases.append((phase.name, time.perf_counter() - start))
         if dump:
-            program.save(dump / f"{number:02}-{phase.name}.mlir")
-        on_phase(phase.name, time.perf_counter() - start)
+            dump.save(program, phase.name)
+        if debug.level() >= 3:
+            sys.stderr.write(f"// -----// IR after phase {phase.name} //----- //\n{program.module}\n")
+
+
+class _Dump:
+    """Saves programs as NN-phase.mlir; weights that did not change since the last one are linked, not written again."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.last: tuple[Path, dict[str, int]] | None = None
+
+    def save(self, program: Program, phase: str) -> None:
+        path = self.folder / f"{PHASE_NAMES.index(phase):02}-{phase}.mlir"
+        arrays = {name: id(array) for name, array in program.constants.items()}
+        if self.last and self.last[1] == arrays:
+            program.save(path, weights_like=self.last[0])
+        else:
+            program.save(path)
+        self.last = (path, arrays)
+
+
+def _print_times(observer: Observer) -> None:
+    write = sys.stderr.write
+    for title, times in (("phase", observer.phases), ("pass", sorted(observer.times, key=lambda t: -t[1]))):
+        total = sum(seconds for _, seconds in times)
+        write(f"{'ms':>10}  {'%':>5}  {title}\n")
+        for name, seconds in times:
+            write(f"{seconds * 1e3:10.1f}  {100 * seconds / (total or 1):5.1f}  {name}\n")
+        write(f"{total * 1e3:10.1f}  100.0  all\n")

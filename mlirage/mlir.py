@@ -6,6 +6,7 @@ bindings (the `torch-mlir` wheel: full upstream MLIR, StableHLO, TOSA and torch)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from torch_mlir import ir, rewrite
@@ -30,12 +31,13 @@ from torch_mlir.dialects import (
     transform,
     vector,
 )
+from torch_mlir.dialects.transform import interpreter as transform_interpreter
 from torch_mlir.passmanager import PassManager
 
 __all__ = [
-    "affine", "arith", "bufferization", "builtin", "cf", "complex_", "ext", "func", "ir", "linalg", "llvm", "math",
+    "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "ext", "func", "ir", "linalg", "llvm", "math",
     "memref", "ml_program", "new_context", "own_dialects", "rewrite", "run_pipeline", "scf", "stablehlo_api", "tensor",
-    "transform", "vector", "walk",
+    "transform", "transform_interpreter", "vector", "walk",
 ]  # fmt: skip
 
 stablehlo_api = _stablehlo
@@ -88,6 +90,15 @@ def run_pipeline(operation: ir.Operation, pipeline: str) -> None:
     """
     with operation.context:
         PassManager.parse(f"{operation.name}({pipeline})").run(operation)
+
+
+def describe_location(location: ir.Location) -> str:
+    """A location for people: `relu_3 (model.mlir:7:5)` of `loc("relu_3"("model.mlir":7:5))`."""
+    text = str(location)
+    text = text.removeprefix("loc(").removesuffix(")") if text.startswith("loc(") else text
+    text = re.sub(r'"((?:[^"\\]|\\.)*)":(\d+:\d+)(?: to :?[\d:]+)?', r"\1:\2", text)
+    text = re.sub(r'"((?:[^"\\]|\\.)*)"\(', r"\1 (", text)
+    return re.sub(r'"((?:[^"\\]|\\.)*)"', r"\1", text)
 
 
 def walk(operation: ir.Operation) -> Iterator[ir.Operation]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from mlirage import debug
+from mlirage.errors import UsageError
 
 
 def option(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
@@ -18,9 +24,7 @@ class CompileOptions:
 
     target: str = option("host", "CPU to compile for: host, an LLVM triple, or triple:cpu[:+feature,…].")
     opt_level: int = option(3, "Optimization level 0 to 3 (docs/cli.md tells what each does).")
-    input_type: str = option(
-        "auto", "Kind of the input.", ("auto", "onnx", "mlir", "stablehlo", "tosa", "torch")
-    )
+    input_type: str = option("auto", "Kind of the input.", ("auto", "onnx", "mlir", "stablehlo", "tosa", "torch"))
     compile_from: str = option("start", "Phase whose output the input already is; compilation goes on after it.")
     compile_to: str = option("end", "Phase after which to stop and print the program.")
     dump_ir: str = option("", "Folder that receives the program after every phase and every executable's files.")
@@ -34,3 +38,66 @@ class CompileOptions:
     def worker_count(self) -> int:
         """The number of code-generation workers."""
         return self.jobs or os.cpu_count() or 1
+
+    def __post_init__(self) -> None:
+        """Refuses values of the wrong type or outside the allowed ones."""
+        for item in dataclasses.fields(self):
+            value, kind = getattr(self, item.name), type(item.default)
+            if type(value) is not kind:
+                raise UsageError(f"option {item.name}={value!r}: expected {kind.__name__}")
+            choices = item.metadata["choices"]
+            if choices and value not in choices:
+                raise UsageError(f"option {item.name}={value!r}: expected one of {', '.join(choices)}")
+        if not 0 <= self.opt_level <= 3:
+            raise UsageError(f"option opt_level={self.opt_level}: expected 0 to 3")
+        if self.jobs < 0:
+            raise UsageError(f"option jobs={self.jobs}: expected 0 or more")
+
+
+def flag_name(field_name: str) -> str:
+    """The command-line spelling of an option: `compile_to` is `--compile-to`."""
+    return "--" + field_name.replace("_", "-")
+
+
+def make_options(**values: Any) -> CompileOptions:
+    """Options from keywords over those in MLIRAGE_FLAGS over the defaults.
+
+    Raises:
+      UsageError: an unknown option or a value that it cannot have.
+    """
+    known = [item.name for item in dataclasses.fields(CompileOptions)]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise UsageError(f"no option is called {name!r}{hint}; options: {', '.join(known)}")
+    return CompileOptions(**{**parse_flags(debug.flags()), **values})
+
+
+def parse_flags(words: Sequence[str]) -> dict[str, Any]:
+    """Option values from words like `--compile-to=flow`, `--opt-level=1`, `--timing`.
+
+    Raises:
+      UsageError: an unknown flag, a missing value, or a value of the wrong type.
+    """
+    fields = {flag_name(item.name): item for item in dataclasses.fields(CompileOptions)}
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        item = fields.get(name)
+        if item is None:
+            raise UsageError(f"MLIRAGE_FLAGS: no flag {name!r}; flags: {', '.join(fields)}")
+        if isinstance(item.default, bool):
+            if equals:
+                raise UsageError(f"MLIRAGE_FLAGS: {name} takes no value")
+            values[item.name] = True
+        elif not equals:
+            raise UsageError(f"MLIRAGE_FLAGS: {name} needs a value: {name}=…")
+        elif isinstance(item.default, int):
+            try:
+                values[item.name] = int(text)
+            except ValueError:
+                raise UsageError(f"MLIRAGE_FLAGS: {word}: expected a whole number") from None
+        else:
+            values[item.name] = text
+    return values

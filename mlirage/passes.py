@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mlirage.errors import CompileError, MlirageError, UsageError
-from mlirage.mlir import ir, run_pipeline
+from mlirage.mlir import describe_location, ir, run_pipeline
 from mlirage.program import Program
 
 
@@ -70,11 +70,12 @@ def parse_pipeline(text: str) -> tuple[Pass, ...]:
 
 @dataclass
 class Observer:
-    """Watches passes: prints IR after those asked for, and keeps their times."""
+    """Watches passes: prints IR after those asked for, and keeps their times and the phases'."""
 
     print_after: str = ""
     verify_each: bool = False
     times: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    phases: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
     def after(self, name: str, program: Program, seconds: float) -> None:
         """Called by the runner after each pass."""
@@ -109,10 +110,13 @@ def run_passes(program: Program, pipeline: Iterable[Pass], observer: Observer | 
             if isinstance(step, str) and "pipeline" in str(error).lower():
                 raise UsageError(f"no pass is called {name!r}: {error}") from error
             raise CompileError(f"pass {name!r} failed: {error}") from error
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise CompileError(f"pass {name!r} failed on its own account, please report it: {what}") from error
         observer.after(name, program, time.perf_counter() - start)
 
 
 def explain(error: ir.MLIRError) -> str:
     """The diagnostics of an MLIR error: location and message, without dumps of IR."""
-    lines = [f"{d.location}: {d.message}" for d in error.error_diagnostics]
+    lines = [f"{describe_location(d.location)}: {d.message}" for d in error.error_diagnostics]
     return "\n".join(lines) if lines else str(error)

@@ -45,12 +45,18 @@ class Program:
         """The MLIR context of the module."""
         return self.module.context
 
-    def save(self, path: Path) -> None:
-        """Writes the IR as text to `path` and, if there are any, the constants to `path` + '.weights'."""
+    def save(self, path: Path, weights_like: Path | None = None) -> None:
+        """Writes the IR as text to `path` and, if there are any, the constants to `path` + '.weights'.
+
+        `weights_like` is the path of an earlier save with the same constants: its weights file is linked.
+        """
         path.write_text(self.module.operation.get_asm(enable_debug_info=True))
         weights = Path(f"{path}{_WEIGHTS_SUFFIX}")
+        weights.unlink(missing_ok=True)
         if not self.constants:
-            weights.unlink(missing_ok=True)
+            return
+        if weights_like:
+            weights.hardlink_to(f"{weights_like}{_WEIGHTS_SUFFIX}")
             return
         arrays: dict[str, Array] = {}
         index: dict[str, dict[str, Any]] = {}
@@ -68,9 +74,7 @@ class Program:
         Raises:
           ir.MLIRError: the text does not parse or verify.
         """
-        context = new_context()
-        with context:
-            module = ir.Module.parseFile(str(path))
+        module = ir.Module.parseFile(str(path), new_context())
         constants: dict[str, Array] = {}
         weights = Path(f"{path}{_WEIGHTS_SUFFIX}")
         if weights.exists():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
+from mlirage import debug
 from mlirage.errors import MlirageError, UsageError
 
-VERBS = ("opt",)
+VERBS = ("compile", "run", "bench", "opt", "dump", "import", "devices")
+_MODULES = {"import": "import_"}  # a word that Python keeps for itself
 
 
 class _Verbs(click.Group):
@@ -22,7 +25,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        return importlib.import_module(f"mlirage.cli.{cmd_name}").command
+        return importlib.import_module(f"mlirage.cli.{_MODULES.get(cmd_name, cmd_name)}").command
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,10 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except click.exceptions.Abort:
         return 130
-    except UsageError as error:
-        sys.stderr.write(f"mlirage: {error}\n")
-        return 2
     except MlirageError as error:
         sys.stderr.write(f"mlirage: {error}\n")
-        return 1
+        if debug.level() >= 1:
+            traceback.print_exception(error)
+        return 2 if isinstance(error, UsageError) else 1
     return result if isinstance(result, int) else 0

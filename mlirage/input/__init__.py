@@ -3,8 +3,13 @@
 PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROCESSING raises and normalizes ops.
 """
 
+from mlirage.input.externalize_constants import externalize_constants
 from mlirage.passes import Pass
 
-PIPELINE: tuple[Pass, ...] = ()
+PIPELINE: tuple[Pass, ...] = (
+    "canonicalize",
+    "cse",
+    externalize_constants,
+)
 ABI: tuple[Pass, ...] = ()
 PREPROCESSING: tuple[Pass, ...] = ()

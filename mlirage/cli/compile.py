@@ -1,0 +1,114 @@
+"""`mlirage compile`: a model file becomes a module file."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlirage.errors import UsageError
+from mlirage.options import CompileOptions, flag_name, make_options
+
+
+def option_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a click command one flag per field of CompileOptions; those not given are absent from its keywords."""
+    for item in reversed(dataclasses.fields(CompileOptions)):
+        names = [flag_name(item.name), item.name]
+        if item.name == "opt_level":
+            names.append("-O")
+        settings: dict[str, Any] = {"help": item.metadata["help"], "default": None}
+        if isinstance(item.default, bool):
+            settings["is_flag"] = True
+        elif item.metadata["choices"]:
+            settings["type"] = click.Choice(item.metadata["choices"])
+        else:
+            settings["type"] = type(item.default)
+        if item.default not in ("", False, 0):
+            settings["help"] += f" [default: {item.default}]"
+        command = click.option(*names, **settings)(command)
+    return command
+
+
+@click.command("compile")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", default=None, help="File to write; '-': standard output. [default: MODEL.mlirage]")
+@option_flags
+def command(model: Path, output: str | None, **flags: Any) -> None:
+    """Compile MODEL (.onnx, .mlir, .mlirbc) to a module, or with --compile-to print it after a phase."""
+    options = make_options(**{name: value for name, value in flags.items() if value is not None})
+    compile_to_file(str(model), output, options)
+
+
+def compile_to_file(model: str, output: str | None, options: CompileOptions) -> None:
+    """Compiles `model` and writes the module, or the program of the phase `options.compile_to`."""
+    from mlirage import compiler
+    from mlirage.compiled_module import write_atomically
+    from mlirage.program import Program
+
+    if output and output != "-" and not Path(output).absolute().parent.is_dir():
+        raise UsageError(f"cannot write {output}: there is no folder {Path(output).parent}")
+    start = time.perf_counter()
+    with _Progress() as progress:
+        if options.compile_to == "end":
+            module = compiler.compile_with(model, options, progress.phase)
+            program: Program | None = None
+        else:
+            program = compiler.lower(model, options, progress.phase)
+    seconds = time.perf_counter() - start
+    try:
+        if program is not None:
+            _write_program(program, output)
+        elif output == "-":
+            sys.stdout.buffer.write(module)
+        else:
+            path = Path(output or f"{Path(model).with_suffix('')}.mlirage")
+            write_atomically(path, module)
+            sys.stderr.write(f"{path}: {_size(len(module))}, compiled in {seconds:.2f} s\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename or output}: {error.strerror}") from error
+
+
+def _write_program(program: Any, output: str | None) -> None:
+    if output not in (None, "-"):
+        program.save(Path(output))
+        return
+    sys.stdout.write(program.module.operation.get_asm(enable_debug_info=True))
+    if program.constants:
+        total = sum(array.nbytes for array in program.constants.values())
+        sys.stderr.write(f"{_size(total)} of weights are not printed; -o FILE writes them to FILE.weights\n")
+
+
+def _size(count: int) -> str:
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} bytes"
+
+
+class _Progress:
+    """A line on the terminal that names the phase at work, once a compilation takes longer than a moment."""
+
+    def __enter__(self) -> _Progress:
+        self.status: Any = None
+        self.start = time.perf_counter()
+        return self
+
+    def phase(self, name: str) -> None:
+        """Shows `name`; between phases only, for nothing else runs while MLIR's passes do."""
+        if not sys.stderr.isatty() or time.perf_counter() - self.start < 0.3:
+            return
+        if self.status is None:
+            from rich.console import Console
+
+            self.status = Console(stderr=True).status(name)
+            self.status.start()
+        self.status.update(name)
+
+    def __exit__(self, *_: object) -> None:
+        if self.status is not None:
+            self.status.stop()

@@ -1,0 +1,44 @@
+"""What compile() returns: the bytes of a module file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+class CompiledModule(bytes):
+    """A compiled module: the bytes of a module file (docs/module-format.md), usable wherever bytes are."""
+
+    __slots__ = ()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the module file. A file of that name is replaced at once when all bytes are on disk, or left alone.
+
+        Raises:
+          OSError: the file cannot be written.
+        """
+        write_atomically(Path(path), self)
+
+    def __repr__(self) -> str:
+        return f"<mlirage module, {len(self):,} bytes>"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes `data` beside `path`, then renames: nobody ever sees half a file.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        # mkstemp makes files that only the owner reads; a module gets the permissions of any new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

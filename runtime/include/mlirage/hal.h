@@ -116,7 +116,7 @@ typedef struct mlirage_device_statistics_t {
 const char* mlirage_device_name(const mlirage_device_t* device);  // "local-sync"
 mlirage_allocator_t mlirage_device_host_allocator(const mlirage_device_t* device);
 uint32_t mlirage_device_worker_count(const mlirage_device_t* device);  // threads that run device code
-void mlirage_device_statistics(const mlirage_device_t* device, mlirage_device_statistics_t* out_statistics);
+void mlirage_device_statistics(mlirage_device_t* device, mlirage_device_statistics_t* out_statistics);
 // Gives pooled memory back to the system.
 void mlirage_device_trim(mlirage_device_t* device);
 

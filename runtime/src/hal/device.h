@@ -1,0 +1,53 @@
+// What a driver implements and what it is given for it. Internal to hal/.
+//
+// Devices here share the host's memory: a buffer is a range of bytes. The generic part
+// (device.c, buffer.c, pool.c, fence.c, queue.c) does waiting, pooling, counting and
+// checking, so that a driver only loads executables and runs command buffers.
+#ifndef MLIRAGE_HAL_DEVICE_H_
+#define MLIRAGE_HAL_DEVICE_H_
+
+#include "hal/pool.h"
+#include "mlirage/hal.h"
+#include "platform/platform.h"
+
+typedef struct mlirage_queued_t mlirage_queued_t;
+
+typedef struct mlirage_device_vtable_t {
+  void (*destroy)(mlirage_device_t* device);
+  bool (*supports)(const mlirage_device_t* device, mlirage_string_t format);
+  mlirage_status_t (*executable_create)(mlirage_device_t* device, mlirage_string_t format, mlirage_bytes_t data,
+                                        mlirage_executable_t** out_executable, mlirage_error_t* error);
+  // Runs a finished |command_buffer|; every slot is valid and long enough. Either fails
+  // at once, or signals |signal| (if not NULL) when the work is done, with the work's
+  // failure if it has one; that is returned instead when |signal| is NULL.
+  mlirage_status_t (*execute)(mlirage_device_t* device, mlirage_command_buffer_t* command_buffer,
+                              const mlirage_binding_t* bindings, mlirage_fence_t* signal, mlirage_error_t* error);
+} mlirage_device_vtable_t;
+
+struct mlirage_device_t {
+  mlirage_object_t object;
+  const mlirage_device_vtable_t* vtable;
+  const char* name;
+  mlirage_allocator_t allocator;
+  uint32_t worker_count;
+  mlirage_pool_t pool;
+  uint64_t imported_buffers;  // atomic, relaxed, as the next two
+  uint64_t dispatches;
+  uint64_t workgroups;
+  // Operations whose fence was signalled, in order; one thread at a time runs them.
+  mlirage_lock_t ready_lock;
+  mlirage_queued_t* ready_first;
+  mlirage_queued_t* ready_last;
+  bool ready_running;
+};
+
+// For drivers: sets the generic part up and takes it down.
+void mlirage_device_initialize(mlirage_device_t* device, const mlirage_device_vtable_t* vtable, const char* name,
+                               mlirage_allocator_t allocator, uint32_t worker_count);
+void mlirage_device_deinitialize(mlirage_device_t* device);
+
+// Reports the end of work as vtable->execute promises.
+mlirage_status_t mlirage_device_complete(mlirage_fence_t* signal, mlirage_status_t status,
+                                         const mlirage_error_t* work_error);
+
+#endif  // MLIRAGE_HAL_DEVICE_H_

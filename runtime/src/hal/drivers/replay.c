@@ -1,0 +1,165 @@
+#include "hal/drivers/replay.h"
+
+#include "base/memory.h"
+#include "hal/buffer.h"
+
+// Bytes of a fill or copy that are one unit of work.
+#define PIECE_SIZE ((size_t)128 << 10)
+
+mlirage_status_t mlirage_replay_begin(mlirage_replay_t* replay, mlirage_device_t* device,
+                                      const mlirage_command_buffer_t* command_buffer,
+                                      const mlirage_binding_t* bindings, uint32_t worker_count,
+                                      mlirage_error_t* error) {
+  const size_t range_count = command_buffer->ranges.count;
+  replay->device = device;
+  replay->command_buffer = command_buffer;
+  replay->pointers = replay->inline_pointers;
+  replay->scratch = NULL;
+  replay->block = NULL;
+  // Sizes fit: ranges are in memory already, scratch sizes are 32 bits.
+  size_t pointer_bytes = range_count <= MLIRAGE_REPLAY_INLINE_POINTERS ? 0 : range_count * sizeof(void*);
+  pointer_bytes = (pointer_bytes + 63) & ~(size_t)63;
+  if (!mlirage_checked_align(command_buffer->scratch_size, 64, &replay->scratch_stride)) return MLIRAGE_OUT_OF_MEMORY;
+  size_t needed = 0;
+  if (!mlirage_checked_mul(replay->scratch_stride, worker_count, &needed) ||
+      !mlirage_checked_add(needed, pointer_bytes, &needed)) {
+    return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "scratch memory of %u workers does not fit", worker_count);
+  }
+  // Offsets of slots come from the caller: resolved before anything is acquired.
+  if (needed != 0) {
+    if (mlirage_pool_acquire(&device->pool, needed, &replay->block) != MLIRAGE_OK) {
+      return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for %zu bytes of scratch", needed);
+    }
+    uint8_t* data = mlirage_block_data(replay->block);
+    if (pointer_bytes != 0) replay->pointers = (void**)(void*)data;
+    replay->scratch = data + pointer_bytes;
+  }
+  const mlirage_slot_range_t* ranges = command_buffer->ranges.data;
+  for (size_t i = 0; i < range_count; ++i) {
+    const mlirage_slot_range_t* range = &ranges[i];
+    replay->pointers[i] = NULL;
+    if (range->length == 0) continue;
+    const mlirage_binding_t* binding = &bindings[range->slot];
+    uint8_t* host = NULL;
+    const mlirage_status_t status = mlirage_buffer_host(binding->buffer, &host, error);
+    if (status != MLIRAGE_OK) {
+      mlirage_replay_end(replay);
+      return status;
+    }
+    replay->pointers[i] = host + binding->offset + range->offset;
+  }
+  return MLIRAGE_OK;
+}
+
+void mlirage_replay_end(mlirage_replay_t* replay) {
+  if (replay->block != NULL) mlirage_pool_release(&replay->device->pool, replay->block);
+  replay->block = NULL;
+}
+
+static size_t range_length(const mlirage_replay_t* replay, size_t index) {
+  return ((const size_t*)replay->command_buffer->lengths.data)[index];
+}
+
+uint64_t mlirage_command_units(const mlirage_replay_t* replay, const mlirage_command_t* command) {
+  if (command->kind == MLIRAGE_COMMAND_DISPATCH) return command->workgroups;
+  const size_t length = range_length(replay, command->first_range);
+  return length / PIECE_SIZE + (length % PIECE_SIZE != 0);
+}
+
+static int32_t run_dispatch(const mlirage_replay_t* replay, const mlirage_command_t* command, uint64_t first,
+                            uint64_t end, uint32_t worker_id) {
+  const mlirage_command_buffer_t* buffer = replay->command_buffer;
+  const uint32_t* counts = command->workgroup_count;
+  const mlirage_dispatch_state_t dispatch = {
+      .constants = (const uint32_t*)buffer->constants.data + command->first_constant,
+      .binding_pointers = replay->pointers + command->first_range,
+      .binding_lengths = (const size_t*)buffer->lengths.data + command->first_range,
+      .workgroup_count_x = counts[0],
+      .workgroup_count_y = counts[1],
+      .workgroup_count_z = counts[2],
+      .constant_count = (uint16_t)command->constant_count,
+      .binding_count = (uint16_t)command->range_count,
+  };
+  mlirage_workgroup_state_t workgroup = {
+      .workgroup_id_x = (uint32_t)(first % counts[0]),
+      .workgroup_id_y = (uint32_t)(first / counts[0] % counts[1]),
+      .workgroup_id_z = (uint32_t)(first / counts[0] / counts[1]),
+      .worker_id = worker_id,
+      .scratch = replay->scratch == NULL ? NULL : replay->scratch + replay->scratch_stride * worker_id,
+      .scratch_length = replay->scratch_stride,
+  };
+  const mlirage_entry_point_t entry = command->executable->entries[command->ordinal];
+  for (uint64_t i = first; i < end; ++i) {
+    const int32_t code = entry(&dispatch, &workgroup);
+    if (MLIRAGE_UNLIKELY(code != 0)) return code;
+    if (++workgroup.workgroup_id_x == counts[0]) {
+      workgroup.workgroup_id_x = 0;
+      if (++workgroup.workgroup_id_y == counts[1]) {
+        workgroup.workgroup_id_y = 0;
+        ++workgroup.workgroup_id_z;
+      }
+    }
+  }
+  return 0;
+}
+
+static void fill(uint8_t* target, size_t length, uint64_t pattern, size_t pattern_length) {
+  uint8_t bytes[8];
+  for (size_t i = 0; i < 8; ++i) bytes[i] = (uint8_t)(pattern >> (8 * (i % pattern_length)));
+  bool same = true;
+  for (size_t i = 1; i < pattern_length; ++i) same = same && bytes[i] == bytes[0];
+  if (same) {
+    memset(target, bytes[0], length);
+    return;
+  }
+  size_t done = length < 8 ? length : 8;
+  memcpy(target, bytes, done);
+  while (done < length) {  // doubling: what is done is the pattern repeated
+    const size_t next = done < length - done ? done : length - done;
+    memcpy(target + done, target, next);
+    done += next;
+  }
+}
+
+int32_t mlirage_command_run(const mlirage_replay_t* replay, const mlirage_command_t* command, uint64_t first,
+                            uint64_t end, uint32_t worker_id) {
+  if (command->kind == MLIRAGE_COMMAND_DISPATCH) return run_dispatch(replay, command, first, end, worker_id);
+  const size_t length = range_length(replay, command->first_range);
+  const size_t from = (size_t)first * PIECE_SIZE;
+  const size_t to = end > length / PIECE_SIZE ? length : (size_t)end * PIECE_SIZE;
+  if (from >= to) return 0;
+  void* const* pointers = replay->pointers + command->first_range;
+  if (command->kind == MLIRAGE_COMMAND_FILL) {
+    fill((uint8_t*)pointers[0] + from, to - from, command->pattern, command->pattern_length);
+  } else {
+    // Distinct slots may still be bound to overlapping memory.
+    memmove((uint8_t*)pointers[1] + from, (const uint8_t*)pointers[0] + from, to - from);
+  }
+  return 0;
+}
+
+mlirage_status_t mlirage_command_fail(const mlirage_command_t* command, int32_t code, mlirage_error_t* error) {
+  return mlirage_fail(error, MLIRAGE_ABORTED, "dispatch '%s' failed with code %d",
+                      mlirage_executable_entry(command->executable, command->ordinal)->name, code);
+}
+
+mlirage_status_t mlirage_replay_run(mlirage_replay_t* replay, mlirage_error_t* error) {
+  const mlirage_command_buffer_t* buffer = replay->command_buffer;
+  const mlirage_command_t* commands = mlirage_commands(buffer);
+  uint64_t dispatches = 0;
+  uint64_t workgroups = 0;
+  mlirage_status_t status = MLIRAGE_OK;
+  for (size_t i = 0; i < buffer->commands.count && status == MLIRAGE_OK; ++i) {
+    const mlirage_command_t* command = &commands[i];
+    const uint64_t units = mlirage_command_units(replay, command);
+    const int32_t code = mlirage_command_run(replay, command, 0, units, 0);
+    if (code != 0) status = mlirage_command_fail(command, code, error);
+    if (command->kind == MLIRAGE_COMMAND_DISPATCH) {
+      ++dispatches;
+      workgroups += units;
+    }
+  }
+  __atomic_fetch_add(&replay->device->dispatches, dispatches, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&replay->device->workgroups, workgroups, __ATOMIC_RELAXED);
+  return status;
+}

@@ -1,0 +1,61 @@
+#if defined(__unix__) || defined(__APPLE__)
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "platform/platform.h"
+
+typedef struct start_t {
+  void (*call)(void* argument);
+  void* argument;
+  char name[16];
+} start_t;
+
+static void* start_thread(void* parameter) {
+  start_t start = *(start_t*)parameter;
+  free(parameter);
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), start.name);
+#endif
+  start.call(start.argument);
+  return NULL;
+}
+
+mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), void* argument, const char* name,
+                                                mlirage_thread_t* out_thread) {
+  out_thread->handle = 0;
+  start_t* start = malloc(sizeof(*start));
+  if (start == NULL) return MLIRAGE_OUT_OF_MEMORY;
+  *start = (start_t){.call = call, .argument = argument, .name = {0}};
+  for (size_t i = 0; i + 1 < sizeof(start->name) && name[i] != '\0'; ++i) start->name[i] = name[i];
+  // Signals of the program are for its own threads.
+  sigset_t all, previous;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &previous);
+  pthread_t thread;
+  const int failure = pthread_create(&thread, NULL, start_thread, start);
+  pthread_sigmask(SIG_SETMASK, &previous, NULL);
+  if (failure != 0) {
+    free(start);
+    return MLIRAGE_IO;
+  }
+  out_thread->handle = (uintptr_t)thread;
+  return MLIRAGE_OK;
+}
+
+void mlirage_platform_thread_join(mlirage_thread_t thread) { pthread_join((pthread_t)thread.handle, NULL); }
+
+uint32_t mlirage_platform_core_count(void) {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return (uint32_t)CPU_COUNT(&set);
+#endif
+  const long count = sysconf(_SC_NPROCESSORS_ONLN);
+  return count > 0 ? (uint32_t)count : 1u;
+}
+#else
+typedef int mlirage_threads_posix_is_empty_t;
+#endif

@@ -1,8 +1,10 @@
 """hal: executables become target binaries, the schedule becomes command buffers and queue operations."""
 
+from mlirage.hal.configure_executables import configure_executables
+from mlirage.hal.materialize_interfaces import materialize_interfaces
 from mlirage.passes import Pass
 
-EXECUTABLE_SOURCES: tuple[Pass, ...] = ()
-EXECUTABLE_CONFIGURATIONS: tuple[Pass, ...] = ()
+EXECUTABLE_SOURCES: tuple[Pass, ...] = (materialize_interfaces,)
+EXECUTABLE_CONFIGURATIONS: tuple[Pass, ...] = (configure_executables,)
 EXECUTABLE_TARGETS: tuple[Pass, ...] = ()
 PIPELINE: tuple[Pass, ...] = ()

@@ -274,3 +274,30 @@ class BufferViewDimOp(Hal.Operation, name="buffer_view_dim"):
     result: ext.Result[Index]
     view: ext.Operand[BufferView]
     index: ext.Operand[I32]
+
+
+# Inside executables, between the phases executable-sources and executable-targets: what an entry point is given.
+
+
+class InterfaceBindingSubspanOp(Hal.Operation, name="interface_binding_subspan", traits=[ext.Pure]):
+    """Binding number `binding` as a contiguous row-major memref; `dims` are its dynamic extents, outermost first."""
+
+    result: ext.Result[Any]
+    binding: ir.IntegerAttr
+    dims: Sequence[ext.Operand[ir.IndexType]]
+
+    def verify_invariants(self) -> bool:
+        memref = ir.MemRefType(self.result.type)
+        dynamic = sum(memref.is_dynamic_dim(i) for i in range(memref.rank))
+        if dynamic != len(list(self.dims)):
+            self.location.emit_error(f"hal.interface_binding_subspan: {dynamic} dynamic dims need as many operands")
+            return False
+        return True
+
+
+class InterfaceConstantLoadOp(Hal.Operation, name="interface_constant_load", traits=[ext.Pure]):
+    """Scalar operand number `ordinal` of the dispatch, decoded from its 32-bit words that start at `word`."""
+
+    result: ext.Result[Any]
+    ordinal: ir.IntegerAttr
+    word: ir.IntegerAttr

@@ -1,0 +1,125 @@
+"""Reads ELF files far enough to check what a library promises.
+
+A library of entry points imports nothing, exports one symbol, is position independent with RELATIVE relocations alone,
+and no segment of it is both writable and executable.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from mlirage.errors import TargetError
+
+_RELATIVE = {62: 8, 183: 1027, 243: 3, 40: 23}  # machine: R_*_RELATIVE
+_PT_LOAD, _PT_DYNAMIC = 1, 2
+_DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ = 1, 4, 5, 6, 7, 8
+_DT_REL, _DT_RELSZ, _DT_TEXTREL, _DT_JMPREL = 17, 18, 22, 23
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A program header."""
+
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    file_size: int
+    memory_size: int
+
+
+@dataclass(frozen=True)
+class Library:
+    """What matters of a shared object."""
+
+    machine: int
+    segments: tuple[Segment, ...]
+    dynamic: dict[int, int]
+    symbols: tuple[tuple[str, bool], ...]
+    relocation_kinds: frozenset[int]
+
+
+def read_library(data: bytes) -> Library:
+    """Parses a shared ELF object, 32 or 64 bit, little-endian."""
+    wide = data[4] == 2
+    machine = struct.unpack_from("<H", data, 18)[0]
+    if wide:
+        table, entry_size, count = (
+            struct.unpack_from("<Q", data, 32)[0],
+            *struct.unpack_from("<HH", data, 54),
+        )
+    else:
+        table, entry_size, count = (
+            struct.unpack_from("<I", data, 28)[0],
+            *struct.unpack_from("<HH", data, 42),
+        )
+    segments: list[Segment] = []
+    for i in range(count):
+        at = table + i * entry_size
+        if wide:
+            kind, flags, offset, address, _, file_size, memory_size, _ = struct.unpack_from("<IIQQQQQQ", data, at)
+        else:
+            kind, offset, address, _, file_size, memory_size, flags, _ = struct.unpack_from("<8I", data, at)
+        segments.append(Segment(kind, flags, offset, address, file_size, memory_size))
+
+    def offset_of(address: int) -> int:
+        for s in segments:
+            if s.kind == _PT_LOAD and s.address <= address < s.address + s.file_size:
+                return address - s.address + s.offset
+        raise TargetError(f"address {address:#x} of the library is in no segment")
+
+    dynamic: dict[int, int] = {}
+    pair, step = ("<QQ", 16) if wide else ("<II", 8)
+    for s in segments:
+        if s.kind == _PT_DYNAMIC:
+            for at in range(s.offset, s.offset + s.file_size, step):
+                tag, value = struct.unpack_from(pair, data, at)
+                if tag == 0:
+                    break
+                dynamic[tag] = value
+    symbols = tuple(_symbols(data, dynamic, offset_of, wide)) if _DT_HASH in dynamic else ()
+    return Library(machine, tuple(segments), dynamic, symbols, frozenset(_relocations(data, dynamic, offset_of, wide)))
+
+
+def _symbols(data: bytes, dynamic: dict[int, int], offset_of, wide: bool):  # type: ignore[no-untyped-def]
+    count = struct.unpack_from("<I", data, offset_of(dynamic[_DT_HASH]) + 4)[0]
+    table, strings = offset_of(dynamic[_DT_SYMTAB]), offset_of(dynamic[_DT_STRTAB])
+    for i in range(1, count):
+        if wide:
+            name, _, _, section, _, _ = struct.unpack_from("<IBBHQQ", data, table + 24 * i)
+        else:
+            name, _, _, _, _, section = struct.unpack_from("<IIIBBH", data, table + 16 * i)
+        start = strings + name
+        yield data[start : data.index(b"\0", start)].decode(), section != 0
+
+
+def _relocations(data: bytes, dynamic: dict[int, int], offset_of, wide: bool):  # type: ignore[no-untyped-def]
+    for table, size, step in ((_DT_RELA, _DT_RELASZ, 24 if wide else 12), (_DT_REL, _DT_RELSZ, 16 if wide else 8)):
+        if dynamic.get(size, 0):
+            start = offset_of(dynamic[table])
+            for at in range(start, start + dynamic[size], step):
+                info = struct.unpack_from("<Q", data, at + 8)[0] if wide else struct.unpack_from("<I", data, at + 4)[0]
+                yield info & (0xFFFFFFFF if wide else 0xFF)
+
+
+def check_library(data: bytes, exported: str) -> None:
+    """Verifies what the module docstring says.
+
+    Raises:
+      TargetError: a promise is broken; the text says which.
+    """
+    library = read_library(data)
+    imported = [name for name, defined in library.symbols if not defined]
+    defined = [name for name, is_defined in library.symbols if is_defined]
+    if imported:
+        raise TargetError(f"the compiled executables call {', '.join(sorted(imported))}, which nothing provides")
+    if defined != [exported]:
+        raise TargetError(f"the library exports {defined} instead of {exported} alone")
+    if _DT_NEEDED in library.dynamic or _DT_TEXTREL in library.dynamic or _DT_JMPREL in library.dynamic:
+        raise TargetError("the library needs other libraries, text relocations or lazy binding")
+    if library.relocation_kinds - {_RELATIVE.get(library.machine)}:
+        raise TargetError(f"the library has relocations {sorted(library.relocation_kinds)} beside RELATIVE")
+    for segment in library.segments:
+        if segment.kind == _PT_LOAD and segment.flags & 3 == 3:
+            raise TargetError("a segment of the library is writable and executable")

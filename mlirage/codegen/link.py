@@ -1,0 +1,85 @@
+"""The only use of ziglang: object files become one library with LLD; and what a processor's name implies.
+
+A library is a shared ELF object that imports nothing, exports one symbol, has no relocation but RELATIVE ones, and
+keeps code, constants and relocated data in separate segments.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ziglang
+
+from mlirage.codegen.elf import check_library
+from mlirage.errors import TargetError
+
+if TYPE_CHECKING:
+    from mlirage.codegen.target import CpuTarget
+
+ZIG = Path(ziglang.__file__).parent / "zig"
+_EMULATION = {
+    "x86_64": "elf_x86_64",
+    "aarch64": "aarch64linux",
+    "riscv64": "elf64lriscv",
+    "riscv32": "elf32lriscv",
+    "arm": "armelf_linux_eabi",
+}
+
+
+def link_library(objects: Sequence[bytes], target: CpuTarget, exported: str) -> bytes:
+    """Links `objects` into a library that exports `exported` alone.
+
+    Raises:
+      TargetError: LLD failed, or the library breaks a promise (the text says which).
+    """
+    with tempfile.TemporaryDirectory(prefix="mlirage-link-") as folder_name:
+        folder = Path(folder_name)
+        names: list[str] = []
+        for number, data in enumerate(objects):
+            name = f"{number}.o"  # names without the folder: nothing of it may reach the output
+            (folder / name).write_bytes(data)
+            names.append(name)
+        (folder / "version").write_text(f"{{ global: {exported}; local: *; }};\n")
+        command = [
+            str(ZIG), "ld.lld", "-m", _EMULATION[target.architecture], "-shared", "-o", "library.so", "--strip-all",
+            "-O2", "--gc-sections", "--build-id=none", "--hash-style=both", "--no-undefined", "-z", "max-page-size=4096",
+            "-z", "separate-code", "-z", "text", "-Bsymbolic", "--version-script=version",
+            "-u", exported, *names,
+        ]  # fmt: skip
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise TargetError(f"the linker refused the executables for {target.triple}: {result.stderr.strip()}")
+        data = (folder / "library.so").read_bytes()
+    check_library(data, exported)
+    return data
+
+
+@functools.cache
+def cpu_features(architecture: str, cpu: str) -> tuple[str, ...]:
+    """The features ("+name", sorted) that a processor's name implies.
+
+    Raises:
+      TargetError: no such processor.
+    """
+    command = [str(ZIG), "build-obj", "--show-builtin", "-target", f"{architecture}-linux", f"-mcpu={_zig_name(cpu)}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    match = re.search(r"featureSet\(&\.\{(.*?)\}\)", result.stdout, re.DOTALL)
+    if result.returncode != 0 or match is None:
+        raise TargetError(f"processor {cpu!r} of {architecture} is not known: {result.stderr.strip()[:400]}")
+    names = re.findall(r'\.(?:@")?([\w.-]+)"?,', match.group(1))
+    return tuple(sorted(f"+{_llvm_feature(name)}" for name in names))
+
+
+def _zig_name(cpu: str) -> str:
+    return cpu.replace("-", "_")
+
+
+def _llvm_feature(name: str) -> str:
+    name = {"sse4_1": "sse4.1", "sse4_2": "sse4.2"}.get(name, name)
+    return name.replace("_", "-")

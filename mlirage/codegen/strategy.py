@@ -1,0 +1,59 @@
+"""Picks how each entry point is computed: the first kind of schedule that wants it.
+
+Every kind is a file of `codegen/cpu/` with
+
+    KIND                                          its name
+    configure(entry, target)                      -> (root op, Configuration), or None if it does not want the entry
+    schedule(entry, configuration, target)        tiles and vectorizes the entry on tensors
+    lower_vectors(entry, configuration, target)   optional; after bufferization, before vectors become LLVM's
+
+and a place in the order of KINDS: special before general.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mlirage.codegen.configuration import Configuration, Entry
+from mlirage.codegen.cpu import default
+from mlirage.codegen.target import CpuTarget
+from mlirage.mlir import ir
+
+
+class Kind(Protocol):
+    """A file that schedules one kind of entry point."""
+
+    KIND: str
+
+    def configure(self, entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configuration] | None:
+        """The op whose loops are distributed, and how; None: not this kind."""
+        ...
+
+    def schedule(self, entry: Entry, configuration: Configuration, target: CpuTarget) -> None:
+        """Tiles and vectorizes the body, still on tensors."""
+        ...
+
+
+KINDS: tuple[Kind, ...] = (default,)
+
+
+def configure(entry: Entry, target: CpuTarget) -> None:
+    """Writes the configuration of `entry` on its root, unless somebody (tuning) has done so."""
+    try:
+        entry.configured()
+    except ValueError:
+        for kind in KINDS:
+            choice = kind.configure(entry, target)
+            if choice is not None:
+                entry.configure(*choice)
+                return
+        raise AssertionError("the default kind takes everything") from None
+
+
+def kind_of(configuration: Configuration) -> Kind:
+    """The kind that `configuration` names.
+
+    Raises:
+      KeyError: no such kind.
+    """
+    return {kind.KIND: kind for kind in KINDS}[configuration.kind]

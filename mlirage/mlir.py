@@ -60,7 +60,7 @@ def own_dialects() -> tuple[type[ext.Dialect], ...]:
     from mlirage.util_dialect import Util
     from mlirage.vm.dialect import Vm
 
-    return (Util, Linalgx, Flow, Stream, Hal, Vm)
+    return (Util, Linalgx, Flow, Hal, Stream, Vm)  # stream refers to types of hal
 
 
 def new_context() -> ir.Context:

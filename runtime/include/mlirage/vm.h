@@ -125,13 +125,15 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_context_lookup(const mlirage_vm_con
 
 // A stack on which one call at a time runs; used again for call after call.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_invocation_create(mlirage_vm_context_t* context,
-                                                               mlirage_vm_invocation_t** out_invocation);
+                                                               mlirage_vm_invocation_t** out_invocation,
+                                                               mlirage_error_t* error);
 // Unwinds a suspended call first. NULL is ignored.
 void mlirage_vm_invocation_release(mlirage_vm_invocation_t* invocation);
 
 // Calls |function| and returns when it has: awaits block. Arguments and results are
 // slots as for native functions; refs are borrowed, |ref_results| belong to the
-// caller. On failure no result is written and |error| tells where in the program.
+// caller. On failure no result is written and |error| tells where in the program
+// (it is cleared first).
 MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_invoke(mlirage_vm_invocation_t* invocation,
                                                     const mlirage_vm_function_t* function, const uint64_t* scalars,
                                                     void* const* refs, uint64_t* scalar_results, void** ref_results,

@@ -1,0 +1,98 @@
+// Internal: linked modules, stacks and frames.
+#ifndef MLIRAGE_VM_CONTEXT_H_
+#define MLIRAGE_VM_CONTEXT_H_
+
+#include "mlirage/vm.h"
+#include "module/format.h"
+
+typedef struct mlirage_vm_instance_t mlirage_vm_instance_t;
+
+// What an import is bound to: a native function, a function of another module of the
+// context, or nothing (optional imports).
+typedef struct mlirage_vm_binding_t {
+  mlirage_vm_native_function_t native;
+  void* self;
+  const mlirage_vm_instance_t* instance;
+  uint32_t function;
+} mlirage_vm_binding_t;
+
+typedef union mlirage_vm_global_t {
+  uint64_t scalar;
+  void* ref;
+} mlirage_vm_global_t;
+
+// A module in a context.
+struct mlirage_vm_instance_t {
+  mlirage_module_t* module;
+  mlirage_vm_binding_t* bindings;  // one per import
+  mlirage_vm_global_t* globals;
+};
+
+struct mlirage_vm_context_t {
+  mlirage_allocator_t allocator;
+  size_t stack_size;
+  uint64_t jump_limit;
+  size_t native_module_count;
+  mlirage_vm_native_module_t* native_modules;
+  size_t instance_count;
+  mlirage_vm_instance_t* instances;
+};
+
+// One call in progress; its registers follow it on the stack.
+typedef struct mlirage_vm_frame_t {
+  struct mlirage_vm_frame_t* caller;  // NULL: called from outside
+  const mlirage_vm_instance_t* instance;
+  const mlirage_file_function_t* function;
+  uint32_t ordinal;  // of |function|
+  const uint16_t* pc;                // up to date while another function runs, and at failures
+  const uint16_t* result_registers;  // in the caller's code, which goes on behind them
+  uint64_t* scalars;
+  void** refs;
+} mlirage_vm_frame_t;
+
+typedef enum mlirage_vm_state_t {
+  MLIRAGE_VM_IDLE,
+  MLIRAGE_VM_RUNNING,
+  MLIRAGE_VM_SUSPENDED,
+  MLIRAGE_VM_FINISHED,  // results wait to be taken
+} mlirage_vm_state_t;
+
+// The stack: results of the outermost function, then frames.
+struct mlirage_vm_invocation_t {
+  mlirage_vm_context_t* context;
+  mlirage_vm_state_t state;
+  bool can_suspend;
+  uint64_t jumps_left;
+  void* pending;
+  mlirage_vm_frame_t* frame;  // innermost
+  mlirage_convention_t convention;
+  uint64_t* scalar_results;
+  void** ref_results;
+  uint8_t* stack;
+  uint8_t* stack_end;
+};
+
+// Stores |value|, ownership included, in |slot|.
+static inline void mlirage_vm_set_ref(void** slot, void* value) {
+  void* old = *slot;
+  *slot = value;
+  if (old != NULL) mlirage_object_release(old);
+}
+
+// Makes the frame of function |ordinal| the innermost one, above |top|; registers are
+// zero. OUT_OF_MEMORY if the stack has no room.
+mlirage_status_t mlirage_vm_push(mlirage_vm_invocation_t* invocation, uint8_t* top,
+                                 const mlirage_vm_instance_t* instance, uint32_t ordinal, mlirage_error_t* error);
+// Releases the references of the innermost frame and leaves it.
+void mlirage_vm_pop(mlirage_vm_invocation_t* invocation);
+// The end of |frame|, where the stack is free.
+uint8_t* mlirage_vm_top(const mlirage_vm_frame_t* frame);
+
+// Runs the innermost frame until the outermost one returns (OK), the invocation
+// suspends (PENDING) or fails (frames stay, with their pc).
+mlirage_status_t mlirage_vm_run(mlirage_vm_invocation_t* invocation, mlirage_error_t* error);
+// Calls the native function of the CALL_IMPORT at the innermost frame's pc and moves
+// the pc behind it.
+mlirage_status_t mlirage_vm_call_native(mlirage_vm_invocation_t* invocation, mlirage_error_t* error);
+
+#endif  // MLIRAGE_VM_CONTEXT_H_

@@ -7,6 +7,7 @@ bindings (the `torch-mlir` wheel: full upstream MLIR, StableHLO, TOSA and torch)
 from __future__ import annotations
 
 import re
+import io
 from collections.abc import Iterator
 
 from torch_mlir import ir, rewrite
@@ -37,7 +38,7 @@ from torch_mlir.passmanager import PassManager
 __all__ = [
     "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "ext", "func", "ir", "linalg", "llvm", "math",
     "memref", "ml_program", "new_context", "own_dialects", "rewrite", "run_pipeline", "scf", "stablehlo_api", "tensor",
-    "transform", "transform_interpreter", "vector", "walk",
+    "transform", "transform_interpreter", "vector", "walk", "write_bytecode",
 ]  # fmt: skip
 
 stablehlo_api = _stablehlo
@@ -112,3 +113,10 @@ def walk(operation: ir.Operation) -> Iterator[ir.Operation]:
             for op in list(block.operations):
                 yield op.operation
                 yield from walk(op.operation)
+
+
+def write_bytecode(operation: ir.Operation) -> bytes:
+    """`operation` as MLIR bytecode, locations included."""
+    buffer = io.BytesIO()
+    operation.write_bytecode(buffer)
+    return buffer.getvalue()

@@ -1,10 +1,12 @@
 """hal: executables become target binaries, the schedule becomes command buffers and queue operations."""
 
 from mlirage.hal.configure_executables import configure_executables
+from mlirage.hal.link_executables import link_executables
 from mlirage.hal.materialize_interfaces import materialize_interfaces
+from mlirage.hal.translate_executables import translate_executables
 from mlirage.passes import Pass
 
 EXECUTABLE_SOURCES: tuple[Pass, ...] = (materialize_interfaces,)
 EXECUTABLE_CONFIGURATIONS: tuple[Pass, ...] = (configure_executables,)
-EXECUTABLE_TARGETS: tuple[Pass, ...] = ()
+EXECUTABLE_TARGETS: tuple[Pass, ...] = (translate_executables, link_executables)
 PIPELINE: tuple[Pass, ...] = ()

@@ -1,0 +1,113 @@
+"""hal-link-executables: the objects of all executables become one library.
+
+    builtin.module @a {hal.executable.objects = […]} { func.func @e_workgroup_count … }
+    builtin.module @b {hal.executable.objects = […]} { func.func @f_workgroup_count … }
+    … {entry = @a::@e} … {entry = @b::@f}
+      ─>
+    builtin.module @executables attributes {flow.executable,
+        hal.executable.variants = [{format = "embedded-elf-x86_64:+avx2", data = "executables-x86_64.so"}],
+        hal.executable.entries = ["e", "f"]} {
+      func.func @e_workgroup_count …
+      func.func @f_workgroup_count … }
+    … {entry = @executables::@e} … {entry = @executables::@f}
+
+One library means one symbol table, one relocation pass and shared support functions, and a link per program instead of
+one per dispatch. Entry ordinals are the positions in `hal.executable.entries`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlirage.codegen import llvm as llvm_backend
+from mlirage.codegen.cpu.abi import QUERY, EntryInterface, build_table
+from mlirage.codegen.link import link_library
+from mlirage.codegen.target import parse_target
+from mlirage.hal.materialize_interfaces import EXECUTABLE, executables
+from mlirage.hal.translate_executables import OBJECTS
+from mlirage.mlir import builtin, func, ir, walk
+from mlirage.passes import module_pass
+from mlirage.program import Program
+
+LINKED = "executables"
+VARIANTS, ENTRIES = "hal.executable.variants", "hal.executable.entries"
+_COUNT_SUFFIX = "_workgroup_count"
+
+
+@module_pass("hal-link-executables")
+def link_executables(program: Program) -> None:
+    """Links everything for the target; a program without executables is left alone."""
+    found = executables(program.module)
+    if not found:
+        return
+    target = parse_target(program.options.target)
+    rows: list[EntryInterface] = []
+    objects: list[bytes] = []
+    renamed: dict[tuple[str, str], str] = {}
+    for executable in found:
+        name = ir.StringAttr(executable.attributes["sym_name"]).value
+        for row in ir.ArrayAttr(executable.attributes[OBJECTS]):
+            interface = _interface(ir.DictAttr(row))
+            rows.append(interface)
+            objects.append(program.constants.pop(ir.StringAttr(ir.DictAttr(row)["data"]).value).tobytes())
+            renamed[name, interface.name] = interface.symbol
+    table = llvm_backend.compile_ir(build_table(rows), target)
+    library = link_library([*objects, table.object], target, QUERY)
+    data = f"{LINKED}-{target.architecture}.so"
+    program.constants[data] = np.frombuffer(library, np.uint8)
+    _merge(program.module, found, renamed)
+    linked = executables(program.module)[0]
+    variant = {"format": ir.StringAttr.get(target.format), "data": ir.StringAttr.get(data)}
+    linked.attributes[VARIANTS] = ir.ArrayAttr.get([ir.DictAttr.get(variant)])
+    linked.attributes[ENTRIES] = ir.ArrayAttr.get([ir.StringAttr.get(r.symbol) for r in rows])
+
+
+def _interface(row: ir.DictAttr) -> EntryInterface:
+    return EntryInterface(
+        ir.StringAttr(row["symbol"]).value,
+        ir.StringAttr(row["entry"]).value,
+        ir.IntegerAttr(row["bindings"]).value,
+        tuple(ir.StringAttr(s).value for s in ir.ArrayAttr(row["scalars"])),
+        ir.IntegerAttr(row["scratch_size"]).value,
+    )
+
+
+def _merge(module: ir.Module, found: list[ir.Operation], renamed: dict[tuple[str, str], str]) -> None:
+    """One executable module with the count functions of all; references follow."""
+    with ir.InsertionPoint(found[0]), ir.Location.unknown():
+        merged = builtin.ModuleOp()
+    attributes = merged.operation.attributes
+    attributes["sym_name"] = ir.StringAttr.get(_free_symbol(module, found))
+    attributes["sym_visibility"] = ir.StringAttr.get("private")
+    attributes[EXECUTABLE] = ir.UnitAttr.get()
+    for executable in found:
+        name = ir.StringAttr(executable.attributes["sym_name"]).value
+        for op in list(executable.regions[0].blocks[0].operations):
+            assert isinstance(op, func.FuncOp)
+            entry = op.name.value.removesuffix(_COUNT_SUFFIX)
+            op.operation.attributes["sym_name"] = ir.StringAttr.get(renamed[name, entry] + _COUNT_SUFFIX)
+            merged.body.append(op)
+        executable.erase()
+    linked = ir.StringAttr(attributes["sym_name"]).value
+    for op in walk(module.operation):
+        for attribute in list(op.attributes):
+            key = attribute if isinstance(attribute, str) else attribute.name
+            value = op.attributes[key]
+            if isinstance(value, ir.SymbolRefAttr) and len(value.value) == 2:
+                path = (value.value[0], value.value[1])
+                if path in renamed:
+                    op.attributes[key] = ir.SymbolRefAttr.get([linked, renamed[path]])
+
+
+def _free_symbol(module: ir.Module, found: list[ir.Operation]) -> str:
+    """"executables", or with a number if the program has such a symbol already."""
+    taken = {
+        ir.StringAttr(op.operation.attributes["sym_name"]).value
+        for op in module.body.operations
+        if "sym_name" in op.operation.attributes and op.operation not in found
+    }
+    name, number = LINKED, 0
+    while name in taken:
+        number += 1
+        name = f"{LINKED}_{number}"
+    return name

@@ -1,0 +1,98 @@
+"""hal-translate-executables: each configured entry point becomes an object file.
+
+    builtin.module @ex attributes {flow.executable} {
+      func.func @e() {…}
+      func.func @e_workgroup_count(…) {…} }
+      ─>
+    builtin.module @ex attributes {flow.executable, hal.executable.objects = [{entry = "e", data = "ex.e.o", …}]} {
+      func.func @e_workgroup_count(…) {…} }
+
+The bytes of objects join `Program.constants` until `hal-link-executables` takes them out again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mlirage.codegen.cpu.translate import Translated
+from mlirage.codegen.target import parse_target
+from mlirage.codegen.translation import Job, translate_all
+from mlirage.hal.configure_executables import entry_points
+from mlirage.hal.materialize_interfaces import executables
+from mlirage.mlir import func, ir, write_bytecode
+from mlirage.passes import module_pass
+from mlirage.program import Program
+
+OBJECTS = "hal.executable.objects"
+
+
+@module_pass("hal-translate-executables")
+def translate_executables(program: Program) -> None:
+    """Translates every entry point of every executable for the target."""
+    options = program.options
+    target = parse_target(options.target)
+    found = executables(program.module)
+    taken: set[str] = set()
+    jobs: list[Job] = []
+    owners: list[ir.Operation] = []
+    for executable in found:
+        for function in entry_points(executable):
+            symbol = _unique(function.name.value, taken)
+            jobs.append(_job(function, symbol))
+            owners.append(executable)
+    results = translate_all(jobs, target, options)
+    if options.dump_ir:
+        for job, result in zip(jobs, results, strict=True):
+            _dump(Path(options.dump_ir) / "executables" / job.symbol, job, result)
+    for executable in found:
+        rows: list[ir.Attribute] = []
+        for owner, result in zip(owners, results, strict=True):
+            if owner == executable:
+                name = f"{result.interface.symbol}.o"
+                program.constants[name] = np.frombuffer(result.object, np.uint8)
+                rows.append(_row(result, name))
+        executable.attributes[OBJECTS] = ir.ArrayAttr.get(rows)
+        for function in entry_points(executable):
+            function.operation.erase()
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """`name`, or with a number if another executable has an entry of that name."""
+    unique, number = name, 0
+    while unique in taken:
+        number += 1
+        unique = f"{name}_{number}"
+    taken.add(unique)
+    return unique
+
+
+def _job(function: func.FuncOp, symbol: str) -> Job:
+    with function.location:
+        alone = ir.Module.create()
+    function.operation.clone(ip=ir.InsertionPoint(alone.body))
+    return Job(symbol, str(function.location), write_bytecode(alone.operation))
+
+
+def _row(result: Translated, data: str) -> ir.Attribute:
+    interface = result.interface
+    i64 = ir.IntegerType.get_signless(64)
+    return ir.DictAttr.get(
+        {
+            "entry": ir.StringAttr.get(interface.name),
+            "symbol": ir.StringAttr.get(interface.symbol),
+            "data": ir.StringAttr.get(data),
+            "bindings": ir.IntegerAttr.get(i64, interface.bindings),
+            "scalars": ir.ArrayAttr.get([ir.StringAttr.get(s) for s in interface.scalars]),
+            "scratch_size": ir.IntegerAttr.get(i64, interface.scratch_size),
+        }
+    )
+
+
+def _dump(folder: Path, job: Job, result: Translated) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in result.files.items():
+        (folder / name).write_text(text)
+    (folder / "object.o").write_bytes(result.object)
+    del job

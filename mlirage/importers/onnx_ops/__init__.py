@@ -1,0 +1,1 @@
+"""ONNX operators, a function each, grouped by theme; `registry.py` finds them."""

@@ -1,0 +1,358 @@
+"""Operators that make constants and move elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlirage.importers.onnx_ops.registry import Node, onnx_op, pairs, static_ints
+from mlirage.importers.onnx_weights import as_splat
+from mlirage.input import builders as b
+from mlirage.input.builders import Dim, Scalar, Sym, Tensor
+from mlirage.input.builders import scalar as s
+
+
+@onnx_op()
+def Constant(node: Node) -> Tensor:
+    attributes = node.attributes
+    if "value" in attributes:
+        return Tensor.of(attributes["value"])
+    for name, dtype in (("value_float", b.FLOAT32), ("value_int", b.INT64)):
+        if name in attributes:
+            return Tensor.of(attributes[name], dtype)
+        if name + "s" in attributes:
+            return Tensor.of(as_splat(np.array(attributes[name + "s"], dtype)))
+    raise ValueError("the constant has no value that can be computed with (strings and sparse tensors are not supported)")
+
+
+@onnx_op()
+def ConstantOfShape(node: Node, shape: Tensor) -> Tensor:
+    value = node.get("value", np.zeros(1, np.float32))
+    return b.fill(shape.dims(), value.reshape(-1)[0], value.dtype)
+
+
+@onnx_op()
+def Identity(node: Node, x: Any) -> Any:
+    return x
+
+
+@onnx_op()
+def Shape(node: Node, x: Tensor) -> Tensor:
+    start, end = node.get("start", 0), node.get("end")
+    return Tensor.of_dims(_dims_array(x.shape[slice(start, end)]))
+
+
+def _dims_array(dims: Sequence[Dim]) -> np.ndarray[Any, Any]:
+    array = np.empty(len(dims), object)
+    array[:] = dims
+    return array
+
+
+@onnx_op()
+def Size(node: Node, x: Tensor) -> Tensor:
+    total = np.empty((), object)
+    total[()] = b.product(x.shape)
+    return Tensor.of_dims(total)
+
+
+@onnx_op()
+def Reshape(node: Node, x: Tensor, shape: Tensor) -> Tensor:
+    wanted = shape.dims()
+    copies = not node.get("allowzero", 0)
+    runtime = shape.known is None
+    dims: list[Dim] = []
+    for i, dim in enumerate(wanted):
+        if copies and isinstance(dim, int) and dim == 0:
+            if i >= x.rank:
+                raise ValueError(f"extent {i} of the new shape is 0 (copied), but the input has only {x.rank} axes")
+            dim = x.shape[i]
+        elif copies and runtime and i < x.rank:
+            dim = b.dims.select("eq", dim, 0, x.shape[i], dim)
+        dims.append(dim)
+    return b.reshape(x, _infer_rest(x, dims, runtime))
+
+
+def _infer_rest(x: Tensor, dims: list[Dim], runtime: bool) -> list[Dim]:
+    """Replaces -1 by what is left of the number of elements."""
+    total = b.product(x.shape)
+    unknown = [i for i, dim in enumerate(dims) if isinstance(dim, int) and dim == -1]
+    if len(unknown) > 1:
+        raise ValueError(f"more than one extent of the new shape {dims} is -1")
+    if unknown:
+        rest = b.product(dim for i, dim in enumerate(dims) if i != unknown[0])
+        if isinstance(rest, int) and rest == 0:
+            raise ValueError("an extent of -1 beside one of 0 is ambiguous")
+        dims[unknown[0]] = total // rest
+    elif runtime:
+        rest = b.product(b.dims.select("eq", dim, -1, 1, dim) for dim in dims)
+        rest = b.dims.maximum(rest, 1)
+        dims = [b.dims.select("eq", dim, -1, total // rest, dim) for dim in dims]
+    return [_nonnegative(dim) for dim in dims]
+
+
+def _nonnegative(dim: Dim) -> Dim:
+    if isinstance(dim, int) and dim < 0:
+        raise ValueError(f"negative extent {dim}")
+    return dim
+
+
+@onnx_op()
+def Flatten(node: Node, x: Tensor) -> Tensor:
+    axis = node.get("axis", 1)
+    return b.flatten(x, axis + x.rank if axis < 0 else axis)
+
+
+def axes_of(node: Node, given: Tensor | None) -> list[int] | None:
+    """The `axes` of an operator that has them as attribute in old opsets and as input in newer ones."""
+    return static_ints(given, "axes") if given is not None else node.get("axes")
+
+
+@onnx_op()
+def Squeeze(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
+    return b.squeeze(x, axes_of(node, axes))
+
+
+@onnx_op()
+def Unsqueeze(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
+    positions = axes_of(node, axes)
+    if positions is None:
+        raise ValueError("axes are missing")
+    return b.unsqueeze(x, positions)
+
+
+@onnx_op()
+def Transpose(node: Node, x: Tensor) -> Tensor:
+    return b.transpose(x, node.get("perm", list(reversed(range(x.rank)))))
+
+
+@onnx_op()
+def Concat(node: Node, *parts: Tensor) -> Tensor:
+    return b.concatenate(parts, node.get("axis", 1))
+
+
+@onnx_op()
+def Expand(node: Node, x: Tensor, shape: Tensor) -> Tensor:
+    return b.expand(x, shape.dims())
+
+
+@onnx_op()
+def Tile(node: Node, x: Tensor, repeats: Tensor) -> Tensor:
+    return b.tile(x, repeats.dims())
+
+
+@onnx_op()
+def Gather(node: Node, x: Tensor, indices: Tensor) -> Tensor:
+    return b.gather(x, indices, node.get("axis", 0))
+
+
+@onnx_op()
+def GatherElements(node: Node, x: Tensor, indices: Tensor) -> Tensor:
+    return b.gather_elements(x, indices, node.get("axis", 0))
+
+
+@onnx_op()
+def GatherND(node: Node, x: Tensor, indices: Tensor) -> Tensor:
+    return b.gather_nd(x, indices, node.get("batch_dims", 0))
+
+
+@onnx_op()
+def Slice(
+    node: Node,
+    x: Tensor,
+    starts: Tensor | None = None,
+    ends: Tensor | None = None,
+    axes: Tensor | None = None,
+    steps: Tensor | None = None,
+) -> Tensor:
+    if node.opset < 10:
+        begin: list[Dim] = node.require("starts")
+        end: list[Dim] = node.require("ends")
+        where: list[Dim] = node.get("axes", list(range(len(begin))))
+        step: list[Dim] = [1] * len(begin)
+    else:
+        if starts is None or ends is None:
+            raise ValueError("starts and ends are missing")
+        begin, end = starts.dims(), ends.dims()
+        where = axes.dims() if axes is not None else list(range(len(begin)))
+        step = steps.dims() if steps is not None else [1] * len(begin)
+    if any(isinstance(axis, Sym) for axis in where):
+        begin, end, step = _by_axis(x, where, begin, end, step)
+        where = list(range(x.rank))
+    return slice_between(x, begin, end, [b.normalize_axis(axis, x.rank) for axis in where], step)  # pyright: ignore
+
+
+def _by_axis(
+    x: Tensor, where: list[Dim], begin: list[Dim], end: list[Dim], step: list[Dim]
+) -> tuple[list[Dim], list[Dim], list[Dim]]:
+    """Starts, ends and steps for every axis, from lists that name their axes at run time."""
+    starts: list[Dim] = [0] * x.rank
+    ends: list[Dim] = [2**31 - 1] * x.rank
+    steps: list[Dim] = [1] * x.rank
+    for i in range(x.rank):
+        for axis, first, last, stride in zip(where, begin, end, step, strict=True):
+            place = b.dims.select("slt", axis, 0, axis + x.rank, axis)
+            starts[i] = b.dims.select("eq", place, i, first, starts[i])
+            ends[i] = b.dims.select("eq", place, i, last, ends[i])
+            steps[i] = b.dims.select("eq", place, i, stride, steps[i])
+    return starts, ends, steps
+
+
+def slice_between(
+    x: Tensor, begin: Sequence[Dim], end: Sequence[Dim], axes: Sequence[int], steps: Sequence[Dim]
+) -> Tensor:
+    """x[begin:end:step] along axes, with numpy's clamping; anything may be known only at run time."""
+    starts: list[Dim] = [0] * x.rank
+    sizes: list[Dim] = list(x.shape)
+    strides: list[Dim] = [1] * x.rank
+    for axis, first, last, step in zip(axes, begin, end, steps, strict=True):
+        extent = x.shape[axis]
+        if isinstance(step, int) and step == 0:
+            raise ValueError("a slice step is 0")
+        start, size = _clamped(extent, first, last, step)
+        starts[axis], sizes[axis], strides[axis] = start, size, step
+    if all(isinstance(step, int) and step > 0 for step in strides):
+        return b.slice_(x, starts, sizes, strides)  # pyright: ignore[reportArgumentType]
+    if all(isinstance(d, int) for d in (*starts, *sizes, *strides)) and x.is_foldable:
+        places = [np.arange(n) * k + a for a, n, k in zip(starts, sizes, strides, strict=True)]  # pyright: ignore
+        assert x.known is not None
+        picked = x.known[np.ix_(*places)]
+        return Tensor.of_dims(picked, x.dtype) if picked.dtype == object else Tensor.of(picked)
+
+    def place(position: list[Scalar]) -> list[Scalar]:
+        return [
+            p * b.dim_scalar(k) + b.dim_scalar(a) if not (a == 0 and k == 1) else p
+            for p, a, k in zip(position, starts, strides, strict=True)
+        ]
+
+    return b.remap(x, sizes, place)
+
+
+def _clamped(extent: Dim, first: Dim, last: Dim, step: Dim) -> tuple[Dim, Dim]:
+    """First position and number of elements of a numpy slice."""
+    d = b.dims
+
+    def wrapped(p: Dim) -> Dim:
+        if isinstance(p, int):
+            return p + extent if p < 0 else p
+        return p if d.is_nonnegative(p) else d.select("slt", p, 0, p + extent, p)
+
+    def forward() -> tuple[Dim, Dim]:
+        start = d.minimum(d.maximum(wrapped(first), 0), extent)
+        stop = extent if isinstance(last, int) and last >= 2**31 - 1 else d.minimum(d.maximum(wrapped(last), 0), extent)
+        return start, d.maximum(d.truncated_quotient(stop - start + step - 1, step), 0) if step != 1 else d.maximum(
+            stop - start, 0
+        )
+
+    def backward() -> tuple[Dim, Dim]:
+        start = d.minimum(d.maximum(wrapped(first), -1), extent - 1)
+        stop = d.minimum(d.maximum(wrapped(last), -1), extent - 1)
+        return start, d.maximum(d.truncated_quotient(start - stop - step - 1, -step), 0)
+
+    if isinstance(step, int):
+        return forward() if step > 0 else backward()
+    ahead, behind = forward(), backward()
+    return tuple(d.select("slt", step, 0, q, p) for p, q in zip(ahead, behind, strict=True))  # pyright: ignore
+
+
+@onnx_op()
+def Split(node: Node, x: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
+    axis = b.normalize_axis(node.get("axis", 0), x.rank)
+    count = node.get("num_outputs", len(node.proto.output))
+    given: list[Dim] | None = sizes.dims() if sizes is not None else node.get("split")
+    if given is None:
+        extent = x.shape[axis]
+        chunk = b.dims.ceiling_quotient(extent, count)
+        given = [chunk] * (count - 1)
+        given.append(extent - chunk * (count - 1))
+        if isinstance(given[-1], int) and given[-1] < 0:
+            raise ValueError(f"axis of extent {extent} cannot be split into {count} parts")
+    total: Dim = 0
+    parts: list[Tensor] = []
+    for size in given:
+        parts.append(b.slice_axis(x, axis, total, size))
+        total = total + size
+    b.TensorBuilder.current().require_equal(total, x.shape[axis], "split sizes do not add up to the axis")
+    return parts
+
+
+@onnx_op()
+def Pad(
+    node: Node, x: Tensor, pads: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None
+) -> Tensor:
+    amounts: list[Dim] = pads.dims() if pads is not None else node.get("pads", node.get("paddings"))
+    where = static_ints(axes, "axes") or list(range(x.rank))
+    low: list[Dim] = [0] * x.rank
+    high: list[Dim] = [0] * x.rank
+    for axis, before, after in zip(where, *pairs(amounts), strict=True):
+        low[b.normalize_axis(axis, x.rank)], high[b.normalize_axis(axis, x.rank)] = before, after
+    mode = node.get("mode", "constant") or "constant"
+    if mode == "constant":
+        fill = value if value is not None else Tensor.of(node.get("value", 0.0), x.dtype)
+        return b.pad(x, low, high, b.reshape(fill, ()))
+    return b.pad_by_position(x, low, high, mode)
+
+
+@onnx_op()
+def Cast(node: Node, x: Tensor) -> Tensor:
+    return cast_to(node, x, node.dtype("to"))
+
+
+@onnx_op()
+def CastLike(node: Node, x: Tensor, like: Tensor) -> Tensor:
+    return cast_to(node, x, like.dtype)
+
+
+def cast_to(node: Node, x: Tensor, dtype: b.DType) -> Tensor:
+    """ONNX's conversion."""
+    return b.cast(x, dtype)
+
+
+@onnx_op()
+def Range(node: Node, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
+    if b.is_integer(start.dtype):
+        first, last, step = (x.dims()[0] for x in (start, limit, delta))
+        if isinstance(step, int) and step != 0:
+            distance = last - first if step > 0 else first - last
+            count = b.dims.maximum(b.dims.ceiling_quotient(distance, abs(step)), 0)
+        else:
+            # floor((last - first - sign) / step) + 1 without knowing the sign of step
+            count = b.dims.maximum(-((first - last) // step), 0)
+        if all(isinstance(d, int) for d in (first, step, count)) and count <= 4096:  # pyright: ignore
+            return Tensor.of(np.arange(count) * step + first, start.dtype)  # pyright: ignore
+    else:
+        from mlirage.importers.onnx_ops.runtime_shape import float_count
+
+        count = float_count(start, limit, delta)
+
+    def body(position: Scalar, a: Scalar, k: Scalar) -> Scalar:
+        return a + s.cast(s.cast(position, b.INT64), a.dtype) * k
+
+    from mlirage.importers.onnx_ops.runtime_shape import scalar_of
+
+    return b.tabulate([count], start.dtype, lambda p: body(p, scalar_of(start), scalar_of(delta)))
+
+
+@onnx_op()
+def EyeLike(node: Node, x: Tensor) -> Tensor:
+    dtype = node.dtype("dtype") if "dtype" in node.attributes else x.dtype
+    offset = node.get("k", 0)
+
+    def body(row: Scalar, column: Scalar) -> Scalar:
+        return s.cast((row + offset).eq(column), b.compute_dtype(dtype))
+
+    return b.tabulate(x.shape, dtype, body)
+
+
+@onnx_op()
+def Trilu(node: Node, x: Tensor, k: Tensor | None = None) -> Tensor:
+    offset = k.dims()[0] if k is not None else 0
+    upper = node.get("upper", 1)
+
+    def body(a: Scalar) -> Scalar:
+        row, column = s.index_of(x.rank - 2), s.index_of(x.rank - 1)
+        diagonal = row + b.dim_scalar(offset)
+        return s.select(column >= diagonal if upper else column <= diagonal, a, s.coerce(0, a.dtype))
+
+    return b.map_(body, x)

@@ -1,0 +1,171 @@
+"""Convolutions over one, two, three or more spatial axes, channels first, and their transposes.
+
+Plain and depthwise forms become linalg's named ops, the others one `linalg.generic` with the same loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlirage.input.builders import scalar as s
+from mlirage.input.builders.contraction import zeros
+from mlirage.input.builders.dims import Dim
+from mlirage.input.builders.element_types import DType, compute_dtype, is_float, is_unsigned
+from mlirage.input.builders.elementwise import cast, fill
+from mlirage.input.builders.movement import insert_slice, pad, reshape, reverse, slice_, transpose
+from mlirage.input.builders.reduction import iterators
+from mlirage.input.builders.scalar import Scalar
+from mlirage.input.builders.tensor import Tensor, TensorBuilder, tensor_type
+from mlirage.mlir import ir, linalg
+
+_PLAIN = {1: linalg.conv_1d_ncw_fcw, 2: linalg.conv_2d_nchw_fchw, 3: linalg.conv_3d_ncdhw_fcdhw}
+_DEPTHWISE = {
+    1: linalg.depthwise_conv_1d_ncw_cw,
+    2: linalg.depthwise_conv_2d_nchw_chw,
+    3: linalg.depthwise_conv_3d_ncdhw_cdhw,
+}
+
+
+def window_extent(extent: Dim, kernel: Dim, stride: int, dilation: int) -> Dim:
+    """The number of whole windows in a padded extent."""
+    return (extent - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    pads_low: Sequence[Dim],
+    pads_high: Sequence[Dim],
+    groups: int = 1,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Cross-correlation of `x` [n, c, …] with `weight` [f, c/groups, …].
+
+    Args:
+      x: input.
+      weight: filters.
+      strides: per spatial axis.
+      dilations: per spatial axis.
+      pads_low: zeros before each spatial axis.
+      pads_high: zeros after it.
+      groups: channels split into so many independent convolutions.
+      dtype: of the result; for integers also of the sums.
+
+    Raises:
+      ValueError: shapes do not fit.
+    """
+    dtype = dtype or x.dtype
+    spatial = x.rank - 2
+    builder = TensorBuilder.current()
+    if spatial < 1 or weight.rank != x.rank:
+        raise ValueError(f"convolution of shape {list(x.shape)} with filters {list(weight.shape)}")
+    builder.require_equal(x.shape[1], weight.shape[1] * groups, "convolution: channels of input and filters differ")
+    accumulator = compute_dtype(dtype)
+    if is_float(x.dtype) and x.dtype.itemsize < 2:
+        x, weight = cast(x, accumulator), cast(weight, accumulator)
+    if not is_float(x.dtype) and (is_unsigned(x.dtype) or is_unsigned(weight.dtype) or x.dtype != weight.dtype):
+        x, weight = cast(x, accumulator), cast(weight, accumulator)
+    x = pad(x, [0, 0, *pads_low], [0, 0, *pads_high], 0)
+    out_spatial = [
+        window_extent(d, k, stride, dilation)
+        for d, k, stride, dilation in zip(x.shape[2:], weight.shape[2:], strides, dilations, strict=True)
+    ]
+    if any(isinstance(d, int) and d < 0 for d in out_spatial):
+        raise ValueError(f"convolution window {list(weight.shape[2:])} is larger than the padded input {list(x.shape)}")
+    filters = weight.shape[0]
+    shape = (x.shape[0], filters, *out_spatial)
+    if groups == 1 and spatial in _PLAIN:
+        value = _PLAIN[spatial](
+            x.value, weight.value, outs=[zeros(shape, accumulator)], strides=list(strides), dilations=list(dilations)
+        )
+        return cast(Tensor(shape, accumulator, value=value), dtype)
+    if weight.shape[1] == 1 and filters == groups and spatial in _DEPTHWISE:
+        kernel = reshape(weight, (filters, *weight.shape[2:]))
+        value = _DEPTHWISE[spatial](
+            x.value, kernel.value, outs=[zeros(shape, accumulator)], strides=list(strides), dilations=list(dilations)
+        )
+        return cast(Tensor(shape, accumulator, value=value), dtype)
+    grouped = _grouped(
+        reshape(x, (x.shape[0], groups, weight.shape[1], *x.shape[2:])),
+        reshape(weight, (groups, filters // groups, *weight.shape[1:])),
+        (x.shape[0], groups, filters // groups, *out_spatial),
+        strides,
+        dilations,
+        accumulator,
+    )
+    return cast(reshape(grouped, shape), dtype)
+
+
+def _grouped(
+    x: Tensor,
+    weight: Tensor,
+    shape: tuple[Dim, ...],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    accumulator: DType,
+) -> Tensor:
+    """[n, g, c, …] with [g, f, c, …] to [n, g, f, …]."""
+    spatial = len(strides)
+    if spatial == 2:
+        value = linalg.conv_2d_ngchw_gfchw(
+            x.value, weight.value, outs=[zeros(shape, accumulator)], strides=list(strides), dilations=list(dilations)
+        )
+        return Tensor(shape, accumulator, value=value)
+    n, g, f = (ir.AffineExpr.get_dim(i) for i in range(3))
+    out = [ir.AffineExpr.get_dim(3 + i) for i in range(spatial)]
+    c = ir.AffineExpr.get_dim(3 + spatial)
+    window = [ir.AffineExpr.get_dim(4 + spatial + i) for i in range(spatial)]
+    rank = 4 + 2 * spatial
+    place = [o * stride + w * dilation for o, w, stride, dilation in zip(out, window, strides, dilations, strict=True)]
+    maps = [[n, g, c, *place], [g, f, c, *window], [n, g, f, *out]]
+    init = zeros(shape, accumulator)
+    op = linalg.GenericOp(
+        [tensor_type(shape, accumulator)],
+        [x.value, weight.value],
+        [init],
+        ir.ArrayAttr.get([ir.AffineMapAttr.get(ir.AffineMap.get(rank, 0, m)) for m in maps]),
+        iterators(["parallel"] * (3 + spatial) + ["reduction"] * (1 + spatial)),
+    )
+    kinds = [ir.RankedTensorType(v.type).element_type for v in (x.value, weight.value, init)]
+    block = op.regions[0].blocks.append(*kinds, arg_locs=[ir.Location.current] * 3)
+    with TensorBuilder.current().block(block):
+        a, b = s.load(block.arguments[0], x.dtype), s.load(block.arguments[1], weight.dtype)
+        total = Scalar(block.arguments[2], accumulator) + s.cast(a, accumulator) * s.cast(b, accumulator)
+        linalg.yield_([total.value])
+    return Tensor(shape, accumulator, value=op.results[0])
+
+
+def conv_transpose(
+    x: Tensor,
+    weight: Tensor,
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    pads_low: Sequence[Dim],
+    pads_high: Sequence[Dim],
+    groups: int = 1,
+) -> Tensor:
+    """The transpose of a convolution: `x` [n, c, …], `weight` [c, f/groups, …]; pads are cut from the full result.
+
+    Zeros are set between the input's elements, then it is convolved with the mirrored filters.
+    """
+    spatial = list(range(2, x.rank))
+    per_group, channels = weight.shape[1], weight.shape[0]
+    if any(stride != 1 for stride in strides):
+        spread_shape = (
+            *x.shape[:2],
+            *((d - 1) * stride + 1 for d, stride in zip(x.shape[2:], strides, strict=True)),
+        )
+        x = insert_slice(x, fill(spread_shape, 0, x.dtype), [0] * x.rank, [1, 1, *strides])
+    mirrored = reverse(weight, spatial)
+    split = reshape(mirrored, (groups, channels // groups, per_group, *weight.shape[2:]))
+    turned = transpose(split, [0, 2, 1, *range(3, split.rank)])
+    kernel = reshape(turned, (per_group * groups, channels // groups, *weight.shape[2:]))
+    reach = [dilation * (k - 1) for k, dilation in zip(weight.shape[2:], dilations, strict=True)]
+    low = [r - p for r, p in zip(reach, pads_low, strict=True)]
+    high = [r - p for r, p in zip(reach, pads_high, strict=True)]
+    return conv(x, kernel, [1] * len(spatial), dilations, low, high, groups)
+
+
+__all__ = ["conv", "conv_transpose", "slice_", "window_extent"]

@@ -1,0 +1,202 @@
+"""Runs the linalg program that an importer made, by upstream's plainest lowering: loops, no fusion, no schedule.
+
+It shares nothing with mlirage's own back end, so it tells importer faults from compiler faults. Programs run in a
+child process: a failed `cf.assert` or a crash is an exception here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing as mp
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+PIPELINE = (
+    "canonicalize",
+    "cse",
+    "convert-tensor-to-linalg",
+    "one-shot-bufferize{bufferize-function-boundaries=true function-boundary-type-conversion=identity-layout-map}",
+    "func.func(convert-linalg-to-loops)",
+    "canonicalize",
+    "func.func(convert-complex-to-standard)",
+    "expand-strided-metadata",
+    "lower-affine",
+    "func.func(math-expand-ops{ops=ipowi,fpowi})",
+    "convert-math-to-llvm",
+    "convert-math-to-libm",
+    "convert-scf-to-cf",
+    "func.func(arith-expand{include-bf16=true})",
+    "convert-complex-to-llvm",
+    "convert-to-llvm",
+    "reconcile-unrealized-casts",
+)
+
+
+class RunFailure(Exception):
+    """The program failed to lower or to run."""
+
+
+class ReferenceRunner:
+    """A child process that imports and runs models one after the other; it is started again when it dies."""
+
+    def __init__(self, timeout: float = 120.0) -> None:
+        self._timeout = timeout
+        self._process: Any = None
+        self._pipe: Connection | None = None
+
+    def run(self, importer: str, source: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """Imports `source` by `importer` (such as "mlirage.importers.onnx:import_onnx") and runs its `main`.
+
+        Raises:
+          RunFailure: with the reason.
+        """
+        if self._process is None or not self._process.is_alive():
+            context = mp.get_context("spawn")
+            self._pipe, far = context.Pipe()
+            self._process = context.Process(target=_serve, args=(far,), daemon=True)
+            self._process.start()
+            far.close()
+        assert self._pipe is not None
+        self._pipe.send((importer, source, inputs))
+        if not self._pipe.poll(self._timeout):
+            self.close()
+            raise RunFailure(f"no answer within {self._timeout} s")
+        try:
+            kind, answer = self._pipe.recv()
+        except EOFError:
+            self._process.join(5)
+            code = self._process.exitcode
+            self.close()
+            raise RunFailure(f"the child process died with exit code {code}") from None
+        if kind == "error":
+            raise RunFailure(answer)
+        return answer
+
+    def close(self) -> None:
+        """Ends the child."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+
+
+def _serve(pipe: Connection) -> None:
+    while True:
+        try:
+            importer, source, inputs = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(("ok", import_and_run(importer, source, inputs)))
+        except Exception as error:  # the parent re-raises it
+            pipe.send(("error", f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"))
+
+
+def import_and_run(importer: str, source: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    """What the child does."""
+    import importlib
+
+    from mlirage.options import CompileOptions
+
+    module, _, name = importer.partition(":")
+    program = getattr(importlib.import_module(module), name)(source, CompileOptions())
+    return run_program(program, inputs)
+
+
+def run_program(program: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    """Lowers `program` and calls its `main`."""
+    import json
+
+    from torch_mlir.execution_engine import ExecutionEngine
+
+    from mlirage.mlir import ir, linalg, run_pipeline, walk
+    from mlirage.program import numpy_dtype
+
+    module = program.module
+    with program.context, ir.Location.unknown():
+        (main,) = [op for op in module.body.operations if op.operation.name == "func.func" and op.name.value == "main"]
+        signature = json.loads(ir.StringAttr(main.attributes["mlirage.signature"]).value)
+        weights = _weights_to_arguments(main, program)
+        main.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
+        lower_linalgx(program)
+        for step in PIPELINE:
+            run_pipeline(module.operation, step)
+            if step.startswith("one-shot"):
+                for op in list(walk(module.operation)):
+                    if op.name == "memref.copy":
+                        with ir.InsertionPoint(op):
+                            linalg.copy(op.operands[0], outs=[op.operands[1]])
+                        op.erase()
+        engine = ExecutionEngine(module, opt_level=2)
+    arrays = [np.ascontiguousarray(x).reshape(np.shape(x)) for x in inputs] + [
+        np.ascontiguousarray(w).reshape(w.shape) for w in weights
+    ]
+    descriptors = [_descriptor(a) for a in arrays]
+    results = [_memref(len(r["shape"])) for r in signature["results"]]
+    holder = type("Results", (ctypes.Structure,), {"_fields_": [(f"r{i}", kind) for i, kind in enumerate(results)]})()
+    pointers = [ctypes.pointer(ctypes.pointer(d)) for d in ([holder] if results else []) + descriptors]
+    engine.invoke("main", *pointers)
+    return [
+        _array(getattr(holder, f"r{i}"), numpy_dtype(r["dtype"])) for i, r in enumerate(signature["results"])
+    ]
+
+
+def lower_linalgx(program: Any) -> None:
+    """Replaces linalgx ops by loops, with mlirage's own lowering."""
+    from mlirage.mlir import walk
+    from mlirage.passes import run_passes
+
+    if any(op.name.startswith("linalgx.") for op in walk(program.module.operation)):
+        from mlirage.codegen.linalgx_to_loops import lower_linalgx as lowering  # pyright: ignore
+
+        run_passes(program, (lowering,))
+
+
+def _weights_to_arguments(main: Any, program: Any) -> list[np.ndarray[Any, Any]]:
+    from mlirage.mlir import ir, walk
+
+    entry = main.regions[0].blocks[0]
+    arrays: list[np.ndarray[Any, Any]] = []
+    for op in list(walk(main.operation)):
+        if op.name == "ml_program.global_load_const":
+            argument = entry.add_argument(op.results[0].type, op.location)
+            op.results[0].replace_all_uses_with(argument)
+            arrays.append(program.constants[ir.FlatSymbolRefAttr(op.attributes["global"]).value])
+            op.erase()
+    for op in list(program.module.body.operations):
+        if op.operation.name == "ml_program.global":
+            op.operation.erase()
+    kinds = [argument.type for argument in entry.arguments]
+    results = list(ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value).results)
+    main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(kinds, results))
+    return arrays
+
+
+def _memref(rank: int) -> Any:
+    fields: list[tuple[str, Any]] = [("allocated", ctypes.c_void_p), ("aligned", ctypes.c_void_p), ("offset", ctypes.c_int64)]
+    if rank:
+        fields += [("sizes", ctypes.c_int64 * rank), ("strides", ctypes.c_int64 * rank)]
+    return type(f"MemRef{rank}", (ctypes.Structure,), {"_fields_": fields})
+
+
+def _descriptor(array: np.ndarray[Any, Any]) -> Any:
+    descriptor = _memref(array.ndim)()
+    descriptor.allocated = descriptor.aligned = array.ctypes.data
+    for i in range(array.ndim):
+        descriptor.sizes[i] = array.shape[i]
+        descriptor.strides[i] = array.strides[i] // array.itemsize
+    return descriptor
+
+
+def _array(descriptor: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    shape = tuple(getattr(descriptor, "sizes", ()))
+    strides = tuple(s * dtype.itemsize for s in getattr(descriptor, "strides", ()))
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    extent = dtype.itemsize + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    address = descriptor.aligned + descriptor.offset * dtype.itemsize
+    buffer = (ctypes.c_uint8 * extent).from_address(address)
+    return np.ndarray(shape, dtype, buffer, 0, strides).copy()

@@ -6,9 +6,12 @@ bindings (the `torch-mlir` wheel: full upstream MLIR, StableHLO, TOSA and torch)
 
 from __future__ import annotations
 
-import re
+import dataclasses
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from types import UnionType
+from typing import Any, Union, get_origin
 
 from torch_mlir import ir, rewrite
 from torch_mlir._mlir_libs import _stablehlo  # pyright: ignore[reportPrivateUsage]
@@ -43,6 +46,142 @@ __all__ = [
 
 stablehlo_api = _stablehlo
 _stablehlo.register_stablehlo_passes()
+
+_MIXED_OPERANDS, _MIXED_RESULTS = 16, 8
+
+
+def _is_mixed(item: ext.FieldDef) -> bool:
+    """Whether a variadic field accepts elements of several types."""
+    if not isinstance(item, (ext.OperandDef, ext.ResultDef)) or item.variadicity != ext.Variadicity.variadic:
+        return False
+    constraint = item.constraint
+    one_type = (
+        get_origin(constraint) is not None  # ir.IntegerType[32]
+        or constraint in (ir.IndexType, ir.F32Type, ir.F64Type)
+        or (hasattr(constraint, "type_name") and constraint.__module__.startswith("mlirage"))  # own types …
+    ) and not getattr(constraint, "_fields", ())  # … without parameters
+    return get_origin(constraint) in (Union, UnionType) or not one_type
+
+
+def _group_count(cls: Any, item: ext.FieldDef) -> int:
+    """How many IRDL lists a field is made of."""
+    if not _is_mixed(item):
+        return 1
+    return getattr(cls, "mixed_limit", _MIXED_OPERANDS if isinstance(item, ext.OperandDef) else _MIXED_RESULTS)
+
+
+def _expanded(cls: Any, fields: Sequence[ext.FieldDef]) -> list[ext.FieldDef]:
+    return [
+        dataclasses.replace(item, name=f"{item.name.strip('_')}_run{i}") if _is_mixed(item) else item
+        for item in fields
+        for i in range(_group_count(cls, item))
+    ]
+
+
+def _split_runs(cls: Any, item: ext.FieldDef, values: Any) -> list[Any]:
+    """One element list per IRDL list of a field: runs of equal types for a mixed one."""
+    if not _is_mixed(item):
+        return [values]
+    runs: list[list[Any]] = []
+    last: ir.Type | None = None
+    for value in values:
+        kind = value if isinstance(value, ir.Type) else value.type
+        if not runs or kind != last:
+            runs.append([])
+        runs[-1].append(value)
+        last = kind
+    limit = _group_count(cls, item)
+    if len(runs) > limit:
+        text = f"`{item.name}` may consist of {limit} runs of equal types, these are {len(runs)}"
+        raise ValueError(f"{cls.OPERATION_NAME}: {text}")
+    return runs + [[]] * (limit - len(runs))
+
+
+def _allow_mixed_variadics() -> None:
+    """Lets `Sequence[ext.Operand[Any]]` and `Sequence[ext.Result[Any]]` of our ops hold values of different types.
+
+    IRDL binds a constraint to the first type that it meets, so that all elements of a variadic list must have one type. A list
+    that may be mixed is therefore defined as several lists (16 for operands, 8 for results, or the class attribute
+    `mixed_limit`), each for a run of equal types; constructors split and accessors join them. Only the text shows it:
+    `operandSegmentSizes` and `resultSegmentSizes` count the runs.
+    """
+    base = ext.Operation
+    class_attributes = base._generate_class_attributes.__func__  # pyright: ignore
+    emit = base._emit_operation.__func__  # pyright: ignore
+
+    def generate_class_attributes(cls: Any, dialect: str, name: str, fields: Any) -> None:
+        class_attributes(cls, dialect, name, _expanded(cls, fields))
+
+    def emit_operation(cls: Any) -> None:
+        fields, cls._fields = cls._fields, _expanded(cls, cls._fields)
+        try:
+            emit(cls)
+        finally:
+            cls._fields = fields
+
+    def generate_init_method(cls: Any, fields: Any) -> None:
+        operands, attributes, results, regions = ext.partition_fields(fields)
+        signature = cls._generate_init_signature(fields)
+
+        def __init__(*args: Any, **kwargs: Any) -> None:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
+            self = given["self"]
+            types = [(item, item.process_type(given[item.name])) for item in results]
+            super(ext.Operation, self).__init__(
+                cls.OPERATION_NAME,
+                self._ODS_REGIONS,
+                self._ODS_OPERAND_SEGMENTS,
+                self._ODS_RESULT_SEGMENTS,
+                attributes={  # process_attr takes a false boolean attribute for a missing one
+                    item.name: item.process_attr(None) if given[item.name] is None else given[item.name]
+                    for item in attributes
+                },
+                results=[run for item, kinds in types for run in _split_runs(cls, item, kinds)],
+                operands=[run for item in operands for run in _split_runs(cls, item, given[item.name])],
+                successors=None,
+                regions=len(regions) or None,
+                loc=given["loc"],
+                ip=given["ip"],
+            )
+
+        __init__.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+        cls.__init__ = __init__
+
+    def generate_properties(cls: Any, items: Any, values: str, sizes: str, segmented: bool) -> None:
+        first = 0
+        for item in items:
+            count = _group_count(cls, item)
+
+            def getter(self: Any, item: Any = item, first: int = first, count: int = count) -> Any:
+                everything = getattr(self.operation, values)
+                if not segmented:
+                    return everything[first]
+                segments = list(ir.DenseI32ArrayAttr(self.operation.attributes[sizes]))
+                start = sum(segments[:first])
+                part = everything[start : start + sum(segments[first : first + count])]
+                return ext.normalize_value_range(part, item.variadicity)
+
+            setattr(cls, item.name, property(getter))
+            first += count
+
+    base._generate_class_attributes = classmethod(generate_class_attributes)  # pyright: ignore
+    base._emit_operation = classmethod(emit_operation)  # pyright: ignore
+    base._generate_init_method = classmethod(generate_init_method)  # pyright: ignore
+    base._generate_operand_properties = classmethod(  # pyright: ignore
+        lambda cls, items: generate_properties(
+            cls, items, "operands", "operandSegmentSizes", bool(cls._ODS_OPERAND_SEGMENTS)
+        )
+    )
+    base._generate_result_properties = classmethod(  # pyright: ignore
+        lambda cls, items: generate_properties(
+            cls, items, "results", "resultSegmentSizes", bool(cls._ODS_RESULT_SEGMENTS)
+        )
+    )
+
+
+_allow_mixed_variadics()
 
 # Dialects that no Python call can load by name become loaded as dependents of these passes.
 _LOADERS = (

@@ -1,7 +1,292 @@
-"""The linalgx dialect: whole-tensor ops that linalg lacks (attention, sort, scan, scatter, …), one target for all importers."""
+"""The linalgx dialect: whole-tensor ops that linalg lacks (sort, scan, scatter, …), one target for all importers.
 
-from mlirage.mlir import ext
+Every op has the form `inputs…, outs… -> results…`: results have the types of `outs`, whose contents are the results'
+initial contents (a `tensor.empty` where they are not read), as for linalg ops. Regions are scalar code that ends in
+`linalgx.yield`; they may use constants from outside. Memory that an algorithm needs is an out of its own, so that ops
+lower to loops without allocations. All ops but `compact` keep the extents of their operands.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mlirage.mlir import arith, ext, ir, tensor
+
+I64 = ir.IntegerType[64]
 
 
 class Linalgx(ext.Dialect, name="linalgx"):
     """Special ops on tensors beyond linalg."""
+
+
+def _fail(op: Any, message: str) -> bool:
+    op.location.emit_error(f"{op.operation.name}: {message}")
+    return False
+
+
+def _element(value: ir.Value) -> ir.Type:
+    return ir.RankedTensorType(value.type).element_type
+
+
+def _verify_form(op: Any, region_arguments: Sequence[ir.Type] | None, yielded: Sequence[ir.Type]) -> bool:
+    """What all ops have in common: results like outs, the dimension in range, the region's types."""
+    inputs, outs, results = list(op.inputs), list(op.outs), list(op.operation.results)
+    if [r.type for r in results] != [o.type for o in outs]:
+        return _fail(op, "results must have the types of `outs`")
+    if not all(isinstance(v.type, ir.RankedTensorType) for v in (*inputs, *outs)):
+        return _fail(op, "operands must be ranked tensors")
+    if "dimension" in op.operation.attributes:
+        dimension = ir.IntegerAttr(op.operation.attributes["dimension"]).value
+        rank = ir.RankedTensorType((inputs or outs)[0].type).rank
+        if not 0 <= dimension < rank:
+            return _fail(op, f"dimension {dimension} is not one of the {rank} dims of the operand")
+    if region_arguments is None:
+        return True
+    block = op.operation.regions[0].blocks[0]
+    if [a.type for a in block.arguments] != list(region_arguments):
+        return _fail(op, f"the region must take ({', '.join(map(str, region_arguments))})")
+    end = list(block.operations)[-1].operation
+    if end.name != "linalgx.yield" or [v.type for v in end.operands] != list(yielded):
+        return _fail(op, f"the region must yield ({', '.join(map(str, yielded))})")
+    return True
+
+
+class YieldOp(Linalgx.Operation, name="yield", traits=[ir.IsTerminatorTrait, ext.Pure]):
+    """Ends the region of a linalgx op."""
+
+    mixed_limit = 4
+    values: Sequence[ext.Operand[Any]]
+
+
+class SortOp(Linalgx.Operation, name="sort", traits=[ext.Pure]):
+    """Sorts `inputs` together and stably along `dimension`.
+
+    The region takes two elements of every input (`a0, b0, a1, b1, …`) and yields whether a comes before b. Outs are one
+    per input for the sorted tensors, then one per input as working memory, whose results mean nothing.
+    """
+
+    mixed_limit = 8
+    results_: Sequence[ext.Result[Any]]
+    inputs: Sequence[ext.Operand[Any]]
+    outs: Sequence[ext.Operand[Any]]
+    dimension: ir.IntegerAttr
+    comparator: ext.Region
+
+    def verify_invariants(self) -> bool:
+        inputs = [v.type for v in self.inputs]
+        if not inputs or [v.type for v in self.outs] != inputs * 2:
+            return _fail(self, "`outs` must be like `inputs`, twice")
+        elements = [t for v in self.inputs for t in (_element(v), _element(v))]
+        return _verify_form(self, elements, [ir.IntegerType.get_signless(1, context=self.context)])
+
+
+class TopkOp(Linalgx.Operation, name="topk", traits=[ext.Pure]):
+    """The first k elements along `dimension` in the order of the region, and their positions, in order.
+
+    The extent k of both outs along `dimension` is at most the input's; positions are of an integer type. The region
+    takes (a, b) and yields whether a comes before b; of equal elements the first comes first.
+    """
+
+    values: ext.Result[Any]
+    positions: ext.Result[Any]
+    input: ext.Operand[Any]
+    values_out: ext.Operand[Any]
+    positions_out: ext.Operand[Any]
+    dimension: ir.IntegerAttr
+    comparator: ext.Region
+
+    @property
+    def inputs(self) -> Sequence[ir.Value]:
+        return [self.input]
+
+    @property
+    def outs(self) -> Sequence[ir.Value]:
+        return [self.values_out, self.positions_out]
+
+    def verify_invariants(self) -> bool:
+        element = _element(self.input)
+        if _element(self.values_out) != element or not isinstance(_element(self.positions_out), ir.IntegerType):
+            return _fail(self, "outs must be values of the input's element type and integer positions")
+        return _verify_form(self, [element, element], [ir.IntegerType.get_signless(1, context=self.context)])
+
+
+class ScanOp(Linalgx.Operation, name="scan", traits=[ext.Pure]):
+    """Running totals along `dimension`: y[i] = f(y[i-1], x[i]), started by the accumulator.
+
+    Outs: y, then the accumulator, which lacks `dimension` and ends as the total. The region takes (total, x) and yields
+    the new total. `exclusive` (i1): y[i] is the total before x[i]. `reverse` (i1): from the last element to the first.
+    """
+
+    totals: ext.Result[Any]
+    last: ext.Result[Any]
+    input: ext.Operand[Any]
+    totals_out: ext.Operand[Any]
+    accumulator: ext.Operand[Any]
+    dimension: ir.IntegerAttr
+    exclusive: ir.IntegerAttr
+    reverse: ir.IntegerAttr
+    combiner: ext.Region
+
+    @property
+    def inputs(self) -> Sequence[ir.Value]:
+        return [self.input]
+
+    @property
+    def outs(self) -> Sequence[ir.Value]:
+        return [self.totals_out, self.accumulator]
+
+    def verify_invariants(self) -> bool:
+        total = _element(self.accumulator)
+        if _element(self.totals_out) != total:
+            return _fail(self, "both outs must have the same element type")
+        return _verify_form(self, [total, _element(self.input)], [total])
+
+
+class ScatterOp(Linalgx.Operation, name="scatter", traits=[ext.Pure]):
+    """Combines windows of updates into tensors at run-time positions.
+
+    Inputs: indices `N x D` (integers), then one updates tensor per out of shape `N x window…`, with a window extent
+    (perhaps 1) for every dim of the outs. Window n starts at `indices[n, j]` along dim `dimension_map[j]` of the outs
+    and at 0 along the others. Windows are applied in order; elements outside the outs are skipped. The region takes the
+    current elements of all outs, then the updates, and yields the new elements. `unique` (i1): no element is met twice.
+    """
+
+    mixed_limit = 4
+    results_: Sequence[ext.Result[Any]]
+    indices: ext.Operand[Any]
+    updates: Sequence[ext.Operand[Any]]
+    outs: Sequence[ext.Operand[Any]]
+    dimension_map: ir.ArrayAttr
+    unique: ir.IntegerAttr
+    combiner: ext.Region
+
+    @property
+    def inputs(self) -> Sequence[ir.Value]:
+        return [self.indices, *self.updates]
+
+    def verify_invariants(self) -> bool:
+        outs, updates = list(self.outs), list(self.updates)
+        if not outs or len(updates) != len(outs):
+            return _fail(self, "every out needs updates")
+        indices, rank = ir.RankedTensorType(self.indices.type), ir.RankedTensorType(outs[0].type).rank
+        dims = [ir.IntegerAttr(dim).value for dim in self.dimension_map]
+        if indices.rank != 2 or indices.shape[1] != len(dims) or len(set(dims)) != len(dims):
+            return _fail(self, "indices must be N x D for D distinct dims in `dimension_map`")
+        if not all(0 <= dim < rank for dim in dims):
+            return _fail(self, f"`dimension_map` names dims that the outs of rank {rank} do not have")
+        if any(ir.RankedTensorType(v.type).rank != rank + 1 for v in updates):
+            return _fail(self, "updates must have a dim for the windows' number and one for every dim of the out")
+        elements = [_element(v) for v in outs]
+        return _verify_form(self, [*elements, *elements], elements)
+
+
+class CompactOp(Linalgx.Operation, name="compact", traits=[ext.Pure]):
+    """The positions of the true elements of a flat mask (`tensor<Nxi1>`), in order.
+
+    The out has room for at least as many as there are; what lies behind them keeps the out's contents.
+    """
+
+    positions: ext.Result[Any]
+    mask: ext.Operand[Any]
+    positions_out: ext.Operand[Any]
+
+    @property
+    def inputs(self) -> Sequence[ir.Value]:
+        return [self.mask]
+
+    @property
+    def outs(self) -> Sequence[ir.Value]:
+        return [self.positions_out]
+
+    def verify_invariants(self) -> bool:
+        if any(ir.RankedTensorType(v.type).rank != 1 for v in (self.mask, self.positions_out)):
+            return _fail(self, "mask and positions must be of rank 1")
+        return _verify_form(self, None, [])
+
+
+Body = Callable[..., Any]
+
+
+def sort(inputs: Sequence[ir.Value], dimension: int, before: Body) -> list[ir.Value]:
+    """`inputs` sorted together, stably: `before(a0, b0, a1, b1, …)` makes the i1 that says whether a comes before b."""
+    outs = [empty_like(value) for value in (*inputs, *inputs)]
+    elements = [_element(value) for value in inputs for _ in range(2)]
+    op = SortOp([out.type for out in outs], list(inputs), outs, _i64(dimension)).operation
+    _fill(op, elements, before)
+    return list(op.results)[: len(inputs)]
+
+
+def topk(
+    value: ir.Value, dimension: int, values_out: ir.Value, positions_out: ir.Value, before: Body
+) -> tuple[ir.Value, ir.Value]:
+    """The first elements of `value` in the order of `before(a, b)`, as many as fit `values_out`, and their positions."""
+    kinds = values_out.type, positions_out.type
+    op = TopkOp(*kinds, value, values_out, positions_out, _i64(dimension)).operation
+    _fill(op, [_element(value)] * 2, before)
+    return op.results[0], op.results[1]
+
+
+def scan(
+    value: ir.Value,
+    initial: ir.Value,
+    dimension: int,
+    combine: Body,
+    *,
+    exclusive: bool = False,
+    reverse: bool = False,
+) -> tuple[ir.Value, ir.Value]:
+    """Running totals of `value` from `initial` (which lacks `dimension`) under `combine(total, x)`, and the last total."""
+    out = tensor.empty(_extents(value), _element(initial))
+    flags = _i64(dimension), _bool(exclusive), _bool(reverse)
+    op = ScanOp(out.type, initial.type, value, out, initial, *flags).operation
+    _fill(op, [_element(initial), _element(value)], combine)
+    return op.results[0], op.results[1]
+
+
+def scatter(
+    outs: Sequence[ir.Value],
+    indices: ir.Value,
+    updates: Sequence[ir.Value],
+    dimension_map: Sequence[int],
+    combine: Body,
+    *,
+    unique: bool = False,
+) -> list[ir.Value]:
+    """`outs` with windows of `updates` combined in at `indices`; `combine(current…, update…)` makes the new elements."""
+    dims = ir.ArrayAttr.get([_i64(dim) for dim in dimension_map])
+    op = ScatterOp([out.type for out in outs], indices, list(updates), list(outs), dims, _bool(unique)).operation
+    _fill(op, [_element(value) for value in outs] * 2, combine)
+    return list(op.results)
+
+
+def compact(mask: ir.Value, positions_out: ir.Value) -> ir.Value:
+    """The positions of the true elements of the flat `mask`, written to the head of `positions_out`."""
+    return CompactOp(positions_out.type, mask, positions_out).positions
+
+
+def empty_like(value: ir.Value) -> ir.Value:
+    """A tensor of the type and extents of `value` with unspecified contents."""
+    return tensor.empty(_extents(value), _element(value))
+
+
+def _extents(value: ir.Value) -> list[Any]:
+    shaped = ir.RankedTensorType(value.type)
+    return [
+        tensor.dim(value, arith.constant(ir.IndexType.get(), i)) if shaped.is_dynamic_dim(i) else shaped.get_dim_size(i)
+        for i in range(shaped.rank)
+    ]
+
+
+def _fill(op: ir.Operation, elements: Sequence[ir.Type], body: Body) -> None:
+    """Builds the region of `op`: a block with arguments of types `elements` that yields what `body` makes of them."""
+    block = ir.Block.create_at_start(op.regions[0], list(elements), [op.location] * len(elements))
+    with ir.InsertionPoint(block):
+        values = body(*block.arguments)
+        YieldOp([values] if isinstance(values, ir.Value) else list(values))
+
+
+def _i64(value: int) -> ir.Attribute:
+    return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
+
+
+def _bool(value: bool) -> ir.Attribute:
+    return ir.BoolAttr.get(value)

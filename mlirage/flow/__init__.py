@@ -3,7 +3,25 @@
 DISPATCH_CREATION groups ops into regions; PIPELINE outlines them into executables.
 """
 
+from mlirage.flow.clone_producers import clone_producers
+from mlirage.flow.convert_host_ops import convert_host_ops
+from mlirage.flow.deduplicate_executables import deduplicate_executables
+from mlirage.flow.form_dispatch_regions import form_dispatch_regions
+from mlirage.flow.legalize_boundary_types import legalize_boundary_types
+from mlirage.flow.outline_dispatches import outline_dispatches
 from mlirage.passes import Pass
 
-DISPATCH_CREATION: tuple[Pass, ...] = ()
-PIPELINE: tuple[Pass, ...] = ()
+DISPATCH_CREATION: tuple[Pass, ...] = (
+    "canonicalize",
+    "cse",
+    form_dispatch_regions,
+    clone_producers,
+)
+PIPELINE: tuple[Pass, ...] = (
+    legalize_boundary_types,
+    outline_dispatches,
+    deduplicate_executables,
+    convert_host_ops,
+    "canonicalize",
+    "cse",
+)

@@ -61,6 +61,22 @@ class DispatchOp(Flow.Operation, name="dispatch", traits=[ext.Pure]):
         )
 
 
+class DispatchRegionOp(Flow.Operation, name="dispatch_region", traits=[ext.Pure]):
+    """Ops that will run as one dispatch: `body` sees the values around it and ends in `flow.return`.
+
+    Lives between the phases dispatch-creation and flow.
+    """
+
+    results_: Sequence[ext.Result[Any]]
+    body: ext.Region
+
+
+class ReturnOp(Flow.Operation, name="return", traits=[ir.IsTerminatorTrait, ext.Pure]):
+    """Ends a dispatch region: its operands are the results of the region."""
+
+    values: Sequence[ext.Operand[Any]]
+
+
 class TensorReshapeOp(Flow.Operation, name="tensor_reshape", traits=[ext.Pure]):
     """The same bytes with another shape (or an element type of equal width); costs nothing."""
 

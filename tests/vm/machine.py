@@ -1,0 +1,206 @@
+"""The C virtual machine driven by ctypes: what the tests of modules and code run on."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Sequence
+from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_int, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlirage.module_file import ModuleFile
+
+RUNTIME = Path(__file__).parents[2] / "runtime"
+SOURCES = (
+    [RUNTIME / "src" / "base" / f"{name}.c" for name in ("allocator", "error", "object", "string")]
+    + [RUNTIME / "src" / "platform" / "allocator_libc.c"]
+    + sorted((RUNTIME / "src" / "module").glob("*.c"))
+    + sorted((RUNTIME / "src" / "vm").glob("*.c"))
+)
+WARNINGS = (
+    "-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef "
+    "-Wdouble-promotion -Wcast-qual -Wwrite-strings -Werror"
+).split()
+
+
+def build(output: Path, *flags: str, sources: Sequence[Path] = ()) -> Path:
+    """Compiles the VM, and `sources`, with every warning as an error."""
+    includes = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
+    command = ["gcc", *WARNINGS, *includes, *flags, *map(str, [*SOURCES, *sources]), "-o", str(output)]
+    subprocess.run(command, check=True)
+    return output
+
+
+class Failure(Exception):
+    """A status other than OK: its name and text."""
+
+    def __init__(self, status: str, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+        self.text = text
+
+
+class _Error(ctypes.Structure):
+    _fields_ = (("status", c_int), ("text", c_char * 512))
+
+
+class _Storage(ctypes.Structure):
+    _fields_ = (("data", c_void_p), ("size", c_size_t), ("self", c_void_p), ("release", c_void_p))
+
+
+class _Allocator(ctypes.Structure):
+    _fields_ = (("self", c_void_p), ("resize", c_void_p))
+
+
+class _Options(ctypes.Structure):
+    _fields_ = (("stack_size", c_size_t), ("jump_limit", c_uint64))
+
+
+class _Convention(ctypes.Structure):
+    _fields_ = tuple(
+        (name, c_uint16)
+        for name in ("scalar_arguments", "ref_arguments", "scalar_results", "ref_results", "groups")
+    )
+
+
+class _Function(ctypes.Structure):
+    _fields_ = (("module", c_uint32), ("function", c_uint32), ("convention", _Convention))
+
+
+class Call(ctypes.Structure):
+    """mlirage_vm_call_t."""
+
+    _fields_ = (
+        ("self", c_void_p),
+        ("scalars", POINTER(c_uint64)),
+        ("refs", POINTER(c_void_p)),
+        ("group_counts", POINTER(c_uint16)),
+        ("scalar_results", POINTER(c_uint64)),
+        ("ref_results", POINTER(c_void_p)),
+        ("can_suspend", c_bool),
+        ("pending", c_void_p),
+        ("error", c_void_p),
+    )
+
+
+NativeFunction = ctypes.CFUNCTYPE(c_int, POINTER(Call))
+
+
+class _Export(ctypes.Structure):
+    _fields_ = (("name", c_char_p), ("convention", c_char_p), ("function", NativeFunction))
+
+
+class _NativeModule(ctypes.Structure):
+    _fields_ = (
+        ("name", c_char_p),
+        ("version", c_uint32),
+        ("count", c_size_t),
+        ("exports", POINTER(_Export)),
+        ("self", c_void_p),
+    )
+
+
+class Library:
+    """A built VM."""
+
+    def __init__(self, path: Path) -> None:
+        self.c = ctypes.CDLL(str(path))
+        self.c.mlirage_allocator_system.restype = _Allocator
+        self.c.mlirage_status_name.restype = c_char_p
+        self.c.mlirage_vm_pending.restype = c_void_p
+
+    def check(self, status: int, error: _Error) -> None:
+        """Raises what a function returned."""
+        if status:
+            raise Failure(self.c.mlirage_status_name(status).decode(), error.text.decode())
+
+    def load(self, contents: bytes, check_data: bool = False) -> Module:
+        """A verified module."""
+        return Module(self, contents, check_data)
+
+
+class Module:
+    """A loaded module file."""
+
+    def __init__(self, library: Library, contents: bytes, check_data: bool) -> None:
+        self.library = library
+        block = np.zeros(len(contents) + 64, np.uint8)
+        start = -block.ctypes.data % 64
+        self.memory = block[start : start + len(contents)]
+        self.memory[:] = np.frombuffer(contents, np.uint8)
+        storage = _Storage(self.memory.ctypes.data, len(contents), None, None)
+        self.pointer, error = c_void_p(), _Error()
+        create = library.c.mlirage_module_create
+        status = create(library.c.mlirage_allocator_system(), storage, int(check_data), byref(self.pointer), byref(error))
+        library.check(status, error)
+
+    def __del__(self) -> None:
+        self.library.c.mlirage_module_release(self.pointer)
+
+
+class Context:
+    """Linked modules and one stack.
+
+    `natives` maps 'module.function' to (convention, Python function of a Call that returns a status).
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        *contents: bytes | ModuleFile,
+        natives: dict[str, tuple[str, Any]] | None = None,
+        stack_size: int = 0,
+        jump_limit: int = 0,
+    ) -> None:
+        self.library = library
+        self.pointer, self.invocation = c_void_p(), c_void_p()
+        files = [file.encode() if isinstance(file, ModuleFile) else file for file in contents]
+        self.modules = [library.load(file) for file in files]
+        array = (c_void_p * len(files))(*(module.pointer for module in self.modules))
+        self.natives = self._native_modules(natives or {})
+        options, error = _Options(stack_size, jump_limit), _Error()
+        allocator = library.c.mlirage_allocator_system()
+        status = library.c.mlirage_vm_context_create(
+            allocator, byref(options), self.natives, c_size_t(len(self.natives)), array, c_size_t(len(files)),
+            byref(self.pointer), byref(error),
+        )  # fmt: skip
+        library.check(status, error)
+        library.check(
+            library.c.mlirage_vm_invocation_create(self.pointer, byref(self.invocation), byref(error)), error
+        )
+
+    def _native_modules(self, natives: dict[str, tuple[str, Any]]) -> Any:
+        modules: dict[str, list[_Export]] = {}
+        for name, (convention, function) in natives.items():
+            module, _, short = name.partition(".")
+            modules.setdefault(module, []).append(_Export(short.encode(), convention.encode(), NativeFunction(function)))
+        self.exports = {name: (_Export * len(items))(*items) for name, items in modules.items()}
+        return (_NativeModule * len(modules))(
+            *(_NativeModule(name.encode(), 1, len(items), items, None) for name, items in self.exports.items())
+        )
+
+    def lookup(self, name: str, module: int = 0) -> _Function:
+        """An export."""
+        function, error = _Function(), _Error()
+        lookup = self.library.c.mlirage_vm_context_lookup
+        self.library.check(lookup(self.pointer, c_size_t(module), name.encode(), byref(function), byref(error)), error)
+        return function
+
+    def call(self, name: str, *scalars: int, refs: Sequence[int | None] = (), module: int = 0) -> list[int]:
+        """Calls an export with 64-bit slots; gives the scalar results (the references are in `self.refs`)."""
+        function, error = self.lookup(name, module), _Error()
+        arguments = (c_uint64 * len(scalars))(*(value % 2**64 for value in scalars))
+        objects = (c_void_p * len(refs))(*refs)
+        results = (c_uint64 * function.convention.scalar_results)()
+        self.refs = (c_void_p * function.convention.ref_results)()
+        invoke = self.library.c.mlirage_vm_invoke
+        status = invoke(self.invocation, byref(function), arguments, objects, results, self.refs, byref(error))
+        self.library.check(status, error)
+        return list(results)
+
+    def __del__(self) -> None:
+        self.library.c.mlirage_vm_invocation_release(self.invocation)
+        self.library.c.mlirage_vm_context_release(self.pointer)

@@ -1,6 +1,7 @@
 // Invocations: stacks, frames, calls from outside, and what a failure says.
 #include "base/memory.h"
 #include "vm/context.h"
+#include "vm/opcodes.h"
 
 //===--------------------------------------------------------------------------===
 // Frames
@@ -50,7 +51,15 @@ void mlirage_vm_pop(mlirage_vm_invocation_t* invocation) {
 // Failures
 //===--------------------------------------------------------------------------===
 
-// Appends "\n  at function (location)" for the innermost calls.
+// Appends "\n  at text" and gives the size of the whole.
+static size_t append_line(mlirage_error_t* error, size_t size, const char* name, const char* location) {
+  if (size >= sizeof(error->text)) return size;
+  const char* format = location[0] != '\0' ? "\n  at %s (%s)" : "\n  at %s";
+  return size + mlirage_format(error->text + size, sizeof(error->text) - size, format, name, location);
+}
+
+// Appends where it happened: the native function that failed, then the calls from the
+// innermost one out, with the locations of the source.
 static void append_trace(const mlirage_vm_invocation_t* invocation, mlirage_status_t status, mlirage_error_t* error) {
   if (error == NULL) return;
   size_t size = mlirage_string(error->text).size;
@@ -58,14 +67,15 @@ static void append_trace(const mlirage_vm_invocation_t* invocation, mlirage_stat
     error->status = status;
     size = mlirage_format(error->text, sizeof(error->text), "%s", mlirage_status_name(status));
   }
-  for (const mlirage_vm_frame_t* frame = invocation->frame; frame != NULL; frame = frame->caller) {
-    if (size >= sizeof(error->text)) return;
+  const mlirage_vm_frame_t* frame = invocation->frame;
+  if (frame != NULL && *frame->pc == MLIRAGE_VM_CALL_IMPORT) {
+    size = append_line(error, size, mlirage_module_import(frame->instance->module, frame->pc[1]).name, "");
+  }
+  for (; frame != NULL; frame = frame->caller) {
     const mlirage_module_t* module = frame->instance->module;
     const uint32_t pc = (uint32_t)(frame->pc - (module->code + frame->function->code_offset));
-    const char* location = mlirage_module_location(module, frame->ordinal, pc);
-    size += mlirage_format(error->text + size, sizeof(error->text) - size,
-                           location[0] != '\0' ? "\n  at %s (%s)" : "\n  at %s",
-                           mlirage_module_text(module, frame->function->name), location);
+    size = append_line(error, size, mlirage_module_text(module, frame->function->name),
+                       mlirage_module_location(module, frame->ordinal, pc));
   }
 }
 

@@ -1,0 +1,468 @@
+// local-task: shares workgroups between the calling thread and a few workers.
+//
+// An execution is a list of waves (what lies between two barriers); a wave is divided
+// into claims (contiguous workgroups of one command, a few microseconds each). Threads
+// take claims from |cursor|; whoever completes the last claim of a wave opens the next
+// one itself. So there is no barrier at which threads meet: the caller never waits for
+// a worker to arrive, only for a claim that a worker holds. A worker that sleeps or was
+// descheduled between claims costs nothing, and with no worker at all the caller does
+// everything.
+//
+// |cursor| holds the number of the wave, its claims and how many are taken in one word.
+// A claim taken by compare-and-swap belongs to the wave that the word names, and that
+// wave cannot end before the claim is completed: what it reads stays valid without
+// counting readers.
+#include "base/memory.h"
+#include "hal/drivers/cpu.h"
+#include "hal/drivers/replay.h"
+
+#define MAX_WORKERS 256u
+#define CLAIM_BITS 18u
+#define MAX_CLAIMS (((uint64_t)1 << CLAIM_BITS) - 1)
+
+// Nanoseconds. What a claim should last at least; waves below are run by one thread.
+#define CLAIM_TIME 4000u
+#define WORTH_SHARING 6000u
+// Waking a sleeping thread costs the waker about 5 us and takes about 50.
+#define WORTH_WAKING 40000u
+// How long a thread looks for work before it sleeps: while an execution runs, and after.
+#define SPIN_BUSY 50000u
+#define SPIN_IDLE 20000u
+// Seen no progress for this long while spinning: the core was taken away.
+#define DESCHEDULED 500000u
+// Time without sharing (or spinning) once the machine has turned out to be busy.
+#define BACK_OFF 20000000u
+// A command that was never measured counts as this much.
+#define UNKNOWN_COST 100000u
+// Of a piece of a fill or copy (128 KiB).
+#define PIECE_COST 12000u
+
+typedef struct task_device_t task_device_t;
+
+typedef struct worker_t {
+  task_device_t* task;
+  uint32_t id;  // 0 is the caller
+  mlirage_thread_t thread;
+  uint64_t no_spin_until;
+} worker_t;
+
+// The running execution. Written by who opens a wave, read by holders of claims.
+typedef struct execution_t {
+  mlirage_replay_t* replay;
+  uint32_t* claim_counts;  // of each command
+  size_t next_wave;
+  size_t first_command;  // of the wave that is open
+  size_t end_command;
+} execution_t;
+
+struct task_device_t {
+  mlirage_cpu_device_t cpu;
+  mlirage_lock_t owner;  // one execution at a time; others run on their own thread
+  execution_t execution;
+  worker_t caller;
+  uint64_t share_again_at;  // of the owner: no sharing before
+  uint32_t regrets;         // of the owner: shared executions in a row that were too slow
+  // Words that all threads look at, on lines of their own.
+  char padding0[64];
+  uint64_t cursor;  // wave << 2 * CLAIM_BITS | claims << CLAIM_BITS | taken
+  char padding1[64];
+  uint32_t remaining;  // claims of the wave not completed
+  uint32_t failure;    // 0, or 1 + the command that failed
+  int32_t failure_code;
+  char padding2[64];
+  uint32_t finished;  // the execution
+  uint32_t wake;      // threads sleep on it; changed to wake them
+  uint32_t sleeping;
+  uint32_t stop;
+  char padding3[64];
+  worker_t workers[];  // worker_count - 1
+};
+
+static void pause_core(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
+//===--- The cursor -------------------------------------------------------------===
+
+static bool claims_left(uint64_t cursor) { return (cursor & MAX_CLAIMS) < (cursor >> CLAIM_BITS & MAX_CLAIMS); }
+
+static bool has_claims(task_device_t* task) { return claims_left(__atomic_load_n(&task->cursor, __ATOMIC_SEQ_CST)); }
+
+static bool is_finished(task_device_t* task) { return __atomic_load_n(&task->finished, __ATOMIC_SEQ_CST) != 0; }
+
+static void wake_threads(task_device_t* task, uint32_t count) {
+  if (count == 0 || __atomic_load_n(&task->sleeping, __ATOMIC_SEQ_CST) == 0) return;
+  __atomic_fetch_add(&task->wake, 1u, __ATOMIC_SEQ_CST);
+  mlirage_platform_wake(&task->wake, count);
+}
+
+//===--- Costs ------------------------------------------------------------------===
+
+static uint64_t* cost_of(const mlirage_command_t* command) {
+  return &command->executable->workgroup_costs[command->ordinal];
+}
+
+// Estimated nanoseconds of |command|; 0 if it was never measured.
+static uint64_t estimate(const mlirage_command_t* command, uint64_t units) {
+  if (command->kind != MLIRAGE_COMMAND_DISPATCH) return units * PIECE_COST;
+  const uint64_t picoseconds = __atomic_load_n(cost_of(command), __ATOMIC_RELAXED);
+  uint64_t product = 0;
+  if (__builtin_mul_overflow(picoseconds, units, &product)) return UINT64_MAX / 4096;
+  return product / 1000 + (picoseconds != 0);
+}
+
+// Keeps the cost of a workgroup: down fast, up slowly, for what lengthens a measurement
+// is most often another program.
+static void learn(const mlirage_command_t* command, uint64_t units, uint64_t nanoseconds) {
+  if (command->kind != MLIRAGE_COMMAND_DISPATCH || units == 0) return;
+  if (nanoseconds > UINT64_MAX / 1000) return;
+  const uint64_t measured = nanoseconds * 1000 / units + 1;
+  const uint64_t known = __atomic_load_n(cost_of(command), __ATOMIC_RELAXED);
+  uint64_t kept = measured;
+  if (known != 0) kept = measured < known ? known - (known - measured) / 4 : known + (measured - known) / 16;
+  __atomic_store_n(cost_of(command), kept, __ATOMIC_RELAXED);
+}
+
+//===--- Claims and waves -------------------------------------------------------===
+
+static void run_units(task_device_t* task, const mlirage_command_t* command, uint64_t first, uint64_t end,
+                      uint32_t worker_id, bool measure) {
+  if (__atomic_load_n(&task->failure, __ATOMIC_RELAXED) != 0) return;
+  const uint64_t start = measure ? mlirage_platform_now_ns() : 0;
+  const int32_t code = mlirage_command_run(task->execution.replay, command, first, end, worker_id);
+  if (measure) learn(command, end - first, mlirage_platform_now_ns() - start);
+  if (MLIRAGE_UNLIKELY(code != 0)) {
+    const mlirage_command_t* commands = mlirage_commands(task->execution.replay->command_buffer);
+    uint32_t none = 0;
+    const uint32_t number = (uint32_t)(command - commands) + 1;
+    if (__atomic_compare_exchange_n(&task->failure, &none, number, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+      task->failure_code = code;
+    }
+  }
+}
+
+static void run_claim(task_device_t* task, uint64_t claim, uint32_t worker_id) {
+  const execution_t* execution = &task->execution;
+  const mlirage_command_t* commands = mlirage_commands(execution->replay->command_buffer);
+  size_t index = execution->first_command;
+  while (claim >= execution->claim_counts[index]) claim -= execution->claim_counts[index++];
+  const mlirage_command_t* command = &commands[index];
+  const uint64_t units = mlirage_command_units(execution->replay, command);
+  const uint64_t count = execution->claim_counts[index];
+  const uint64_t share = units / count;
+  const uint64_t larger = units % count;  // the first claims have one unit more
+  const uint64_t first = claim * share + (claim < larger ? claim : larger);
+  run_units(task, command, first, first + share + (claim < larger), worker_id, true);
+}
+
+// The claims of the commands from |first| on that can be open at the same time.
+static uint64_t count_claims(const execution_t* execution, size_t first, size_t wave_end, size_t* out_end,
+                             uint64_t* out_cost) {
+  const mlirage_command_t* commands = mlirage_commands(execution->replay->command_buffer);
+  uint64_t claims = 0;
+  uint64_t cost = 0;
+  size_t index = first;
+  for (; index < wave_end && claims + execution->claim_counts[index] <= MAX_CLAIMS; ++index) {
+    const mlirage_command_t* command = &commands[index];
+    const uint64_t estimated = estimate(command, mlirage_command_units(execution->replay, command));
+    claims += execution->claim_counts[index];
+    cost += estimated == 0 ? UNKNOWN_COST : estimated;
+  }
+  *out_end = index;
+  *out_cost = cost;
+  return claims;
+}
+
+// Opens the next wave that is worth sharing; runs those before it right here. Called by
+// the one thread that knows the previous wave to be complete.
+static void advance(task_device_t* task, uint32_t worker_id) {
+  execution_t* execution = &task->execution;
+  const mlirage_command_buffer_t* buffer = execution->replay->command_buffer;
+  const mlirage_command_t* commands = mlirage_commands(buffer);
+  const size_t* waves = buffer->waves.data;
+  const size_t wave_count = buffer->waves.count == 0 ? 0 : buffer->waves.count - 1;
+  size_t first = execution->end_command;
+  while (__atomic_load_n(&task->failure, __ATOMIC_RELAXED) == 0) {
+    if (execution->next_wave == 0 || first == waves[execution->next_wave]) {
+      if (execution->next_wave == wave_count) break;
+      first = waves[execution->next_wave++];
+    }
+    size_t end = 0;
+    uint64_t cost = 0;
+    const uint64_t claims = count_claims(execution, first, waves[execution->next_wave], &end, &cost);
+    execution->first_command = first;
+    execution->end_command = end;
+    if (claims > 1 && cost >= WORTH_SHARING) {
+      __atomic_store_n(&task->remaining, (uint32_t)claims, __ATOMIC_RELAXED);
+      const uint64_t wave = (__atomic_load_n(&task->cursor, __ATOMIC_RELAXED) >> (2 * CLAIM_BITS)) + 1;
+      __atomic_store_n(&task->cursor, wave << (2 * CLAIM_BITS) | claims << CLAIM_BITS, __ATOMIC_SEQ_CST);
+      if (cost >= WORTH_WAKING) {
+        const uint64_t useful = claims - 1;
+        wake_threads(task, useful < MAX_WORKERS ? (uint32_t)useful : MAX_WORKERS);
+      }
+      return;
+    }
+    for (size_t i = first; i < end; ++i) {
+      const uint64_t units = mlirage_command_units(execution->replay, &commands[i]);
+      run_units(task, &commands[i], 0, units, worker_id, cost >= CLAIM_TIME);
+    }
+    first = end;
+  }
+  __atomic_store_n(&task->finished, 1u, __ATOMIC_SEQ_CST);
+  if (worker_id != 0) wake_threads(task, UINT32_MAX);  // the caller is among the sleepers, if it sleeps
+}
+
+// Takes claims until there are none.
+static void work(task_device_t* task, uint32_t worker_id) {
+  uint64_t cursor = __atomic_load_n(&task->cursor, __ATOMIC_ACQUIRE);
+  while (claims_left(cursor)) {
+    if (!__atomic_compare_exchange_n(&task->cursor, &cursor, cursor + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+      continue;
+    }
+    run_claim(task, cursor & MAX_CLAIMS, worker_id);
+    if (__atomic_sub_fetch(&task->remaining, 1u, __ATOMIC_ACQ_REL) == 0) advance(task, worker_id);
+    cursor = __atomic_load_n(&task->cursor, __ATOMIC_ACQUIRE);
+  }
+}
+
+//===--- Waiting ----------------------------------------------------------------===
+
+static bool has_reason(task_device_t* task, bool is_caller) {
+  if (has_claims(task)) return true;
+  return is_caller ? is_finished(task) : __atomic_load_n(&task->stop, __ATOMIC_SEQ_CST) != 0;
+}
+
+// Returns when there may be something to do: looks for a while, then sleeps.
+static void wait_for_work(task_device_t* task, worker_t* worker) {
+  const bool is_caller = worker->id == 0;
+  const uint64_t start = mlirage_platform_now_ns();
+  uint64_t last = start;
+  while (last >= worker->no_spin_until) {
+    for (int i = 0; i < 16; ++i) {
+      if (has_reason(task, is_caller)) return;
+      pause_core();
+    }
+    const uint64_t now = mlirage_platform_now_ns();
+    // Somebody else needs this core more than a thread that waits.
+    if (now - last > DESCHEDULED) worker->no_spin_until = now + BACK_OFF;
+    last = now;
+    if (now - start > (is_finished(task) ? SPIN_IDLE : SPIN_BUSY)) break;
+  }
+  const uint32_t ticket = __atomic_load_n(&task->wake, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&task->sleeping, 1u, __ATOMIC_SEQ_CST);
+  if (!has_reason(task, is_caller)) mlirage_platform_wait(&task->wake, ticket, UINT64_MAX);
+  __atomic_fetch_sub(&task->sleeping, 1u, __ATOMIC_SEQ_CST);
+}
+
+static void worker_main(void* argument) {
+  worker_t* worker = argument;
+  task_device_t* task = worker->task;
+  while (__atomic_load_n(&task->stop, __ATOMIC_ACQUIRE) == 0) {
+    work(task, worker->id);
+    wait_for_work(task, worker);
+  }
+}
+
+//===--- Execution --------------------------------------------------------------===
+
+// Estimated time of an execution.
+typedef struct plan_t {
+  uint64_t shared;  // of what several threads can do
+  uint64_t total;
+  bool known;       // everything was measured before
+} plan_t;
+
+// Fills |claim_counts| too.
+static plan_t make_plan(task_device_t* task, const mlirage_replay_t* replay, uint32_t* claim_counts) {
+  const mlirage_command_buffer_t* buffer = replay->command_buffer;
+  const mlirage_command_t* commands = mlirage_commands(buffer);
+  const size_t* waves = buffer->waves.data;
+  const uint64_t most = (uint64_t)task->cpu.device.worker_count * 8;
+  plan_t plan = {0, 0, true};
+  for (size_t w = 0; w + 1 < buffer->waves.count; ++w) {
+    for (size_t i = waves[w]; i < waves[w + 1]; ++i) {
+      const uint64_t units = mlirage_command_units(replay, &commands[i]);
+      uint64_t cost = estimate(&commands[i], units);
+      uint64_t claims = cost / CLAIM_TIME;
+      if (cost == 0 && units != 0) {
+        plan.known = false;
+        cost = UNKNOWN_COST;
+        claims = most;
+      }
+      if (claims > most) claims = most;
+      if (claims > units) claims = units;
+      claim_counts[i] = claims == 0 && units != 0 ? 1 : (uint32_t)claims;
+      plan.total += cost;
+      if (claims > 1 || waves[w + 1] - waves[w] > 1) plan.shared += cost;
+    }
+  }
+  return plan;
+}
+
+// Forgets costs that were far too low: sizes have changed since they were measured.
+static void forget(const mlirage_command_buffer_t* buffer) {
+  for (size_t i = 0; i < buffer->commands.count; ++i) {
+    const mlirage_command_t* command = &mlirage_commands(buffer)[i];
+    if (command->kind == MLIRAGE_COMMAND_DISPATCH) __atomic_store_n(cost_of(command), UINT64_C(0), __ATOMIC_RELAXED);
+  }
+}
+
+static mlirage_status_t run_alone(mlirage_replay_t* replay, const plan_t* plan, mlirage_error_t* error) {
+  const uint64_t start = mlirage_platform_now_ns();
+  const mlirage_status_t status = mlirage_replay_run(replay, error);
+  if (mlirage_platform_now_ns() - start > 4 * plan->total + 4 * WORTH_SHARING) forget(replay->command_buffer);
+  return status;
+}
+
+static mlirage_status_t run_shared(task_device_t* task, mlirage_replay_t* replay, uint32_t* claim_counts,
+                                   const plan_t* plan, mlirage_error_t* error) {
+  task->execution = (execution_t){.replay = replay, .claim_counts = claim_counts};
+  __atomic_store_n(&task->failure, 0u, __ATOMIC_RELAXED);
+  __atomic_store_n(&task->finished, 0u, __ATOMIC_SEQ_CST);
+  // Many short waves in a row are worth waking for where one is not.
+  if (plan->shared >= 2 * WORTH_WAKING) wake_threads(task, MAX_WORKERS);
+  advance(task, 0);
+  while (!is_finished(task)) {
+    work(task, 0);
+    if (is_finished(task)) break;
+    wait_for_work(task, &task->caller);
+  }
+  const uint32_t failure = __atomic_load_n(&task->failure, __ATOMIC_RELAXED);
+  if (failure == 0) return MLIRAGE_OK;
+  const mlirage_command_t* commands = mlirage_commands(replay->command_buffer);
+  return mlirage_command_fail(&commands[failure - 1], task->failure_code, error);
+}
+
+// Shares the execution if that is likely to be faster. The owner's lock is held.
+static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay, uint32_t* claim_counts,
+                                  mlirage_error_t* error) {
+  const plan_t plan = make_plan(task, replay, claim_counts);
+  if (plan.shared < WORTH_SHARING) return run_alone(replay, &plan, error);
+  const uint64_t start = mlirage_platform_now_ns();
+  if (start < task->share_again_at) return mlirage_replay_run(replay, error);
+  const mlirage_status_t status = run_shared(task, replay, claim_counts, &plan, error);
+  // On a machine whose cores are busy with other programs a wave waits for the
+  // slowest of its threads: alone is faster. Found out by comparing with the estimate.
+  if (plan.known && plan.shared >= WORTH_WAKING) {
+    const uint64_t now = mlirage_platform_now_ns();
+    if (now - start > plan.total + plan.total / 4) {
+      if (++task->regrets >= 3) task->share_again_at = now + BACK_OFF;
+    } else {
+      task->regrets = 0;
+    }
+  }
+  const mlirage_command_buffer_t* buffer = replay->command_buffer;
+  uint64_t dispatches = 0;
+  uint64_t workgroups = 0;
+  for (size_t i = 0; i < buffer->commands.count; ++i) {
+    const mlirage_command_t* command = &mlirage_commands(buffer)[i];
+    if (command->kind != MLIRAGE_COMMAND_DISPATCH) continue;
+    ++dispatches;
+    workgroups += command->workgroups;
+  }
+  __atomic_fetch_add(&task->cpu.device.dispatches, dispatches, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&task->cpu.device.workgroups, workgroups, __ATOMIC_RELAXED);
+  return status;
+}
+
+#define INLINE_COMMANDS 64u
+
+static mlirage_status_t execute(mlirage_device_t* device, mlirage_command_buffer_t* command_buffer,
+                                const mlirage_binding_t* bindings, mlirage_fence_t* signal, mlirage_error_t* error) {
+  task_device_t* task = (task_device_t*)device;
+  const bool owner = device->worker_count > 1 && mlirage_lock_try_acquire(&task->owner);
+  mlirage_replay_t replay;
+  uint32_t inline_counts[INLINE_COMMANDS];
+  uint32_t* claim_counts = inline_counts;
+  mlirage_block_t* block = NULL;
+  mlirage_status_t status =
+      mlirage_replay_begin(&replay, device, command_buffer, bindings, owner ? device->worker_count : 1, error);
+  const size_t command_count = command_buffer->commands.count;
+  if (status == MLIRAGE_OK && owner && command_count > INLINE_COMMANDS) {
+    status = mlirage_pool_acquire(&device->pool, command_count * sizeof(uint32_t), &block);
+    if (status == MLIRAGE_OK) {
+      claim_counts = (uint32_t*)(void*)mlirage_block_data(block);
+    } else {
+      mlirage_replay_end(&replay);
+      mlirage_fail(error, status, "no memory to plan %zu commands", command_count);
+    }
+  }
+  if (status != MLIRAGE_OK) {
+    if (owner) mlirage_lock_release(&task->owner);
+    return status;
+  }
+  mlirage_error_t failure;
+  failure.text[0] = '\0';
+  mlirage_error_t* report = signal == NULL ? error : &failure;
+  status = owner ? run_owned(task, &replay, claim_counts, report) : mlirage_replay_run(&replay, report);
+  if (block != NULL) mlirage_pool_release(&device->pool, block);
+  mlirage_replay_end(&replay);
+  if (owner) mlirage_lock_release(&task->owner);
+  return mlirage_device_complete(signal, status, &failure);
+}
+
+//===--- The device -------------------------------------------------------------===
+
+static size_t device_size(uint32_t worker_count) { return sizeof(task_device_t) + worker_count * sizeof(worker_t); }
+
+// Ends and joins the first |count| workers.
+static void stop_workers(task_device_t* task, uint32_t count) {
+  __atomic_store_n(&task->stop, 1u, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&task->wake, 1u, __ATOMIC_SEQ_CST);
+  mlirage_platform_wake(&task->wake, UINT32_MAX);
+  for (uint32_t i = 0; i < count; ++i) mlirage_platform_thread_join(task->workers[i].thread);
+}
+
+static void destroy(mlirage_device_t* device) {
+  task_device_t* task = (task_device_t*)device;
+  const mlirage_allocator_t allocator = device->allocator;
+  const uint32_t worker_count = device->worker_count;
+  stop_workers(task, worker_count - 1);
+  mlirage_device_deinitialize(device);
+  mlirage_free(allocator, task, device_size(worker_count));
+}
+
+static const mlirage_device_vtable_t vtable = {
+    .destroy = destroy,
+    .supports = mlirage_cpu_supports,
+    .executable_create = mlirage_cpu_executable_create,
+    .execute = execute,
+};
+
+mlirage_status_t mlirage_local_task_device_create(const mlirage_cpu_device_options_t* options,
+                                                  mlirage_device_t** out_device, mlirage_error_t* error) {
+  *out_device = NULL;
+  uint32_t worker_count = options->worker_count != 0 ? options->worker_count : mlirage_platform_core_count();
+  if (options->worker_count == 0 && worker_count > MAX_WORKERS) worker_count = MAX_WORKERS;
+  if (worker_count > MAX_WORKERS) {
+    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "%u threads are above the limit of %u", worker_count,
+                        MAX_WORKERS);
+  }
+  void* block = NULL;
+  if (mlirage_allocate(options->allocator, device_size(worker_count), &block) != MLIRAGE_OK) {
+    return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for a device");
+  }
+  task_device_t* task = block;
+  mlirage_device_initialize(&task->cpu.device, &vtable, "local-task", options->allocator, worker_count);
+  task->cpu.loaders = options->loaders;
+  task->cpu.loader_count = options->loader_count;
+  task->caller = (worker_t){.task = task};
+  task->finished = 1;
+  for (uint32_t i = 0; i + 1 < worker_count; ++i) {
+    worker_t* worker = &task->workers[i];
+    worker->task = task;
+    worker->id = i + 1;
+    if (mlirage_platform_thread_create(worker_main, worker, "mlirage-worker", &worker->thread) != MLIRAGE_OK) {
+      stop_workers(task, i);
+      mlirage_device_deinitialize(&task->cpu.device);
+      mlirage_free(options->allocator, task, device_size(worker_count));
+      return mlirage_fail(error, MLIRAGE_IO, "cannot start worker %u of %u", i + 1, worker_count - 1);
+    }
+  }
+  *out_device = &task->cpu.device;
+  return MLIRAGE_OK;
+}

@@ -1,0 +1,389 @@
+"""kind "contraction": matrix products and convolutions, with the elementwise ops around them.
+
+    for each workgroup:                              blocks of outer loops × rows × columns
+      stage what the left operand is computed from   (padded or converted input), into scratch memory
+      for each panel of columns:
+        stage the panel of the right operand         unless it is packed, or read as it lies
+        for each tile of rows:                       registers: rows × one panel (register_tile.py)
+
+A constant right operand comes packed (`pack-weights`). Tiles of rows have few different heights: a static number of
+rows is cut into tiles of two heights; a dynamic one into tiles of the largest height that fits, the last one moved back
+over rows that are computed twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from mlirage import structured_ops
+from mlirage.codegen.configuration import Configuration, Entry
+from mlirage.codegen.cpu import staging
+from mlirage.codegen.cpu.elements import Elements, Staged, extent, is_readable
+from mlirage.codegen.cpu.index_math import (
+    Index, add, div, mul, product, rem, smaller, split, sub, value,
+)  # fmt: skip
+from mlirage.codegen.cpu.register_tile import Output, Panel, RegisterTile, is_fusable, trace_order
+from mlirage.codegen.register_shapes import RegisterShape, register_shape
+from mlirage.codegen.target import CpuTarget
+from mlirage.contractions import Contraction, match_contraction
+from mlirage.mlir import arith, ir, scf, vector
+
+KIND = "contraction"
+
+# A workgroup should take about 30 µs: so many multiply-adds, or so many bytes of the right operand.
+_WORKGROUP_MACS = 3_500_000
+_WORKGROUP_BYTES = 512 << 10
+# What a dynamic extent is taken for when blocks are sized.
+_GUESS = 128
+
+
+def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configuration] | None:
+    """Takes entries with one contraction that everything else only prepares or finishes elementwise."""
+    contraction = root_contraction(entry)
+    if contraction is None:
+        return None
+    element = structured_ops.element_type(contraction.op.results[0].type)
+    shape = register_shape(element, target)
+    if contraction.panel:
+        shape = replace(shape, columns=contraction.panel)
+    extents = [None if e == structured_ops.DYNAMIC else e for e in structured_ops.loop_extents(contraction.op)]
+    tiles = _workgroup_tiles(contraction, extents, shape)
+    return contraction.op, Configuration(KIND, tiles, {"rows": shape.rows, "columns": shape.columns})
+
+
+def root_contraction(entry: Entry) -> Contraction | None:
+    """The contraction of an entry that this kind can compute, None if there is none or something is in its way."""
+    found = [c for op in entry.structured_ops() if (c := match_contraction(op)) is not None]
+    if len(found) != 1:
+        return None
+    contraction = found[0]
+    root = contraction.op.results[0]
+    reads = (contraction.left_value, contraction.right_value, structured_ops.outputs(contraction.op)[0])
+    written = [op.operands[0] for op in entry.walk() if op.name == "bufferization.materialize_in_destination"]
+    if not written or not all(map(is_readable, reads)) or not all(is_fusable(v, root) for v in written):
+        return None
+    return contraction
+
+
+def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: RegisterShape) -> tuple[int, ...]:
+    """Blocks so that a workgroup is worth its start, the right operand is read once, and threads have work."""
+    known = [_GUESS if e is None else max(e, 1) for e in extents]
+    depth = math.prod(known[loop] for loop in c.depth)
+    columns = known[c.column]
+    rows = math.prod(known[loop] for loop in c.rows)
+    macs = max(rows * columns * depth, 1)
+    groups = max(1, macs // _WORKGROUP_MACS, columns * depth * 4 // _WORKGROUP_BYTES if rows <= 16 else 0)
+    tiles = [0] * len(extents)
+    panels = -(-columns // shape.columns)
+    by_column = min(groups, max(1, panels // 2)) if rows <= 2 * shape.rows or panels >= 8 else 1
+    panels_each = -(-panels // by_column)
+    if panels_each < panels or extents[c.column] is None:
+        tiles[c.column] = max(panels_each, 1) * shape.columns
+    remaining = max(1, groups // max(1, by_column))
+    _tile_rows(c, extents, known, tiles, max(rows // remaining, 4 * shape.rows), shape)
+    work = macs * max(1, tiles[c.column] or columns) // columns
+    for loop in c.outer:
+        tiles[loop] = 1 if extents[loop] != 1 else 0
+    if c.outer and extents[c.outer[-1]] != 1 and work * 4 < _WORKGROUP_MACS:
+        tiles[c.outer[-1]] = max(1, min(known[c.outer[-1]], _WORKGROUP_MACS // max(1, work) // 2))
+    return tuple(tiles)
+
+
+def _tile_rows(
+    c: Contraction, extents: Sequence[int | None], known: Sequence[int], tiles: list[int], rows: int, shape: RegisterShape
+) -> None:
+    """Gives a workgroup about `rows` rows: whole inner loops, a part of one, single steps of those outside."""
+    inner = 1
+    for loop in reversed(c.rows):
+        wanted = max(1, rows // inner)
+        if inner >= rows:
+            tiles[loop] = 1 if extents[loop] != 1 else 0
+        elif extents[loop] is None or known[loop] > wanted:
+            tiles[loop] = _even_part(extents[loop], wanted, shape.rows if loop == c.rows[-1] else 1)
+        inner *= tiles[loop] or known[loop]
+
+
+def _even_part(extent_: int | None, wanted: int, unit: int) -> int:
+    """A block of about `wanted` that divides the extent if one near does, else a multiple of `unit`."""
+    if extent_ is not None:
+        for size in range(wanted, max(wanted // 2, 1), -1):
+            if extent_ % size == 0:
+                return size
+    return max(unit, wanted // unit * unit)
+
+
+def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> None:
+    """Replaces the entry's body by the loops of the module docstring, on buffers."""
+    contraction = root_contraction(entry)
+    assert contraction is not None, "configured by hand?"
+    _Kernel(entry, contraction, configuration, target).build()
+
+
+class _Kernel:
+    def __init__(self, entry: Entry, contraction: Contraction, configuration: Configuration, target: CpuTarget) -> None:
+        self.contraction = contraction
+        self.tiles = configuration.workgroup_tiles
+        self.materializations = [op for op in entry.walk() if op.name == "bufferization.materialize_in_destination"]
+        rows, columns = configuration.data["rows"], configuration.data["columns"]
+        assert isinstance(rows, int) and isinstance(columns, int)
+        self.height, self.columns = rows, columns
+        self.target = target
+        self.terminator = list(entry.function.entry_block.operations)[-1].operation
+        self.recomputes = not _in_place(entry)
+
+    def build(self) -> None:
+        c = self.contraction
+        root = c.op.results[0]
+        with ir.InsertionPoint(self.terminator), c.op.location:
+            outputs: list[Output] = []
+            for op in self.materializations:
+                order = trace_order(op.operands[0], root)
+                assert order is not None
+                outputs.append(Output(op.operands[0], op.operands[1], order))
+            self.extents = self._loop_extents()
+            self.tile = RegisterTile(c, outputs, self.extents, self.target)
+            self._distribute()
+        for op in self.materializations:
+            op.erase()
+
+    def _loop_extents(self) -> list[Index]:
+        op = self.contraction.op
+        extents: list[Index] = [
+            e if e != structured_ops.DYNAMIC else -1 for e in structured_ops.loop_extents(op)
+        ]
+        for operand, indexing in zip(op.operands, structured_ops.indexing_maps(op), strict=True):
+            for d, loop in enumerate(structured_ops.map_dims(indexing)):
+                if loop is not None and extents[loop] == -1:
+                    extents[loop] = extent(operand, d)
+        return extents
+
+    def _distribute(self) -> None:
+        """The workgroups: one block of every distributed loop each."""
+        loops = [loop for loop, tile in enumerate(self.tiles) if tile]
+        starts: dict[int, Index] = {loop: 0 for loop in range(len(self.extents))}
+        if not loops:
+            self._workgroup(starts, dict(enumerate(self.extents)))
+            return
+        forall = scf.ForallOp(
+            [0] * len(loops), [_static_or_value(self.extents[loop]) for loop in loops], [self.tiles[x] for x in loops]
+        )
+        with ir.InsertionPoint(forall.body):
+            sizes: dict[int, Index] = dict(enumerate(self.extents))
+            for loop, start in zip(loops, forall.induction_variables, strict=True):
+                starts[loop] = start
+                whole, tile = self.extents[loop], self.tiles[loop]
+                even = isinstance(whole, int) and whole % tile == 0
+                sizes[loop] = tile if even or tile == 1 else smaller(tile, sub(whole, start))
+            self._workgroup(starts, sizes)
+            scf.InParallelOp()
+
+    def _workgroup(self, starts: dict[int, Index], sizes: dict[int, Index]) -> None:
+        staged = staging.stage_left(self.contraction, starts, sizes, self.extents)
+        self._outer(0, {}, starts, sizes, staged)
+
+    def _outer(
+        self,
+        level: int,
+        outer: dict[int, Index],
+        starts: dict[int, Index],
+        sizes: dict[int, Index],
+        staged: Mapping[ir.Value, Staged],
+    ) -> None:
+        """Loops over the outer loops of a workgroup."""
+        c = self.contraction
+        if level == len(c.outer):
+            self._heights(outer, starts, sizes, staged)
+            return
+        loop = c.outer[level]
+
+        def body(i: Index) -> None:
+            self._outer(level + 1, {**outer, loop: add(starts[loop], i)}, starts, sizes, staged)
+
+        for_each(sizes[loop], 1, body)
+
+    def _heights(
+        self,
+        outer: Mapping[int, Index],
+        starts: Mapping[int, Index],
+        sizes: Mapping[int, Index],
+        staged: Mapping[ir.Value, Staged],
+    ) -> None:
+        """Chooses the heights of the register tiles, then runs over panels and tiles."""
+        c = self.contraction
+        count = product([sizes[loop] for loop in c.rows])
+
+        def run(height: int, tiles: Callable[[Callable[[Index, int], None]], None]) -> None:
+            self._panels(height, outer, starts, sizes, staged, tiles)
+
+        if isinstance(count, int):
+            high, more, fewer = even_heights(count, self.height)
+
+            def static(tile: Callable[[Index, int], None]) -> None:
+                for_each(more, 1, lambda i: tile(mul(i, high), high))
+                for_each(fewer, 1, lambda i: tile(add(more * high, mul(i, high - 1)), high - 1))
+
+            if count:
+                run(high, static)
+            return
+        self._dynamic_heights(count, self.height, run)
+
+    def _dynamic_heights(
+        self,
+        count: ir.Value,
+        height: int,
+        run: Callable[[int, Callable[[Callable[[Index, int], None]], None]], None],
+    ) -> None:
+        def tiles(tile: Callable[[Index, int], None]) -> None:
+            if self.recomputes:
+                number = arith.ceildivui(count, value(height))
+                last = arith.subi(count, value(height))
+                for_each(number, 1, lambda i: tile(smaller(mul(i, height), last), height))
+            else:
+                for_each(div(count, height), 1, lambda i: tile(mul(i, height), height))
+                done = mul(div(count, height), height)
+                for_each(rem(count, height), 1, lambda i: tile(add(done, i), 1))
+
+        if height == 1:
+            run(1, tiles)
+            return
+        branch = scf.IfOp(arith.cmpi(arith.CmpIPredicate.uge, count, value(height)), has_else=True)
+        with ir.InsertionPoint(branch.then_block):
+            run(height, tiles)
+            scf.yield_([])
+        with ir.InsertionPoint(branch.else_block):
+            self._dynamic_heights(count, height // 2, run)
+            scf.yield_([])
+
+    def _panels(
+        self,
+        height: int,
+        outer: Mapping[int, Index],
+        starts: Mapping[int, Index],
+        sizes: Mapping[int, Index],
+        staged: Mapping[ir.Value, Staged],
+        tiles: Callable[[Callable[[Index, int], None]], None],
+    ) -> None:
+        """Runs over the panels of a block of columns: whole ones in groups, then what is left of the last one."""
+        c = self.contraction
+        start, size = starts[c.column], sizes[c.column]
+        whole = div(size, self.columns)
+        together = panels_together(height)
+        first = div(start, self.columns)
+        plain = Elements(self.columns)
+
+        def group(number: int) -> Callable[[Index], None]:
+            def body(i: Index) -> None:
+                panels = [
+                    Panel(add(start, mul(add(i, p), self.columns)), add(first, add(i, p)), plain) for p in range(number)
+                ]
+                self._tiles(panels, outer, starts, sizes, staged, tiles)
+
+            return body
+
+        grouped = mul(div(whole, together), together)
+        for_each(grouped, together, group(together))
+        if together > 1:
+            for_each(sub(whole, grouped), 1, lambda i: group(1)(add(grouped, i)))
+        left = rem(size, self.columns)
+
+        def tail() -> None:
+            mask = vector.create_mask(ir.VectorType.get([self.columns], ir.IntegerType.get_signless(1)), [value(left)])
+            panel = Panel(add(start, mul(whole, self.columns)), add(first, whole), Elements(self.columns, mask, left))
+            self._tiles([panel], outer, starts, sizes, staged, tiles)
+
+        if isinstance(left, int):
+            if left:
+                tail()
+            return
+        branch = scf.IfOp(arith.cmpi(arith.CmpIPredicate.ne, left, value(0)))
+        with ir.InsertionPoint(branch.then_block):
+            tail()
+            scf.yield_([])
+
+    def _tiles(
+        self,
+        panels: Sequence[Panel],
+        outer: Mapping[int, Index],
+        starts: Mapping[int, Index],
+        sizes: Mapping[int, Index],
+        staged: Mapping[ir.Value, Staged],
+        tiles: Callable[[Callable[[Index, int], None]], None],
+    ) -> None:
+        c = self.contraction
+        all_staged = {**staged, **staging.stage_right(self.tile, panels, outer, self.extents, sizes, staged)}
+
+        def tile(first: Index, height: int) -> None:
+            rows = row_places(first, height, c.rows, starts, sizes)
+            self.tile.build(rows, outer, panels, all_staged)
+
+        tiles(tile)
+
+
+def for_each(count: Index, step: int, body: Callable[[Index], None]) -> None:
+    """A loop from 0 to `count`; none if it runs at most once for sure."""
+    if isinstance(count, int) and count <= step:
+        if count > 0:
+            body(0)
+        return
+    loop = scf.ForOp(value(0), value(count), value(step))
+    with ir.InsertionPoint(loop.body):
+        body(loop.induction_variable)
+        scf.yield_([])
+
+
+def even_heights(count: int, most: int) -> tuple[int, int, int]:
+    """Cuts `count` rows into the fewest tiles of at most `most` rows, evenly.
+
+    Returns:
+      (height, how many tiles of it, how many tiles one row lower).
+    """
+    if count == 0:
+        return 1, 0, 0
+    tiles = -(-count // most)
+    height = -(-count // tiles)
+    lower = tiles * height - count
+    return height, tiles - lower, lower
+
+
+def panels_together(height: int) -> int:
+    """Low tiles take several panels at once, so that enough sums are in flight."""
+    return 4 if height == 1 else 2 if height <= 3 else 1
+
+
+def row_places(
+    first: Index, height: int, loops: Sequence[int], starts: Mapping[int, Index], sizes: Mapping[int, Index]
+) -> list[dict[int, Index]]:
+    """The loop indices of `height` consecutive rows of a block, row number `first` on."""
+    wide = [loop for loop in loops if sizes[loop] != 1]
+    fixed = {loop: starts[loop] for loop in loops if loop not in wide}
+    if not wide:
+        return [fixed]
+    extents = [sizes[loop] for loop in wide]
+    inner = extents[-1]
+    rows: list[dict[int, Index]] = []
+    together = len(wide) == 1 or (isinstance(inner, int) and inner % height == 0)
+    base = split(first, extents) if together else []
+    for r in range(height):
+        at = [*base[:-1], add(base[-1], r)] if together else split(add(first, r), extents)
+        rows.append(fixed | {loop: add(starts[loop], i) for loop, i in zip(wide, at, strict=True)})
+    return rows
+
+
+def _in_place(entry: Entry) -> bool:
+    """Whether a result overwrites an argument that the entry reads: then nothing may be computed twice."""
+    def base(v: ir.Value) -> ir.Value:
+        while not isinstance(v.owner, ir.Block):
+            v = v.owner.operation.operands[0]
+        return v
+
+    read = [base(op.operands[0]) for op in entry.walk() if op.name == "bufferization.to_tensor"]
+    written = [
+        base(op.operands[1]) for op in entry.walk() if op.name == "bufferization.materialize_in_destination"
+    ]
+    return any(v in read for v in written)
+
+
+def _static_or_value(index: Index) -> int | ir.Value:
+    return index

@@ -1,0 +1,230 @@
+"""The innermost part of a contraction: a tile of the result that lives in registers while the depth is summed.
+
+    for k:  b = right[k, column .. column+lanes]          one vector per panel
+            for each row:  sum[row] += spread(left[row, k]) * b
+
+and then the elementwise ops that read the result, and the stores, all from registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mlirage import structured_ops
+from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
+from mlirage.codegen.cpu.index_math import Index, Place, evaluate, value
+from mlirage.codegen.target import CpuTarget
+from mlirage.contractions import Contraction, multiply_add
+from mlirage.mlir import arith, ir, scf, vector
+
+
+@dataclass(frozen=True)
+class Output:
+    """A tensor that the entry point writes.
+
+    Attributes:
+      tensor: made of the contraction's result by elementwise ops.
+      buffer: where it goes.
+      order: for every dim of it the dim of the contraction's result that runs along it.
+    """
+
+    tensor: ir.Value
+    buffer: ir.Value
+    order: tuple[int, ...]
+
+
+def trace_order(tensor_value: ir.Value, root: ir.Value) -> tuple[int, ...] | None:
+    """For every dim of a tensor the dim of `root` that it runs along; None if it is no elementwise function of it."""
+    if tensor_value == root:
+        return tuple(range(ir.RankedTensorType(root.type).rank))
+    if isinstance(tensor_value.owner, ir.Block):
+        return None
+    op = tensor_value.owner.operation
+    if op.name == "tensor.cast":
+        return trace_order(op.operands[0], root)
+    if not structured_ops.is_elementwise(op):
+        return None
+    maps = structured_ops.indexing_maps(op)
+    count = structured_ops.segment_sizes(op)[0]
+    for operand, indexing in zip(op.operands, maps, strict=True):
+        order = trace_order(operand, root) if isinstance(operand.type, ir.RankedTensorType) else None
+        if order is None:
+            continue
+        dims = structured_ops.map_dims(indexing)
+        if None in dims or sorted(d for d in dims if d is not None) != list(range(indexing.n_dims)):
+            return None
+        along = dict(zip(dims, order, strict=True))
+        written = structured_ops.map_dims(maps[count + ir.OpResult(tensor_value).result_number])
+        return tuple(along[d] for d in written)
+    return None
+
+
+def is_fusable(tensor_value: ir.Value, root: ir.Value) -> bool:
+    """Whether a tensor can be computed from the result of `root` while it is in registers."""
+    return trace_order(tensor_value, root) is not None and is_readable(tensor_value, [root])
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Columns of a register tile: one vector.
+
+    Attributes:
+      column: the first column.
+      number: number of the panel in a packed right operand.
+      elements: reads and writes vectors of this panel.
+    """
+
+    column: Index
+    number: Index
+    elements: Elements
+
+
+class RegisterTile:
+    """Builds register tiles of one contraction.
+
+    Args:
+      contraction: what is computed.
+      outputs: what is written.
+      extents: of all loops.
+      target: the processor.
+    """
+
+    def __init__(
+        self, contraction: Contraction, outputs: Sequence[Output], extents: Sequence[Index], target: CpuTarget
+    ) -> None:
+        self.contraction = contraction
+        self.outputs = outputs
+        self.extents = extents
+        op = contraction.op
+        matched = multiply_add(op)
+        assert matched is not None
+        self.add_name = matched[0]
+        self.factors = {0: matched[1], 1: matched[2]}
+        self.block = structured_ops.body(op)
+        self.accumulator = structured_ops.element_type(op.results[0].type)
+        self.fused = target.has_fma and isinstance(self.accumulator, ir.F32Type | ir.F64Type)
+        self.maps = structured_ops.indexing_maps(op)
+
+    def build(
+        self,
+        rows: Sequence[Mapping[int, Index]],
+        outer: Mapping[int, Index],
+        panels: Sequence[Panel],
+        staged: Mapping[ir.Value, Staged],
+    ) -> None:
+        """Computes and stores the tile of these rows (by row loop) and panels."""
+        init = structured_ops.outputs(self.contraction.op)[0]
+        sums: list[ir.Value] = []
+        for row in rows:
+            for panel in panels:
+                loops = self._loops(row, outer, panel, {})
+                places = [evaluate(e, loops, {}) for e in self.maps[2].results]
+                sums.append(panel.elements.read(init, places))
+        sums = self._sum(0, {}, sums, rows, outer, panels, staged)
+        for number, row in enumerate(rows):
+            for p, panel in enumerate(panels):
+                self._finish(sums[number * len(panels) + p], row, outer, panel)
+
+    def _loops(
+        self, row: Mapping[int, Index], outer: Mapping[int, Index], panel: Panel, depth: Mapping[int, Index]
+    ) -> dict[int, Place]:
+        loops = {loop: Place(index) for loop, index in (*row.items(), *outer.items(), *depth.items())}
+        loops[self.contraction.column] = Place(panel.column, 1)
+        return loops
+
+    def _sum(
+        self,
+        level: int,
+        depth: dict[int, Index],
+        sums: Sequence[ir.Value],
+        rows: Sequence[Mapping[int, Index]],
+        outer: Mapping[int, Index],
+        panels: Sequence[Panel],
+        staged: Mapping[ir.Value, Staged],
+    ) -> list[ir.Value]:
+        """The loops over the depth, outermost first."""
+        loops = self.contraction.depth
+        if level == len(loops):
+            return self._multiply(depth, sums, rows, outer, panels, staged)
+        loop = scf.ForOp(value(0), value(self.extents[loops[level]]), value(1), list(sums))
+        with ir.InsertionPoint(loop.body):
+            inner = self._sum(
+                level + 1,
+                {**depth, loops[level]: loop.induction_variable},
+                list(loop.inner_iter_args),
+                rows, outer, panels, staged,
+            )  # fmt: skip
+            scf.yield_(inner)
+        return list(loop.results)
+
+    def _multiply(
+        self,
+        depth: Mapping[int, Index],
+        sums: Sequence[ir.Value],
+        rows: Sequence[Mapping[int, Index]],
+        outer: Mapping[int, Index],
+        panels: Sequence[Panel],
+        staged: Mapping[ir.Value, Staged],
+    ) -> list[ir.Value]:
+        right = [self._right(panel, outer, depth, staged) for panel in panels]
+        result: list[ir.Value] = []
+        scalars = Elements(staged=staged)
+        for number, row in enumerate(rows):
+            loops = self._loops(row, outer, panels[0], depth)
+            left = self._factor(self.contraction.left, scalars, loops, {})
+            for p, panel in enumerate(panels):
+                spread = panel.elements.spread(left)
+                result.append(self._add_product(spread, right[p], sums[number * len(panels) + p]))
+        return result
+
+    def _right(
+        self, panel: Panel, outer: Mapping[int, Index], depth: Mapping[int, Index], staged: Mapping[ir.Value, Staged]
+    ) -> ir.Value:
+        """A vector of the right factor. A packed operand holds whole panels: nothing is masked."""
+        contraction = self.contraction
+        whole = contraction.panel != 0
+        elements = Elements(
+            panel.elements.lanes,
+            None if whole else panel.elements.mask,
+            None if whole else panel.elements.count,
+            staged=staged,
+        )
+        loops = self._loops({}, outer, panel, depth)
+        return self._factor(contraction.right, elements, loops, {contraction.column: panel.number} if whole else {})
+
+    def _factor(
+        self, operand: int, elements: Elements, loops: dict[int, Place], packed: Mapping[int, Index]
+    ) -> ir.Value:
+        """What the body multiplies: an operand's element, as the body widens it."""
+        source = self.contraction.op.operands[operand]
+        places = [evaluate(e, loops, dict(packed)) for e in self.maps[operand].results]
+        read = elements.read(source, places)
+        argument = self.block.arguments[operand]
+
+        def compute(v: ir.Value) -> ir.Value:
+            if v == argument:
+                return read
+            owner = v.owner
+            if isinstance(owner, ir.Block) or owner.operation.block != self.block:
+                return elements.spread(v)
+            values = {operand_: compute(operand_) for operand_ in owner.operation.operands}
+            return elements.clone_scalar_op(owner.operation, values, loops)[ir.OpResult(v).result_number]
+
+        return compute(self.factors[operand])
+
+    def _add_product(self, left: ir.Value, right: ir.Value, total: ir.Value) -> ir.Value:
+        if self.fused:
+            return vector.fma(left, right, total)
+        if self.add_name == "arith.addf":
+            return arith.addf(total, arith.mulf(left, right))
+        return arith.addi(total, arith.muli(left, right))
+
+    def _finish(self, total: ir.Value, row: Mapping[int, Index], outer: Mapping[int, Index], panel: Panel) -> None:
+        """The ops after the contraction, and the stores."""
+        loops = self._loops(row, outer, panel, {})
+        result = [evaluate(e, loops, {}) for e in self.maps[2].results]
+        elements = panel.elements.knowing({self.contraction.op.results[0]: total})
+        for output in self.outputs:
+            places = [result[d] for d in output.order]
+            elements.store(elements.read(output.tensor, places), output.buffer, places)

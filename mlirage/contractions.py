@@ -1,0 +1,169 @@
+"""Reads a structured op as a contraction: result[outer, rows, column] += left[outer, rows, depth] * right[outer, depth, column].
+
+Every matrix product, batched or transposed, and every convolution that is not depthwise has this form; the kernels and
+the packing of constant operands stand on it. A *packed* right operand holds panels of `panel` columns each, so that
+a register tile reads it front to back:
+
+    right[d_column floordiv 32, …depth…, d_column mod 32]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlirage import structured_ops
+from mlirage.mlir import ir
+
+_MULTIPLY = {"arith.addf": "arith.mulf", "arith.addi": "arith.muli"}
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """The roles of the loops and operands of a structured op.
+
+    Attributes:
+      op: the structured op.
+      left: number of the operand whose elements are broadcast over columns.
+      right: number of the operand that is read along columns.
+      column: the innermost loop of the result.
+      rows: parallel loops of the result and the left operand, in the result's order.
+      outer: the other parallel loops, in the result's order.
+      depth: the loops that are summed over, in the left operand's order.
+      panel: columns per panel of a packed right operand, 0 if it is not packed.
+    """
+
+    op: ir.Operation
+    left: int
+    right: int
+    column: int
+    rows: tuple[int, ...]
+    outer: tuple[int, ...]
+    depth: tuple[int, ...]
+    panel: int
+
+    @property
+    def left_value(self) -> ir.Value:
+        """The left operand."""
+        return self.op.operands[self.left]
+
+    @property
+    def right_value(self) -> ir.Value:
+        """The right operand."""
+        return self.op.operands[self.right]
+
+    @property
+    def maps(self) -> list[ir.AffineMap]:
+        """The indexing maps of the three operands."""
+        return structured_ops.indexing_maps(self.op)
+
+
+def match_contraction(op: ir.Operation) -> Contraction | None:
+    """`op` as a contraction; None if it is none, or if its columns index both operands (depthwise) or neither."""
+    if not structured_ops.is_structured(op) or structured_ops.segment_sizes(op) != [2, 1] or len(op.results) != 1:
+        return None
+    if multiply_add(op) is None:
+        return None
+    maps = structured_ops.indexing_maps(op)
+    written = structured_ops.map_dims(maps[2])
+    if not written or None in written or len(set(written)) != len(written):
+        return None
+    order = [loop for loop in written if loop is not None]
+    parallel = structured_ops.parallel_loops(op)
+    if set(order) != {loop for loop, is_parallel in enumerate(parallel) if is_parallel}:
+        return None
+    read = [_used(m) for m in maps[:2]]
+    column = order[-1]
+    if (column in read[0]) == (column in read[1]):
+        return None
+    right = 0 if column in read[0] else 1
+    left = 1 - right
+    panel = panel_width(maps[right], column)
+    if panel is None:
+        return None
+    rows = tuple(loop for loop in order if loop in read[left] and loop not in read[right])
+    outer = tuple(loop for loop in order if loop != column and loop not in rows)
+    depth = _in_order(maps[left], [loop for loop, is_parallel in enumerate(parallel) if not is_parallel])
+    return Contraction(op, left, right, column, rows, outer, depth, panel)
+
+
+def multiply_add(op: ir.Operation) -> tuple[str, ir.Value, ir.Value] | None:
+    """How the body of a structured op with two inputs sums products.
+
+    Returns:
+      ("arith.addf" or "arith.addi", the factor made of the first input, that made of the second), the factors as
+      values of the body, or None if the body does something else.
+    """
+    block = structured_ops.body(op)
+    if len(block.arguments) != 3:
+        return None
+    first, second, total = block.arguments
+    ops = [inner.operation for inner in block.operations]
+    added = _owner(ops[-1].operands[0]) if len(ops[-1].operands) == 1 else None
+    if added is None or added.name not in _MULTIPLY:
+        return None
+    terms = [value for value in added.operands if value != total]
+    product = _owner(terms[0]) if len(terms) == 1 else None
+    if product is None or product.name != _MULTIPLY[added.name]:
+        return None
+    factors: dict[int, ir.Value] = {}
+    for value in product.operands:
+        sources = _arguments(value, block)
+        if len(sources) != 1:
+            return None
+        factors[sources.pop()] = value
+    if set(factors) != {0, 1}:
+        return None
+    return added.name, factors[0], factors[1]
+
+
+def panel_width(right: ir.AffineMap, column: int) -> int | None:
+    """Columns per panel if the map packs `column`, 0 if it reads it plainly, None if it does anything else."""
+    plain, panel = 0, 0
+    for expr in right.results:
+        if not _mentions(expr, column):
+            continue
+        if isinstance(expr, ir.AffineDimExpr):
+            plain += 1
+        elif isinstance(expr, ir.AffineFloorDivExpr | ir.AffineModExpr) and isinstance(expr.lhs, ir.AffineDimExpr):
+            width = ir.AffineConstantExpr(expr.rhs).value
+            if panel not in (0, width):
+                return None
+            panel = width
+        else:
+            return None
+    return panel if plain + (panel > 0) == 1 else None
+
+
+def _owner(value: ir.Value) -> ir.Operation | None:
+    return None if isinstance(value.owner, ir.Block) else value.owner.operation
+
+
+def _arguments(value: ir.Value, block: ir.Block) -> set[int]:
+    """Numbers of the arguments of `block` that a value of the body is computed from."""
+    if isinstance(value.owner, ir.Block):
+        return {ir.BlockArgument(value).arg_number} if value.owner == block else set()
+    owner = value.owner.operation
+    if owner.block != block:
+        return set()
+    return {number for operand in owner.operands for number in _arguments(operand, block)}
+
+
+def _used(indexing_map: ir.AffineMap) -> set[int]:
+    return {loop for loop in range(indexing_map.n_dims) if any(_mentions(e, loop) for e in indexing_map.results)}
+
+
+def _mentions(expr: ir.AffineExpr, loop: int) -> bool:
+    if isinstance(expr, ir.AffineDimExpr):
+        return expr.position == loop
+    if isinstance(expr, ir.AffineBinaryExpr):
+        return _mentions(expr.lhs, loop) or _mentions(expr.rhs, loop)
+    return False
+
+
+def _in_order(indexing_map: ir.AffineMap, loops: list[int]) -> tuple[int, ...]:
+    """`loops` in the order in which the results of a map mention them; the others first."""
+    position = {
+        loop: max((at for at, e in enumerate(indexing_map.results) if _mentions(e, loop)), default=-1)
+        for loop in loops
+    }
+    return tuple(sorted(loops, key=lambda loop: position[loop]))

@@ -108,6 +108,7 @@ def _build_main(program: Program, model: onnx.ModelProto, model_context: ModelCo
             _check_declared(value, output)
         values = [output.value for output in outputs]
         func.ReturnOp(values)
+        builder.finish()
     main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(kinds, [value.type for value in values]))
     main.attributes["mlirage.signature"] = ir.StringAttr.get(
         json.dumps(

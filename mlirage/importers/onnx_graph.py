@@ -172,7 +172,12 @@ class GraphImporter:
                 copy = resolved.attribute.add()
                 copy.CopyFrom(source)
                 copy.name = attribute.name
-        version = max(v for v in schema.context_dependent_function_opset_versions if v <= self.opsets[domain])
+        versions = [v for v in schema.context_dependent_function_opset_versions if v <= self.opsets[domain]]
+        if not versions:
+            raise NotImplementedError(
+                f"{domain or 'ai.onnx'}.{proto.op_type} (opset {self.opsets[domain]}) is not supported yet"
+            )
+        version = max(versions)
         body = schema.get_context_dependent_function_with_opset_version(version, resolved.SerializeToString(), types)
         function = onnx.FunctionProto()
         function.ParseFromString(body)

@@ -162,8 +162,8 @@ def transpose(x: Tensor, permutation: Sequence[int]) -> Tensor:
         return _moved(x, lambda known: known.transpose(permutation), shape)
     if [p for p in permutation if x.shape[p] != 1] == [p for p in range(x.rank) if x.shape[p] != 1]:
         return reshape(x, shape)
-    value = linalg.transpose(x.value, outs=[empty(shape, x.dtype)], permutation=permutation)[0]
-    return Tensor(shape, x.dtype, value=value)
+    value = linalg.transpose(x.value, outs=[empty(shape, x.dtype)], permutation=permutation)
+    return Tensor(shape, x.dtype, value=value.results[0])
 
 
 def broadcast_to(x: Tensor, shape: Sequence[Dim]) -> Tensor:

@@ -170,7 +170,7 @@ def _constant_of(scalar: Scalar) -> int | None:
     if isinstance(owner, ir.Block) or owner.name != "arith.constant":
         return None
     attribute = owner.attributes["value"]
-    return ir.IntegerAttr(attribute).value if ir.IntegerAttr.isinstance(attribute) else None
+    return attribute.value if isinstance(attribute, ir.IntegerAttr) else None
 
 
 def select(condition: Scalar, if_true: Operand, if_false: Operand) -> Scalar:
@@ -373,7 +373,7 @@ def store(x: Scalar, dtype: DType) -> ir.Value:
 
 def index_of(axis: int) -> Scalar:
     """`linalg.index`: the position of the body along an axis."""
-    return Scalar(linalg.index(axis), INDEX)
+    return Scalar(linalg.IndexOp(axis).result, INDEX)
 
 
 def read(source: Tensor, position: Sequence[Scalar | int]) -> Scalar:

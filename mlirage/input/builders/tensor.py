@@ -46,15 +46,18 @@ class TensorBuilder:
       module: holds the globals of weights.
       entry: first block of the function; constants stand at its head.
       constants: the arrays of the weights by symbol name (`Program.constants`).
+      scratch: ops that only held blocks while these were built; `finish` erases them.
     """
 
     module: ir.Module
     entry: ir.Block
     constants: dict[str, Array]
     atoms: AtomTable = field(default_factory=AtomTable)
+    scratch: list[ir.Operation] = field(default_factory=list[ir.Operation])
     _index_scopes: list[dict[Dim, ir.Value]] = field(default_factory=lambda: [{}])
     _constant_values: dict[tuple[Any, ...], ir.Value] = field(default_factory=dict[tuple[Any, ...], ir.Value])
     _last_constant: ir.Operation | None = None
+    _last_global: ir.Operation | None = None
     _globals: dict[int, tuple[Array, str]] = field(default_factory=dict[int, tuple[Array, str]])
 
     @staticmethod
@@ -91,6 +94,12 @@ class TensorBuilder:
         )
         with point:
             yield
+
+    def finish(self) -> None:
+        """Erases what was needed only while building."""
+        for op in reversed(self.scratch):
+            op.erase()
+        self.scratch.clear()
 
     # Dims.
 
@@ -205,13 +214,18 @@ class TensorBuilder:
                 number += 1
                 symbol = f"{name}_{number}"
             self.constants[symbol] = array if array.flags.c_contiguous else np.ascontiguousarray(array)
-            with ir.InsertionPoint.at_block_begin(self.module.body):
-                ml_program.GlobalOp(
+            point = (
+                ir.InsertionPoint.after(self._last_global)
+                if self._last_global is not None
+                else ir.InsertionPoint.at_block_begin(self.module.body)
+            )
+            with point:
+                self._last_global = ml_program.GlobalOp(
                     symbol,
                     kind,
                     value=ir.Attribute.parse(f"#ml_program.extern<{kind}>"),
                     sym_visibility="private",
-                )
+                ).operation
             self._globals[id(array)] = (array, symbol)
         return ml_program.GlobalLoadConstOp(
             kind, ir.FlatSymbolRefAttr.get(self._globals[id(array)][1])

@@ -233,12 +233,18 @@ def run_pipeline(operation: ir.Operation, pipeline: str) -> None:
 
 
 def describe_location(location: ir.Location) -> str:
-    """A location for people: `relu_3 (model.mlir:7:5)` of `loc("relu_3"("model.mlir":7:5))`."""
+    """A location for people: `relu_3 (model.mlir:7:5)` of `loc("relu_3"("model.mlir":7:5))`.
+
+    Of call stacks and fused locations the name and the first place remain.
+    """
     text = str(location)
     text = text.removeprefix("loc(").removesuffix(")") if text.startswith("loc(") else text
-    text = re.sub(r'"((?:[^"\\]|\\.)*)":(\d+:\d+)(?: to :?[\d:]+)?', r"\1:\2", text)
-    text = re.sub(r'"((?:[^"\\]|\\.)*)"\(', r"\1 (", text)
-    return re.sub(r'"((?:[^"\\]|\\.)*)"', r"\1", text)
+    files = re.findall(r'"((?:[^"\\]|\\.)*)":(\d+):(\d+)', text)
+    names = re.findall(r'"((?:[^"\\]|\\.)*)"(?!:\d)', text)
+    place = ":".join(files[0]) if files else ""
+    if not names:
+        return place or text
+    return f"{names[0]} ({place})" if place else names[0]
 
 
 def walk(operation: ir.Operation) -> Iterator[ir.Operation]:
@@ -250,8 +256,17 @@ def walk(operation: ir.Operation) -> Iterator[ir.Operation]:
     for region in operation.regions:
         for block in region.blocks:
             for op in list(block.operations):
+                has_regions = len(op.operation.regions) > 0
                 yield op.operation
-                yield from walk(op.operation)
+                if has_regions and not _is_erased(op.operation):
+                    yield from walk(op.operation)
+
+
+def _is_erased(operation: ir.Operation) -> bool:
+    try:
+        return not operation.attached
+    except RuntimeError:  # "the operation has been invalidated"
+        return True
 
 
 def write_bytecode(operation: ir.Operation) -> bytes:

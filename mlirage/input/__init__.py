@@ -3,13 +3,30 @@
 PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROCESSING raises and normalizes ops.
 """
 
+from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
+from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_linalgx
 from mlirage.input.externalize_constants import externalize_constants
+from mlirage.input.inline_scalar_generics import inline_scalar_generics
+from mlirage.input.strip_signedness import strip_signedness
+from mlirage.input.verify_input import verify_input
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
+    "func.func(stablehlo-legalize-composite-to-call)",
+    "inline",
+    # StableHLO and CHLO.
+    convert_stablehlo_control_flow,
+    convert_stablehlo_to_linalgx,
+    "func.func(chlo-legalize-to-stablehlo)",
+    "func.func(stablehlo-aggressive-simplification)",
+    "stablehlo-legalize-to-linalg",
+    strip_signedness,
+    inline_scalar_generics,
+    # What all share.
     "canonicalize",
     "cse",
     externalize_constants,
+    verify_input,
 )
 ABI: tuple[Pass, ...] = ()
 PREPROCESSING: tuple[Pass, ...] = ()

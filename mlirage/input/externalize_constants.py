@@ -11,6 +11,7 @@ constant keep their name. Equal constants share one global.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from typing import Any
@@ -45,7 +46,7 @@ def replace_constant(
     program: Program, op: ir.Operation, array: Array, shared: dict[tuple[str, bytes], str] | None = None, name: str = ""
 ) -> None:
     """Replaces a constant op by a load of a global that holds `array`; equal arrays in `shared` use one global."""
-    key = (str(op.results[0].type), array.tobytes()) if shared is not None else None
+    key = (str(op.results[0].type), _digest(array)) if shared is not None else None
     symbol = shared.get(key) if shared is not None and key else None
     value_type = signless(op.results[0].type)
     with op.location:
@@ -62,6 +63,10 @@ def replace_constant(
                 ).results[0]
     op.results[0].replace_all_uses_with(value)
     op.erase()
+
+
+def _digest(array: Array) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).digest()
 
 
 def add_global(program: Program, value_type: ir.Type, array: Array, name: str) -> str:

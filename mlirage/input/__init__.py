@@ -9,6 +9,7 @@ from mlirage.input.externalize_constants import externalize_constants
 from mlirage.input.inline_scalar_generics import inline_scalar_generics
 from mlirage.input.strip_signedness import strip_signedness
 from mlirage.input.verify_input import verify_input
+from mlirage.input.legalize_signatures import legalize_signatures
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
@@ -28,5 +29,5 @@ PIPELINE: tuple[Pass, ...] = (
     externalize_constants,
     verify_input,
 )
-ABI: tuple[Pass, ...] = ()
+ABI: tuple[Pass, ...] = (legalize_signatures,)
 PREPROCESSING: tuple[Pass, ...] = ()

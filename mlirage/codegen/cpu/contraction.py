@@ -32,8 +32,8 @@ from mlirage.mlir import arith, ir, scf, vector
 
 KIND = "contraction"
 
-# A workgroup should take about 30 µs: so many multiply-adds, or so many bytes of the right operand.
-_WORKGROUP_MACS = 3_500_000
+# A workgroup should take 30 to 100 µs: so many multiply-adds, or so many bytes of the right operand.
+_WORKGROUP_MACS = 8_000_000
 _WORKGROUP_BYTES = 512 << 10
 # What a dynamic extent is taken for when blocks are sized.
 _GUESS = 128
@@ -77,7 +77,10 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
     groups = max(1, macs // _WORKGROUP_MACS, columns * depth * 4 // _WORKGROUP_BYTES if rows <= 16 else 0)
     tiles = [0] * len(extents)
     panels = -(-columns // shape.columns)
-    by_column = min(groups, max(1, panels // 2)) if rows <= 2 * shape.rows or panels >= 8 else 1
+    if not c.panel:  # every block of rows would stage the same panels again
+        by_column = min(groups, panels)
+    else:
+        by_column = min(groups, max(1, panels // 2)) if rows <= 2 * shape.rows or panels >= 8 else 1
     panels_each = -(-panels // by_column)
     if panels_each < panels or extents[c.column] is None:
         tiles[c.column] = max(panels_each, 1) * shape.columns
@@ -106,11 +109,12 @@ def _tile_rows(
 
 
 def _even_part(extent_: int | None, wanted: int, unit: int) -> int:
-    """A block of about `wanted` that divides the extent if one near does, else a multiple of `unit`."""
+    """A block of about `wanted`: the divisor of the extent that is nearest, unless that is far off."""
     if extent_ is not None:
-        for size in range(wanted, max(wanted // 2, 1), -1):
-            if extent_ % size == 0:
-                return size
+        divisors = [d for d in range(1, extent_ + 1) if extent_ % d == 0] if extent_ <= 4096 else []
+        near = min(divisors, key=lambda d: max(d / wanted, wanted / d), default=0)
+        if near and max(near / wanted, wanted / near) <= 3:
+            return 0 if near == extent_ else near
     return max(unit, wanted // unit * unit)
 
 
@@ -170,17 +174,32 @@ class _Kernel:
             [0] * len(loops), [_static_or_value(self.extents[loop]) for loop in loops], [self.tiles[x] for x in loops]
         )
         with ir.InsertionPoint(forall.body):
-            sizes: dict[int, Index] = dict(enumerate(self.extents))
-            for loop, start in zip(loops, forall.induction_variables, strict=True):
-                starts[loop] = start
-                whole, tile = self.extents[loop], self.tiles[loop]
-                even = isinstance(whole, int) and whole % tile == 0
-                sizes[loop] = tile if even or tile == 1 else smaller(tile, sub(whole, start))
-            self._workgroup(starts, sizes)
+            starts.update(zip(loops, forall.induction_variables, strict=True))
+            self._sizes(loops, starts, dict(enumerate(self.extents)))
             scf.InParallelOp()
 
+    def _sizes(self, loops: Sequence[int], starts: dict[int, Index], sizes: dict[int, Index]) -> None:
+        """Finds out how large the workgroup's block is; a static last block of rows gets code of its own."""
+        if not loops:
+            self._workgroup(starts, sizes)
+            return
+        loop, rest = loops[0], loops[1:]
+        whole, tile = self.extents[loop], self.tiles[loop]
+        if tile == 1 or (isinstance(whole, int) and whole % tile == 0):
+            self._sizes(rest, starts, sizes | {loop: tile})
+        elif isinstance(whole, int) and loop in self.contraction.rows:
+            last = arith.cmpi(arith.CmpIPredicate.ugt, add(starts[loop], tile), value(whole))
+            branch = scf.IfOp(last, has_else=True)
+            for block, size in ((branch.then_block, whole % tile), (branch.else_block, tile)):
+                with ir.InsertionPoint(block):
+                    self._sizes(rest, starts, sizes | {loop: size})
+                    scf.yield_([])
+        else:
+            self._sizes(rest, starts, sizes | {loop: smaller(tile, sub(whole, starts[loop]))})
+
     def _workgroup(self, starts: dict[int, Index], sizes: dict[int, Index]) -> None:
-        staged = staging.stage_left(self.contraction, starts, sizes, self.extents)
+        bounds = {loop: self.tiles[loop] or self.extents[loop] for loop in range(len(self.extents))}
+        staged = staging.stage_left(self.contraction, starts, sizes, bounds, self.target)
         self._outer(0, {}, starts, sizes, staged)
 
     def _outer(
@@ -218,7 +237,7 @@ class _Kernel:
             self._panels(height, outer, starts, sizes, staged, tiles)
 
         if isinstance(count, int):
-            high, more, fewer = even_heights(count, self.height)
+            high, more, fewer = even_heights(count, self.height, self._inner_rows(sizes))
 
             def static(tile: Callable[[Index, int], None]) -> None:
                 for_each(more, 1, lambda i: tile(mul(i, high), high))
@@ -228,6 +247,11 @@ class _Kernel:
                 run(high, static)
             return
         self._dynamic_heights(count, self.height, run)
+
+    def _inner_rows(self, sizes: Mapping[int, Index]) -> int:
+        """Static extent of the innermost loop of the rows, 1 if it is dynamic."""
+        inner = next((sizes[loop] for loop in reversed(self.contraction.rows) if sizes[loop] != 1), 1)
+        return inner if isinstance(inner, int) else 1
 
     def _dynamic_heights(
         self,
@@ -312,11 +336,12 @@ class _Kernel:
         tiles: Callable[[Callable[[Index, int], None]], None],
     ) -> None:
         c = self.contraction
-        all_staged = {**staged, **staging.stage_right(self.tile, panels, outer, self.extents, sizes, staged)}
+        if staging.wants_right(self.tile, product([sizes[loop] for loop in c.rows]), self.height):
+            panels = [staging.stage_panel(self.tile, panel, outer, self.target) for panel in panels]
 
         def tile(first: Index, height: int) -> None:
             rows = row_places(first, height, c.rows, starts, sizes)
-            self.tile.build(rows, outer, panels, all_staged)
+            self.tile.build(rows, outer, panels, staged)
 
         tiles(tile)
 
@@ -333,14 +358,20 @@ def for_each(count: Index, step: int, body: Callable[[Index], None]) -> None:
         scf.yield_([])
 
 
-def even_heights(count: int, most: int) -> tuple[int, int, int]:
+def even_heights(count: int, most: int, inner: int = 1) -> tuple[int, int, int]:
     """Cuts `count` rows into the fewest tiles of at most `most` rows, evenly.
+
+    Args:
+      inner: rows lie in runs of so many; tiles that divide a run need less arithmetic.
 
     Returns:
       (height, how many tiles of it, how many tiles one row lower).
     """
     if count == 0:
         return 1, 0, 0
+    for height in range(most, max(1, most - 3), -1):
+        if inner % height == 0 and count % height == 0:
+            return height, count // height, 0
     tiles = -(-count // most)
     height = -(-count // tiles)
     lower = tiles * height - count
@@ -348,8 +379,8 @@ def even_heights(count: int, most: int) -> tuple[int, int, int]:
 
 
 def panels_together(height: int) -> int:
-    """Low tiles take several panels at once, so that enough sums are in flight."""
-    return 4 if height == 1 else 2 if height <= 3 else 1
+    """Low tiles take two panels at once, so that enough sums are in flight; more streams read memory more slowly."""
+    return 2 if height <= 3 else 1
 
 
 def row_places(

@@ -19,6 +19,10 @@ from mlirage.contractions import Contraction, multiply_add
 from mlirage.mlir import arith, ir, scf, vector
 
 
+# An innermost depth loop that is not longer is unrolled.
+_UNROLLED = 4
+
+
 @dataclass(frozen=True)
 class Output:
     """A tensor that the entry point writes.
@@ -73,11 +77,13 @@ class Panel:
       column: the first column.
       number: number of the panel in a packed right operand.
       elements: reads and writes vectors of this panel.
+      buffer: the panel's part of the right operand, depth by depth, if it was staged.
     """
 
     column: Index
     number: Index
     elements: Elements
+    buffer: ir.Value | None = None
 
 
 class RegisterTile:
@@ -126,6 +132,14 @@ class RegisterTile:
             for p, panel in enumerate(panels):
                 self._finish(sums[number * len(panels) + p], row, outer, panel)
 
+    def widens(self, operand: int) -> bool:
+        """Whether the body converts the elements of an operand before it multiplies them."""
+        return self.factors[operand] != self.block.arguments[operand]
+
+    def factor_type(self, operand: int) -> ir.Type:
+        """The element type that the body multiplies."""
+        return self.factors[operand].type
+
     def _loops(
         self, row: Mapping[int, Index], outer: Mapping[int, Index], panel: Panel, depth: Mapping[int, Index]
     ) -> dict[int, Place]:
@@ -147,7 +161,12 @@ class RegisterTile:
         loops = self.contraction.depth
         if level == len(loops):
             return self._multiply(depth, sums, rows, outer, panels, staged)
-        loop = scf.ForOp(value(0), value(self.extents[loops[level]]), value(1), list(sums))
+        count = self.extents[loops[level]]
+        if isinstance(count, int) and count <= (_UNROLLED if level == len(loops) - 1 else 1):
+            for i in range(count):
+                sums = self._sum(level + 1, {**depth, loops[level]: i}, sums, rows, outer, panels, staged)
+            return list(sums)
+        loop = scf.ForOp(value(0), value(count), value(1), list(sums))
         with ir.InsertionPoint(loop.body):
             inner = self._sum(
                 level + 1,
@@ -167,7 +186,7 @@ class RegisterTile:
         panels: Sequence[Panel],
         staged: Mapping[ir.Value, Staged],
     ) -> list[ir.Value]:
-        right = [self._right(panel, outer, depth, staged) for panel in panels]
+        right = [self.right_vector(panel, outer, depth, staged) for panel in panels]
         result: list[ir.Value] = []
         scalars = Elements(staged=staged)
         for number, row in enumerate(rows):
@@ -178,11 +197,14 @@ class RegisterTile:
                 result.append(self._add_product(spread, right[p], sums[number * len(panels) + p]))
         return result
 
-    def _right(
+    def right_vector(
         self, panel: Panel, outer: Mapping[int, Index], depth: Mapping[int, Index], staged: Mapping[ir.Value, Staged]
     ) -> ir.Value:
         """A vector of the right factor. A packed operand holds whole panels: nothing is masked."""
         contraction = self.contraction
+        if panel.buffer is not None:
+            places = [Place(depth[loop]) for loop in contraction.depth]
+            return Elements(panel.elements.lanes).load(panel.buffer, [*places, Place(0, 1)])
         whole = contraction.panel != 0
         elements = Elements(
             panel.elements.lanes,

@@ -8,6 +8,8 @@ Three forms follow one another within the phase:
 
 Sizes, offsets and lengths are bytes, as index values. Ops that follow one another directly in a `cmd_execute` region
 are separated by a barrier; the ops of a `cmd_concurrent` region run in any order or at the same time.
+
+Lifetimes are `*` until memory is allocated, and stay so inside of regions: what a region works on has one type.
 """
 
 from collections.abc import Sequence
@@ -40,6 +42,14 @@ class Resource(Stream.Type, name="resource"):
     lifetime: ir.StringAttr
 
 
+class Resources(Stream.Type):
+    """Constraint: resources of one lifetime. IRDL binds a variadic list to the type of its first element."""
+
+    _dialect_name = "stream"
+    _name = "resource"
+    type_name = "stream.resource"
+
+
 class Timepoint(Stream.Type, name="timepoint"):
     """A point in the device's time."""
 
@@ -56,7 +66,7 @@ def is_resource(value: ir.Value) -> bool:
 
 def lifetime_of(value: ir.Value) -> str:
     """The lifetime in the type of a resource."""
-    return Resource(value.type).lifetime.value
+    return ir.StringAttr(Resource(value.type).lifetime).value
 
 
 def _fail(op: Any, message: str) -> bool:
@@ -116,8 +126,8 @@ class AsyncSplatOp(Stream.Operation, name="async_splat", traits=[ext.Pure]):
     size: ext.Operand[Index]
 
 
-class AsyncCloneOp(Stream.Operation, name="async_clone", traits=[ext.Pure]):
-    """A copy of `source` that nothing else refers to."""
+class AsyncCloneOp(Stream.Operation, name="async_clone"):
+    """A copy of `source` that nothing else refers to; not pure, so that two clones never become one."""
 
     result: ext.Result[Resource]
     source: ext.Operand[Resource]
@@ -168,18 +178,20 @@ class AsyncLoadOp(Stream.Operation, name="async_load", traits=[ext.Pure]):
 class AsyncDispatchOp(Stream.Operation, name="async_dispatch", traits=[ext.Pure]):
     """Runs entry point `entry` (`@executable::@entry`) with `scalars` on ranges of resources.
 
+    A scalar is the bit pattern of a value of its entry in `scalar_types`, zero-extended to i64.
     Operand k is `resources[k][offsets[k] : offsets[k] + lengths[k]]`, k below `argument_count` being the tensor
     arguments of the entry point. `tied` has an index per result: k below `argument_count`: the argument is updated in
     place; k from `argument_count` on: the result is written to that operand's range; -1: a new resource of
     `result_sizes[i]` bytes. A tied result is the next version of the whole resource of its operand.
     """
 
-    results_: Sequence[ext.Result[Resource]]
+    results_: Sequence[ext.Result[Resources]]
     entry: ir.SymbolRefAttr
     tied: ir.ArrayAttr
     argument_count: ir.IntegerAttr
-    scalars: Sequence[ext.Operand[Any]]
-    resources: Sequence[ext.Operand[Resource]]
+    scalar_types: ir.ArrayAttr
+    scalars: Sequence[ext.Operand[ir.IntegerType[64]]]
+    resources: Sequence[ext.Operand[Resources]]
     resource_sizes: Sequence[ext.Operand[Index]]
     offsets: Sequence[ext.Operand[Index]]
     lengths: Sequence[ext.Operand[Index]]
@@ -195,6 +207,8 @@ class AsyncDispatchOp(Stream.Operation, name="async_dispatch", traits=[ext.Pure]
         arguments = self.argument_count.value
         if any(k >= count for k in tied):
             return _fail(self, f"`tied` {tied} goes beyond the {count} resources")
+        if len(self.scalar_types) != len(list(self.scalars)):
+            return _fail(self, "each scalar needs a type")
         used = [k for k in tied if k >= 0]
         if len(set(used)) != len(used) or not set(range(arguments, count)) <= set(used):
             return _fail(self, "each operand is tied once at most, and those that are not arguments are tied")
@@ -224,6 +238,13 @@ class ResourceSubviewOp(Stream.Operation, name="resource_subview", traits=[ext.P
     length: ext.Operand[Index]
 
 
+class ResourceCastOp(Stream.Operation, name="resource_cast", traits=[ext.Pure]):
+    """The same memory under another lifetime: where what is owned crosses a region or a function."""
+
+    result: ext.Result[Resource]
+    source: ext.Operand[Resource]
+
+
 # Execution regions.
 
 
@@ -247,26 +268,26 @@ class AsyncExecuteOp(Stream.Operation, name="async_execute"):
     """
 
     timepoint: ext.Result[Timepoint]
-    results_: Sequence[ext.Result[Resource]]
+    results_: Sequence[ext.Result[Resources]]
     await_timepoint: ext.Operand[Timepoint]
     body: ext.Region
 
 
 class YieldOp(Stream.Operation, name="yield", traits=[ir.IsTerminatorTrait]):
-    """The results of an `async_execute` region; the end of a `cmd_*` region."""
+    """The results of an `async_execute` region; the end of a `cmd_*` region, without operands."""
 
-    operands_: Sequence[ext.Operand[Resource]]
+    operands_: Sequence[ext.Operand[Resources]]
 
 
 class CmdExecuteOp(Stream.Operation, name="cmd_execute"):
     """Work on allocated resources, done after `await_timepoint`, reached at `timepoint`.
 
-    The arguments of the region are `resources`, no two the same; `access` has their "r", "w" or "rw".
+    The arguments of the region are `resources`, no two the same, sorted by lifetime; `access` has their "r", "w", "rw".
     """
 
     timepoint: ext.Result[Timepoint]
     await_timepoint: ext.Operand[Timepoint]
-    resources: Sequence[ext.Operand[Resource]]
+    resources: Sequence[ext.Operand[Any]]
     resource_sizes: Sequence[ext.Operand[Index]]
     access: ir.ArrayAttr
     body: ext.Region
@@ -306,13 +327,14 @@ class CmdCopyOp(Stream.Operation, name="cmd_copy"):
 class CmdDispatchOp(Stream.Operation, name="cmd_dispatch"):
     """Runs entry point `entry` (`@executable::@entry`): binding k is `resources[k][offsets[k] : … + lengths[k]]`.
 
-    `access` has "r", "w" or "rw" per binding.
+    Scalars as in `async_dispatch`. `access` has "r", "w" or "rw" per binding.
     """
 
     entry: ir.SymbolRefAttr
     access: ir.ArrayAttr
-    scalars: Sequence[ext.Operand[Any]]
-    resources: Sequence[ext.Operand[Resource]]
+    scalar_types: ir.ArrayAttr
+    scalars: Sequence[ext.Operand[ir.IntegerType[64]]]
+    resources: Sequence[ext.Operand[Resources]]
     offsets: Sequence[ext.Operand[Index]]
     lengths: Sequence[ext.Operand[Index]]
 

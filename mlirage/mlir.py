@@ -128,7 +128,10 @@ def _allow_mixed_variadics() -> None:
             bound.apply_defaults()
             given = bound.arguments
             self = given["self"]
-            types = [(item, item.process_type(given[item.name])) for item in results]
+            types = [  # process_type takes an empty list for a missing type
+                (item, given[item.name] if isinstance(given[item.name], list) else item.process_type(given[item.name]))
+                for item in results
+            ]
             super(ext.Operation, self).__init__(
                 cls.OPERATION_NAME,
                 self._ODS_REGIONS,

@@ -1,6 +1,6 @@
 """VM code as text, both ways: `disassemble` for people, `assemble` for tests and hand-made modules.
 
-    const_i64_short 0 -> s1                       ; model.onnx:/conv1
+    const_64_short 0 -> s1                       ; model.onnx:/conv1
     call_import hal.device_get [], s1 -> r1
   L6:
     branch_if s2, L6, L11

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LINE = re.compile(r'^MLIRAGE_VM_OPCODE\((\d+), (\w+), "([^"]*)", "([^"]*)"\)$', re.MULTILINE)
-_REPOSITORY_TABLE = Path(__file__).parents[2] / "runtime" / "src" / "vm" / "vm_opcodes.def"
-_INSTALLED_TABLE = Path(__file__).with_name("vm_opcodes.def")
+# The runtime's sources: beside the package in the repository, inside of it when installed.
+_TABLES = [
+    Path(__file__).parents[up] / folder / "src" / "vm" / "vm_opcodes.def"
+    for up, folder in ((2, "runtime"), (1, "runtime/c"))
+]
 
 SCALARS = "iIfFx"
 KINDS = {"i": "i32", "I": "i64", "f": "f32", "F": "f64", "r": "ref"}
@@ -51,7 +54,7 @@ class Opcode:
 @functools.cache
 def opcodes() -> dict[str, Opcode]:
     """The opcodes by name."""
-    path = _INSTALLED_TABLE if _INSTALLED_TABLE.exists() else _REPOSITORY_TABLE
+    path = next(path for path in _TABLES if path.exists())
     table = [
         Opcode(int(number), name.lower(), operands, meaning)
         for number, name, operands, meaning in _LINE.findall(path.read_text())

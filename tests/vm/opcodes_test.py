@@ -75,8 +75,8 @@ CONVERSIONS = [
     *(f"f{f}_i{i}_{s}" for f in (32, 64) for i in (32, 64) for s in "su"),
 ]  # fmt: skip
 OTHERS = {
-    "branch", "branch_if", "switch", "call", "call_import", "import_resolved", "return", "fail", "assert", "const_i32",
-    "const_i64", "const_i64_short", "move", "move_ref", "null_ref", "rodata", "discard", "select", "select_ref",
+    "branch", "branch_if", "switch", "call", "call_import", "import_resolved", "return", "fail", "assert", "const_32",
+    "const_64", "const_64_short", "move", "move_ref", "null_ref", "rodata", "discard", "select", "select_ref",
     "is_null", "global_load", "global_store", "global_load_ref", "global_store_ref",
 }  # fmt: skip
 

@@ -290,15 +290,15 @@ dispatch:
   }
 
   // Registers, constants, globals.
-  CASE(CONST_I32) {
+  CASE(CONST_32) {
     SET(3, mlirage_vm_read_u32(pc + 1));
     NEXT(4);
   }
-  CASE(CONST_I64) {
+  CASE(CONST_64) {
     SET(5, mlirage_vm_read_u64(pc + 1));
     NEXT(6);
   }
-  CASE(CONST_I64_SHORT) {
+  CASE(CONST_64_SHORT) {
     SET(3, (uint64_t)(int64_t)(int32_t)mlirage_vm_read_u32(pc + 1));
     NEXT(4);
   }

@@ -1,0 +1,98 @@
+"""The host program as instructions of the virtual machine.
+
+    %0 = arith.addi %a, %b : index          ->  %0 = "vm.add_i64"(%a, %b)
+    %1 = util.global_load @state            ->  %1 = "vm.global_load_ref"() {symbol = @state}
+    %2 = hal.buffer_length %1               ->  %2 = "vm.call_import"(%1) {function = "hal.buffer_length", …}
+    cf.assert %ok, "message"                ->  "vm.assert"(%ok) {status = 8, message = "message"}
+
+Works on the functions of the program's own module; those of executables are gone or not the host's. Functions, calls,
+branches and globals stay as they are. Types stay too: the kind of a value's register follows from its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlirage.errors import CompileError
+from mlirage.mlir import describe_location, func, ir, walk
+from mlirage.passes import module_pass
+from mlirage.program import Program
+from mlirage.vm.convert_arith import HANDLERS, Unsupported
+from mlirage.vm.convert_hal import conventions, convert_hal_op
+from mlirage.vm.dialect import kind_of
+from mlirage.vm.emitter import Emitter
+
+STATUS_ABORTED = 8  # mlirage_status_t
+KEPT = {"func.return", "func.call", "cf.br", "cf.cond_br", "cf.switch"}
+
+
+def _convert_global_load(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
+    name = "global_load_ref" if kind_of(op.result.type) == "r" else "global_load"
+    return [emit(name, op.result.type, symbol=op.attributes["symbol"])]
+
+
+def _convert_global_store(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
+    value = op.operands[0]
+    emit("global_store_ref" if kind_of(value.type) == "r" else "global_store", None, value, symbol=op.attributes["symbol"])
+    return []
+
+
+def _convert_rodata(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
+    return [emit("rodata", op.result.type, name=op.attributes["name"])]
+
+
+def _convert_null(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
+    return [emit("null_ref", op.result.type)]
+
+
+def _convert_assert(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
+    status = ir.IntegerAttr.get(emit.i32, STATUS_ABORTED)
+    emit("assert", None, op.operands[0], status=status, message=op.attributes["msg"])
+    return []
+
+
+_HANDLERS = HANDLERS | {
+    "util.global_load": _convert_global_load,
+    "util.global_store": _convert_global_store,
+    "util.rodata": _convert_rodata,
+    "util.null": _convert_null,
+    "cf.assert": _convert_assert,
+}
+
+
+def host_functions(module: ir.Module) -> Iterator[func.FuncOp]:
+    """The functions of the host program."""
+    return (op for op in module.body.operations if isinstance(op, func.FuncOp))
+
+
+@module_pass("vm-convert-to-vm")
+def convert_to_vm(program: Program) -> None:
+    """Replaces arithmetic, globals, assertions and hal ops of the host program by vm ops.
+
+    Raises:
+      CompileError: lists every op that the virtual machine cannot do.
+    """
+    failures: list[str] = []
+    for function in host_functions(program.module):
+        for op in list(walk(function.operation)):
+            if op.name in KEPT or op.name.startswith("vm."):
+                continue
+            try:
+                results = _convert(op)
+            except (Unsupported, TypeError) as error:
+                failures.append(f"{describe_location(op.location)}: {op.name}: {error}")
+                continue
+            for old, new in zip(op.results, results, strict=True):
+                old.replace_all_uses_with(new)
+            op.erase()
+    if failures:
+        raise CompileError("the host program holds what the virtual machine cannot run:\n  " + "\n  ".join(failures))
+
+
+def _convert(op: ir.Operation) -> list[ir.Value]:
+    emit = Emitter(op)
+    if op.name in conventions():
+        return convert_hal_op(op, emit)
+    if op.name not in _HANDLERS:
+        raise Unsupported("no such instruction")
+    return _HANDLERS[op.name](op, emit)

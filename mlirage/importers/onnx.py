@@ -26,8 +26,6 @@ from mlirage.mlir import func, ir, new_context, run_pipeline
 from mlirage.options import CompileOptions
 from mlirage.program import Program
 
-OLDEST_OPSET = 7
-
 
 def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, options: CompileOptions) -> Program:
     """Reads a model.
@@ -48,12 +46,6 @@ def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, option
         functions={(f.domain, f.name, f.overload): f for f in model.functions},
         weights=weights,
     )
-    opset = model_context.opsets.get("")
-    if opset is not None and opset < OLDEST_OPSET:
-        raise ImportFailure(
-            f"the model uses opset {opset}; supported are {OLDEST_OPSET} and newer. "
-            "Convert it with onnx.version_converter.convert_version(model, 13)"
-        )
     check_supported(model, model_context)
     weights.check_external(model.graph)
     program = Program(ir.Module.create(ir.Location.unknown(new_context())), options=options)

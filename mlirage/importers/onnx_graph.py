@@ -151,7 +151,7 @@ class GraphImporter:
         values = {name: None for name in function.input}
         values.update(zip(function.input, inputs, strict=False))
         opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in function.opset_import}
-        body = GraphImporter(self.context, values, bound, opsets or self.opsets)
+        body = GraphImporter(self.context, values, bound, {**self.opsets, **opsets})
         body.run_nodes(function.node)
         return [body.values.get(name) for name in function.output]
 

@@ -18,7 +18,7 @@ PIPELINE = (
     "canonicalize",
     "cse",
     "convert-tensor-to-linalg",
-    "one-shot-bufferize{bufferize-function-boundaries=true function-boundary-type-conversion=identity-layout-map}",
+    "one-shot-bufferize{bufferize-function-boundaries=true allow-return-allocs-from-loops=true function-boundary-type-conversion=identity-layout-map}",
     "func.func(convert-linalg-to-loops)",
     "canonicalize",
     "func.func(convert-complex-to-standard)",

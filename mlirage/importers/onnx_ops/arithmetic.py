@@ -37,11 +37,12 @@ def Div(node: Node, x: Tensor, y: Tensor) -> Tensor:
 def Mod(node: Node, x: Tensor, y: Tensor) -> Tensor:
     if node.get("fmod", 0):
         return b.map_(lambda a, c: a % c, x, y)
-    if b.is_float(x.dtype):
-        raise ValueError("Mod of floats needs fmod=1")
 
     def floored(a: Scalar, c: Scalar) -> Scalar:
         remainder = a % c
+        if b.is_float(a.dtype):
+            fixed = s.select(remainder.ne(0.0) & ((remainder < 0.0) ^ (c < 0.0)), remainder + c, remainder)
+            return s.select(remainder.eq(0.0), Scalar(math.copysign(remainder.value, c.value), a.dtype), fixed)
         if b.is_unsigned(a.dtype):
             return remainder
         return s.select(remainder.ne(0) & ((remainder < 0) ^ (c < 0)), remainder + c, remainder)
@@ -229,11 +230,17 @@ def BitwiseNot(node: Node, x: Tensor) -> Tensor:
 
 @onnx_op()
 def BitShift(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    shift = {"LEFT": arith.shli, "RIGHT": arith.shrui}[node.require("direction")]
+    """A shift by as many bits as the type has, or by a negative number, shifts everything out."""
+    left = node.require("direction") == "LEFT"
 
     def body(a: Scalar, n: Scalar) -> Scalar:
         bits = b.bit_width(a.dtype)
-        return s.select(n < bits, Scalar(shift(a.value, s.clamp(n, None, bits - 1).value), a.dtype), 0)
+        inside = (n >= 0) & (n < bits)
+        amount = s.select(inside, n, bits - 1)
+        if not left and b.is_signed(a.dtype):
+            return Scalar(arith.shrsi(a.value, amount.value), a.dtype)
+        shifted = (arith.shli if left else arith.shrui)(a.value, amount.value)
+        return s.select(inside, Scalar(shifted, a.dtype), 0)
 
     return b.map_(body, x, y)
 

@@ -58,15 +58,33 @@ def _scalar(dim: Dim) -> Any:
 
 
 @onnx_op()
-def Scan(node: Node, *inputs: Tensor) -> list[Tensor]:
-    graph = node.require("body")
+def Scan(node: Node, *inputs: Tensor | None) -> list[Tensor]:
     scans = node.require("num_scan_inputs")
     if node.opset < 9:
-        raise NotImplementedError("Scan of opset 8 (with a batch axis) is not supported; convert the model to opset 9")
+        return _batched_scan(node, list(inputs), scans)
+    return _scan(node, list(inputs), scans)
+
+
+def _batched_scan(node: Node, inputs: list[Tensor | None], scans: int) -> list[Tensor]:
+    """Scan of opset 8: every input has a batch axis in front, and each batch is scanned for itself."""
+    lengths, *rest = inputs
+    if lengths is not None:
+        raise NotImplementedError("Scan of opset 8 with sequence lengths is not supported")
+    tensors = _tensors(rest, "inputs of Scan")
+
+    def body(i: Dim, _: list[Tensor]) -> tuple[None, list[Tensor], list[Tensor]]:
+        batch = [b.squeeze(b.slice_axis(x, 0, i, 1), [0]) for x in tensors]
+        return None, [], _scan(node, batch, scans)
+
+    return loops.loop(tensors[0].shape[0], None, [], body)[1]
+
+
+def _scan(node: Node, inputs: list[Any], scans: int) -> list[Tensor]:
+    graph = node.require("body")
     states, scanned = list(inputs[: len(inputs) - scans]), list(inputs[len(inputs) - scans :])
     made = len(graph.output) - len(states)
     axes = [b.normalize_axis(a, x.rank) for a, x in zip(node.get("scan_input_axes", [0] * scans), scanned, strict=True)]
-    backwards = node.get("scan_input_directions", [0] * scans)
+    backwards = node.get("scan_input_directions", node.get("directions", [0] * scans))
     count = scanned[0].shape[axes[0]]
     for x, axis in zip(scanned, axes, strict=True):
         b.TensorBuilder.current().require_equal(x.shape[axis], count, "Scan: inputs of different length")

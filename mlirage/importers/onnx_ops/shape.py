@@ -12,6 +12,7 @@ from mlirage.importers.onnx_weights import as_splat
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Scalar, Sym, Tensor
 from mlirage.input.builders import scalar as s
+from mlirage.input.builders.small_floats import encode
 
 
 @onnx_op()
@@ -111,15 +112,61 @@ def axes_of(node: Node, given: Tensor | None) -> list[int] | None:
 
 @onnx_op()
 def Squeeze(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
+    if axes is not None and axes.known is None:
+        return _squeeze_at_run_time(x, axes.dims())
     return b.squeeze(x, axes_of(node, axes))
 
 
 @onnx_op()
 def Unsqueeze(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
+    if axes is not None and axes.known is None:
+        return _unsqueeze_at_run_time(x, axes.dims())
     positions = axes_of(node, axes)
     if positions is None:
         raise ValueError("axes are missing")
     return b.unsqueeze(x, positions)
+
+
+def _is_among(i: int, axes: list[Dim], rank: int) -> Dim:
+    """1 if axis `i` is one of `axes`, which are known at run time; else 0."""
+    found: Dim = 0
+    for axis in axes:
+        place = b.dims.select("slt", axis, 0, axis + rank, axis)
+        found = b.dims.select("eq", place, i, 1, found)
+    return found
+
+
+def _pick(dims: Sequence[Dim], index: Dim) -> Dim:
+    """dims[index] for a run-time index."""
+    result: Dim = 1
+    for i, dim in enumerate(dims):
+        result = b.dims.select("eq", index, i, dim, result)
+    return result
+
+
+def _unsqueeze_at_run_time(x: Tensor, axes: list[Dim]) -> Tensor:
+    rank = x.rank + len(axes)
+    shape: list[Dim] = []
+    source: Dim = 0
+    for i in range(rank):
+        new = _is_among(i, axes, rank)
+        shape.append(b.dims.select("eq", new, 1, 1, _pick(x.shape, source)))
+        source = source + 1 - new
+    return b.reshape(x, shape)
+
+
+def _squeeze_at_run_time(x: Tensor, axes: list[Dim]) -> Tensor:
+    kept = [1 - _is_among(i, axes, x.rank) for i in range(x.rank)]
+    shape: list[Dim] = []
+    for j in range(x.rank - len(axes)):
+        extent: Dim = 1
+        position: Dim = 0
+        for i, stays in enumerate(kept):
+            here = b.dims.select("eq", position, j, stays, 0)
+            extent = b.dims.select("eq", here, 1, x.shape[i], extent)
+            position = position + stays
+        shape.append(extent)
+    return b.reshape(x, shape)
 
 
 @onnx_op()
@@ -305,7 +352,14 @@ def CastLike(node: Node, x: Tensor, like: Tensor) -> Tensor:
 
 
 def cast_to(node: Node, x: Tensor, dtype: b.DType) -> Tensor:
-    """ONNX's conversion."""
+    """ONNX's conversion: `saturate` and `round_mode` matter for the 8-bit and 4-bit floats."""
+    if b.is_small_float(dtype) and x.dtype != dtype:
+        saturate, mode = bool(node.get("saturate", 1)), node.get("round_mode", "up")
+
+        def body(a: Scalar) -> Scalar:
+            return encode(s.cast(a, b.FLOAT32), dtype, saturate, mode)
+
+        return b.map_(body, x, dtype=dtype)
     return b.cast(x, dtype)
 
 

@@ -189,6 +189,8 @@ def slice_(x: Tensor, starts: Sequence[Dim], sizes: Sequence[Dim], steps: Sequen
     sizes = tuple(sizes)
     if sizes == x.shape and all(start == 0 for start in starts) and all(step == 1 for step in steps):
         return x
+    if any(d == 0 for d in (*x.shape, *sizes)):
+        return Tensor(sizes, x.dtype, value=empty(sizes, x.dtype))
     static = all(isinstance(d, int) for d in (*starts, *sizes))
     if static and x.known is not None and (x.is_foldable or x.splat() is not None):
         place = tuple(
@@ -213,6 +215,8 @@ def slice_axis(x: Tensor, axis: int, start: Dim, size: Dim) -> Tensor:
 
 def insert_slice(source: Tensor, target: Tensor, starts: Sequence[Dim], steps: Sequence[int] | None = None) -> Tensor:
     """`target` with `source` written from `starts`, `steps` apart."""
+    if any(d == 0 for d in source.shape):
+        return target
     offsets, static_offsets = _split(starts)
     extents, static_sizes = _split(source.shape)
     op = tensor.InsertSliceOp(

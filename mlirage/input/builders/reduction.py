@@ -22,7 +22,7 @@ from mlirage.input.builders.element_types import (
 from mlirage.input.builders.elementwise import aligned_operands, broadcast_shapes, cast, map_
 from mlirage.input.builders.movement import broadcast_to, normalize_axis, unsqueeze
 from mlirage.input.builders.scalar import Scalar
-from mlirage.input.builders.tensor import Tensor, TensorBuilder, empty, tensor_type
+from mlirage.input.builders.tensor import Shape, Tensor, TensorBuilder, empty, tensor_type
 from mlirage.mlir import ir, linalg
 
 
@@ -38,6 +38,7 @@ def reduce_(
     axes: Sequence[int],
     dtype: DType,
     keepdims: bool = False,
+    shape: Shape | None = None,
 ) -> Tensor:
     """Folds elements along axes: `accumulator = body(accumulator, *elements)`, from `start`.
 
@@ -48,8 +49,10 @@ def reduce_(
       axes: what to fold.
       dtype: of the result; 16-bit floats accumulate in f32.
       keepdims: keep folded axes with extent 1.
+      shape: what is folded, if more than the operands' common shape.
     """
-    shape = broadcast_shapes([x.shape for x in operands])
+    if shape is None:
+        shape = broadcast_shapes([x.shape for x in operands])
     rank = len(shape)
     folded = sorted({normalize_axis(axis, rank) for axis in axes})
     kept = [i for i in range(rank) if i not in folded]

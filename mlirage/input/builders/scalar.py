@@ -15,7 +15,9 @@ import numpy as np
 from mlirage.input.builders.element_types import (
     BOOL,
     FLOAT32,
+    FLOAT64,
     INDEX,
+    INT32,
     DType,
     bit_width,
     compute_dtype,
@@ -280,13 +282,15 @@ def cast(x: Scalar, dtype: DType) -> Scalar:
             from mlirage.input.builders.small_floats import decode, encode
 
             wide = decode(x) if is_small_float(source) else x
-            return encode(cast(wide, FLOAT32), dtype) if is_small_float(dtype) else cast(wide, dtype)
+            return encode(_for_rounding(wide), dtype) if is_small_float(dtype) else cast(wide, dtype)
         if source.itemsize == dtype.itemsize:  # f16 <-> bf16
             return cast(cast(x, FLOAT32), dtype)
+        if source == FLOAT64 and dtype.itemsize < 4:
+            return cast(_for_rounding(x), dtype)
         make = arith.extf if source.itemsize < dtype.itemsize else arith.truncf
         return Scalar(make(target, x.value), dtype)
     if is_float(dtype):
-        wide = compute_dtype(dtype)
+        wide = compute_dtype(dtype) if bit_width(source) <= 16 or dtype.itemsize > 2 else FLOAT64
         make = arith.uitofp if is_unsigned(source) else arith.sitofp
         return cast(Scalar(make(element_type(wide), x.value), wide), dtype)
     if is_float(source):
@@ -296,6 +300,18 @@ def cast(x: Scalar, dtype: DType) -> Scalar:
     if bit_width(source) > bit_width(dtype):
         return Scalar(arith.trunci(target, x.value), dtype)
     return Scalar((arith.extui if is_unsigned(source) else arith.extsi)(target, x.value), dtype)
+
+
+def _for_rounding(x: Scalar) -> Scalar:
+    """An f64 as the f32 that rounds to the same narrower float: towards zero, with the last bit set if inexact."""
+    if x.dtype != FLOAT64:
+        return cast(x, FLOAT32)
+    near = Scalar(arith.truncf(element_type(FLOAT32), x.value), FLOAT32)
+    back = cast(near, FLOAT64)
+    bits = bitcast(near, INT32)
+    bits = select(absolute(back) > absolute(x), bits - 1, bits)
+    inexact = (back < x) | (back > x)
+    return bitcast(select(inexact, bits | 1, bits), FLOAT32)
 
 
 def _float_to_integer(x: Scalar, dtype: DType) -> Scalar:

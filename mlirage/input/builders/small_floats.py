@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlirage.input.builders import scalar as s
-from mlirage.input.builders.element_types import FLOAT32, INT32, DType, bit_width, element_type
+from mlirage.input.builders.element_types import BOOL, FLOAT32, INT32, DType, bit_width, element_type
 from mlirage.input.builders.scalar import Scalar
 from mlirage.mlir import arith, ir
+
+_INFINITY = 0x7F800000
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,10 @@ def decode(x: Scalar) -> Scalar:
     return number
 
 
-def encode(x: Scalar, dtype: DType, saturate: bool = True) -> Scalar:
-    """An f32 as a small float."""
+def encode(x: Scalar, dtype: DType, saturate: bool = True, round_mode: str = "up") -> Scalar:
+    """An f32 as a small float; `round_mode` (`up`, `down`, `nearest`) is for e8m0, the others round to nearest."""
     if dtype.name == "float8_e8m0fnu":
-        return _encode_power(x, dtype)
+        return _encode_power(x, dtype, saturate, round_mode)
     form = _FORMATS[dtype.name]
     width = bit_width(dtype)
     bits = _bits(x)
@@ -113,30 +115,31 @@ def encode(x: Scalar, dtype: DType, saturate: bool = True) -> Scalar:
     shifted = _bits(_float(magnitude) + float(step)) - int(np.float32(step).view(np.int32))
     smallest = int(np.float32(2.0 ** (1 - form.bias)).view(np.int32))
     code = s.select(magnitude < smallest, shifted, normal)
-    nan_code = form.nan if form.nan is not None else form.largest
-    infinity = 0x7F800000
-    if saturate:
-        code = s.select((magnitude <= infinity) & ((magnitude >= infinity - 1) | (code > form.largest)), s.coerce(form.largest, INT32), code)
-        if form.infinity is None and form.nan is not None and not form.signed_zero:
-            pass
-    else:
-        over = form.infinity if form.infinity is not None else nan_code
-        code = s.select(code > form.largest, s.coerce(over, INT32), code)
-    is_nan = magnitude > infinity
+    over = form.largest
+    if not saturate and (form.infinity is not None or form.nan is not None):
+        over = form.infinity if form.infinity is not None else (form.nan or 0)
+    code = s.select((code > form.largest) | (magnitude >= _INFINITY), s.coerce(over, INT32), code)
+    is_nan = magnitude > _INFINITY
+    if form.nan is None:  # 4 bits: NaN becomes -0
+        return _code(s.select(is_nan, s.coerce(1 << (width - 1), INT32), code | sign), dtype)
     if form.signed_zero:
-        result = s.select(is_nan, s.coerce(nan_code, INT32), code) | sign
-        if form.nan is None:
-            result = s.select(is_nan, s.coerce(form.largest, INT32), code | sign)
-    else:
-        signed = s.select(code.eq(0), code, code | sign)
-        special = is_nan if saturate else is_nan | code.eq(form.nan or 0)
-        result = s.select(special, s.coerce(nan_code, INT32), signed)
-    return _code(result, dtype)
+        return _code(s.select(is_nan, s.coerce(form.nan, INT32), code) | sign, dtype)
+    signed = s.select(code.eq(0) | code.eq(form.nan), code, code | sign)
+    return _code(s.select(is_nan, s.coerce(form.nan, INT32), signed), dtype)
 
 
-def _encode_power(x: Scalar, dtype: DType) -> Scalar:
-    """The power of two of an e8m0 nearest to |x|, ties away from zero; NaN and infinities become NaN."""
+def _encode_power(x: Scalar, dtype: DType, saturate: bool, round_mode: str) -> Scalar:
+    """The power of two of an e8m0 next to |x|; NaN and infinities become NaN."""
     magnitude = _bits(x) & 0x7FFFFFFF
-    exponent = _shift_right(magnitude + 0x00400000, 23)
-    exponent = s.select(exponent > 254, s.coerce(254, INT32), exponent)
-    return _code(s.select(magnitude >= 0x7F800000, s.coerce(255, INT32), exponent), dtype)
+    exponent = _shift_right(magnitude, 23)
+    fraction = magnitude & 0x7FFFFF
+    if round_mode == "up":
+        more = fraction.ne(0)
+    elif round_mode == "nearest":  # ties up, but to 0 for the smallest
+        more = (fraction > 0x400000) | (fraction.eq(0x400000) & exponent.ne(0))
+    else:
+        more = s.coerce(False, BOOL)
+    rounded = exponent + s.cast(more, INT32)
+    if saturate:
+        rounded = s.clamp(rounded, None, 254)
+    return _code(s.select(magnitude >= _INFINITY, s.coerce(255, INT32), rounded), dtype)

@@ -37,6 +37,13 @@ def register_shape(element: ir.Type, target: CpuTarget) -> RegisterShape:
     return RegisterShape(6, 4 * lanes) if wide else RegisterShape(4, 2 * lanes)
 
 
+def panel_columns(columns: int, element: ir.Type, target: CpuTarget) -> int:
+    """Columns per panel of a packed constant with so many columns: few columns take one vector, not two."""
+    shape = register_shape(element, target)
+    one_vector = max(2, 8 * target.vector_bytes // max(16, bit_width(element)))
+    return min(shape.columns, one_vector) if columns <= one_vector else shape.columns
+
+
 def bit_width(element: ir.Type) -> int:
     """Bits of an element of a result."""
     return 64 if isinstance(element, ir.IndexType) else element.width  # pyright: ignore

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from mlirage.codegen.configuration import Entry
 from mlirage.errors import CompileError
-from mlirage.hal.dialect import InterfaceBindingSubspanOp, InterfaceConstantLoadOp
 from mlirage.mlir import arith, ir, memref
 
 SCRATCH_ATTRIBUTE = "hal.scratch_size"
@@ -26,7 +25,7 @@ def interface_to_arguments(entry: Entry) -> None:
     operation, block = entry.operation, entry.function.entry_block
     interface = ir.DictAttr(operation.attributes["hal.interface"])
     index, i8 = ir.IndexType.get(), ir.IntegerType.get_signless(8)
-    subspans = [op for op in entry.walk() if isinstance(op.opview, InterfaceBindingSubspanOp)]
+    subspans = [op for op in entry.walk() if op.name == "hal.interface_binding_subspan"]
     bindings = ir.IntegerAttr(interface["bindings"]).value
     elements: list[ir.Type | None] = [None] * bindings
     for op in subspans:
@@ -47,7 +46,7 @@ def interface_to_arguments(entry: Entry) -> None:
         [noalias] * bindings + [plain] * (len(scalars) + 1) + [noalias]
     )
     for op in list(entry.walk()):
-        if isinstance(op.opview, InterfaceConstantLoadOp):
+        if op.name == "hal.interface_constant_load":
             ordinal = ir.IntegerAttr(op.attributes["ordinal"]).value
             op.results[0].replace_all_uses_with(block.arguments[bindings + ordinal])
             op.erase()

@@ -29,6 +29,12 @@ def _to_llvm(target: CpuTarget) -> str:
     )
 
 
+def expand_complex(entry: Entry) -> None:
+    """complex arithmetic becomes arithmetic on parts, with ranges kept (no overflow in between)."""
+    if any(op.name.startswith("complex.") for op in entry.walk()):
+        run_pipeline(entry.operation.parent, "func.func(convert-complex-to-standard{complex-range=improved})")
+
+
 def lower_to_llvm_ir(entry: Entry, target: CpuTarget) -> str:
     """LLVM IR text of the entry's module, readable by the backend.
 

@@ -15,7 +15,7 @@ from mlirage import structured_ops
 from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
 from mlirage.codegen.cpu.index_math import Index, Place, evaluate, value
 from mlirage.codegen.target import CpuTarget
-from mlirage.contractions import Contraction, multiply_add
+from mlirage.contractions import Contraction
 from mlirage.mlir import arith, ir, scf, vector
 
 
@@ -103,7 +103,7 @@ class RegisterTile:
         self.outputs = outputs
         self.extents = extents
         op = contraction.op
-        matched = multiply_add(op)
+        matched = structured_ops.multiply_add(op)
         assert matched is not None
         self.add_name = matched[0]
         self.factors = {0: matched[1], 1: matched[2]}

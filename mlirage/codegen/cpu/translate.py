@@ -16,7 +16,8 @@ from mlirage.codegen.cpu.abi import EntryInterface, build_wrapper
 from mlirage.codegen.cpu.arguments import SCRATCH_ATTRIBUTE, interface_to_arguments
 from mlirage.codegen.cpu.bufferize import bufferize
 from mlirage.codegen.cpu.distribute import distribute
-from mlirage.codegen.cpu.lower import lower_to_llvm_ir
+from mlirage.codegen.cpu.lower import expand_complex, lower_to_llvm_ir
+from mlirage.codegen.cpu.math_expansion import expand_math
 from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import func, ir
 
@@ -57,6 +58,8 @@ def translate_entry(
         files = {"configured.mlir": str(module)} if keep_files else {}
         kind = strategy.kind_of(configuration)
         interface_to_arguments(entry)
+        expand_complex(entry)
+        expand_math(entry, target)
         kind.schedule(entry, configuration, target)
         bufferize(entry)
         if hasattr(kind, "lower_vectors"):

@@ -1,0 +1,55 @@
+"""linalgx ops inside executables become loops on tensors that bufferize in place.
+
+    %r:2 = "linalgx.sort"(%x, %out, %working) ({…})   =>   scf.for … tensor.extract … tensor.insert …
+
+One file per op. What an op needs as memory is among its outs, so nothing is allocated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlirage.codegen.linalgx.compact import lower_compact
+from mlirage.codegen.linalgx.scan import lower_scan
+from mlirage.codegen.linalgx.scatter import lower_scatter
+from mlirage.codegen.linalgx.sort import lower_sort
+from mlirage.codegen.linalgx.topk import lower_topk
+from mlirage.mlir import ir, walk
+from mlirage.structured_ops import clone_body
+
+
+def lower_linalgx(function: ir.Operation) -> None:
+    """Replaces every linalgx op in `function` by loops."""
+    for op in [op for op in walk(function) if op.name in LOWERINGS]:
+        with op.location, ir.InsertionPoint(op):
+            for old, new in zip(op.results, LOWERINGS[op.name](op), strict=True):
+                old.replace_all_uses_with(new)
+        op.erase()
+
+
+def is_linalgx(op: ir.Operation) -> bool:
+    """Whether `op` is one of those that `lower_linalgx` replaces."""
+    return op.name in LOWERINGS
+
+
+def _with_region(lower: Callable[..., list[ir.Value]], single: bool) -> Callable[[ir.Operation], list[ir.Value]]:
+    """Gives `lower` a function that clones the op's region at the insertion point; with one value, not a list."""
+
+    def run(op: ir.Operation) -> list[ir.Value]:
+        def region(*scalars: ir.Value) -> Any:
+            values = clone_body(op.regions[0].blocks[0], scalars)
+            return values[0] if single else values
+
+        return lower(op.opview, region)
+
+    return run
+
+
+LOWERINGS: dict[str, Callable[[ir.Operation], list[ir.Value]]] = {
+    "linalgx.sort": _with_region(lower_sort, single=True),
+    "linalgx.topk": _with_region(lower_topk, single=True),
+    "linalgx.scan": _with_region(lower_scan, single=True),
+    "linalgx.scatter": _with_region(lower_scatter, single=False),
+    "linalgx.compact": lambda op: lower_compact(op.opview),
+}

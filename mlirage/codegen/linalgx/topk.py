@@ -1,0 +1,101 @@
+"""linalgx.topk with a heap of the k best so far, the worst of them at its root: O(n log k), in the op's own outs.
+
+The order is total: of equal elements the one with the smaller position comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlirage.codegen.linalgx.loops import Values, at, bit_length, extent, for_, if_, index, less, nest, not_
+from mlirage.mlir import arith, ir, tensor
+
+Before = Callable[..., ir.Value]
+Item = tuple[ir.Value, ir.Value]  # element and position (index)
+
+
+class _Heap:
+    """One row of the outs as a heap; every method returns the tensors after its change."""
+
+    def __init__(self, place: Values, dim: int, levels: ir.Value, before: Before) -> None:
+        self.place, self.dim, self.levels, self.before = place, dim, levels, before
+
+    def first(self, a: Item, b: Item) -> ir.Value:
+        """Whether item a comes before item b."""
+        tie = arith.andi(not_(self.before(b[0], a[0])), less(a[1], b[1]))
+        return arith.ori(self.before(a[0], b[0]), tie)
+
+    def read(self, tensors: Values, slot: ir.Value) -> Item:
+        values, positions = tensors
+        where = at(self.place, self.dim, slot)
+        return tensor.extract(values, where), arith.index_cast(ir.IndexType.get(), tensor.extract(positions, where))
+
+    def write(self, tensors: Values, slot: ir.Value, item: Item) -> list[ir.Value]:
+        values, positions = tensors
+        where = at(self.place, self.dim, slot)
+        kind = ir.RankedTensorType(positions.type).element_type
+        return [tensor.insert(item[0], values, where), tensor.insert(arith.index_cast(kind, item[1]), positions, where)]
+
+    def sift_down(self, tensors: Values, slot: ir.Value, size: ir.Value, item: Item) -> list[ir.Value]:
+        """Puts `item` at `slot` or below, moving worse items up."""
+        one, true = index(1), arith.constant(ir.IntegerType.get_signless(1), 1)
+
+        def descend(_: ir.Value, carried: Values) -> Values:
+            hole, moving, *tensors = carried
+            left = arith.addi(arith.shli(hole, one), one)
+            right = arith.addi(left, one)
+            has_left, has_right = less(left, size), less(right, size)
+            left, right = arith.select(has_left, left, hole), arith.select(has_right, right, hole)
+            left_item, right_item = self.read(tensors, left), self.read(tensors, right)
+            take_right = arith.andi(has_right, self.first(left_item, right_item))
+            child = arith.select(take_right, right, left)
+            child_item = tuple(arith.select(take_right, r, l) for r, l in zip(right_item, left_item, strict=True))
+            moves = arith.andi(moving, arith.andi(has_left, self.first(item, child_item)))
+            moved = if_(moves, tensors, lambda: self.write(tensors, hole, child_item))
+            return [arith.select(moves, child, hole), moves, *moved]
+
+        # A loop over the levels: the analysis of scf.while by bufferization does not survive canonicalization.
+        hole, _, *tensors = for_(index(0), self.levels, [slot, true, *tensors], descend)
+        return self.write(tensors, hole, item)
+
+
+def lower_topk(op: Any, before: Before) -> list[ir.Value]:
+    """Builds the loops; `before(a, b)` compares elements."""
+    source, outs = op.input, list(op.outs)
+    dim = ir.IntegerAttr(op.dimension).value
+    rank = ir.RankedTensorType(source.type).rank
+    length, count = extent(source, dim), extent(outs[0], dim)
+    zero, one = index(0), index(1)
+    levels = bit_length(count)
+
+    def row(place: list[ir.Value], outs: Values) -> Values:
+        heap = _Heap(place, dim, levels, before)
+
+        def item(position: ir.Value) -> Item:
+            return tensor.extract(source, at(place, dim, position)), position
+
+        outs = for_(zero, count, outs, lambda i, outs: heap.write(outs, i, item(i)))
+
+        def heapify(number: ir.Value, outs: Values) -> Values:
+            slot = arith.subi(arith.subi(arith.shrui(count, one), one), number)
+            return heap.sift_down(outs, slot, count, heap.read(outs, slot))
+
+        outs = for_(zero, arith.shrui(count, one), outs, heapify)
+
+        def replace_worst(position: ir.Value, outs: Values) -> Values:
+            new = item(position)
+            better = heap.first(new, heap.read(outs, zero))
+            return if_(better, outs, lambda: heap.sift_down(outs, zero, count, new))
+
+        stop = arith.select(less(zero, count), length, zero)  # a heap of nothing has no root
+        outs = for_(count, stop, outs, replace_worst)
+
+        def move_worst_back(number: ir.Value, outs: Values) -> Values:
+            slot = arith.subi(arith.subi(count, one), number)
+            worst, item = heap.read(outs, zero), heap.read(outs, slot)
+            return heap.sift_down(heap.write(outs, slot, worst), zero, slot, item)
+
+        return for_(zero, arith.maxsi(arith.subi(count, one), zero), outs, move_worst_back)
+
+    return nest([extent(source, i) for i in range(rank) if i != dim], outs, row)

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from mlirage import structured_ops
 from mlirage.mlir import ir
 
-_MULTIPLY = {"arith.addf": "arith.mulf", "arith.addi": "arith.muli"}
-
 
 @dataclass(frozen=True)
 class Contraction:
@@ -61,7 +59,7 @@ def match_contraction(op: ir.Operation) -> Contraction | None:
     """`op` as a contraction; None if it is none, or if its columns index both operands (depthwise) or neither."""
     if not structured_ops.is_structured(op) or structured_ops.segment_sizes(op) != [2, 1] or len(op.results) != 1:
         return None
-    if multiply_add(op) is None:
+    if structured_ops.multiply_add(op) is None:
         return None
     maps = structured_ops.indexing_maps(op)
     written = structured_ops.map_dims(maps[2])
@@ -86,36 +84,6 @@ def match_contraction(op: ir.Operation) -> Contraction | None:
     return Contraction(op, left, right, column, rows, outer, depth, panel)
 
 
-def multiply_add(op: ir.Operation) -> tuple[str, ir.Value, ir.Value] | None:
-    """How the body of a structured op with two inputs sums products.
-
-    Returns:
-      ("arith.addf" or "arith.addi", the factor made of the first input, that made of the second), the factors as
-      values of the body, or None if the body does something else.
-    """
-    block = structured_ops.body(op)
-    if len(block.arguments) != 3:
-        return None
-    first, second, total = block.arguments
-    ops = [inner.operation for inner in block.operations]
-    added = _owner(ops[-1].operands[0]) if len(ops[-1].operands) == 1 else None
-    if added is None or added.name not in _MULTIPLY:
-        return None
-    terms = [value for value in added.operands if value != total]
-    product = _owner(terms[0]) if len(terms) == 1 else None
-    if product is None or product.name != _MULTIPLY[added.name]:
-        return None
-    factors: dict[int, ir.Value] = {}
-    for value in product.operands:
-        sources = _arguments(value, block)
-        if len(sources) != 1:
-            return None
-        factors[sources.pop()] = value
-    if set(factors) != {0, 1}:
-        return None
-    return added.name, factors[0], factors[1]
-
-
 def panel_width(right: ir.AffineMap, column: int) -> int | None:
     """Columns per panel if the map packs `column`, 0 if it reads it plainly, None if it does anything else."""
     plain, panel = 0, 0
@@ -132,20 +100,6 @@ def panel_width(right: ir.AffineMap, column: int) -> int | None:
         else:
             return None
     return panel if plain + (panel > 0) == 1 else None
-
-
-def _owner(value: ir.Value) -> ir.Operation | None:
-    return None if isinstance(value.owner, ir.Block) else value.owner.operation
-
-
-def _arguments(value: ir.Value, block: ir.Block) -> set[int]:
-    """Numbers of the arguments of `block` that a value of the body is computed from."""
-    if isinstance(value.owner, ir.Block):
-        return {ir.BlockArgument(value).arg_number} if value.owner == block else set()
-    owner = value.owner.operation
-    if owner.block != block:
-        return set()
-    return {number for operand in owner.operands for number in _arguments(operand, block)}
 
 
 def _used(indexing_map: ir.AffineMap) -> set[int]:

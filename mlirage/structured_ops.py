@@ -12,6 +12,7 @@ from mlirage.mlir import ir, linalg, walk
 
 DYNAMIC = ir.ShapedType.get_dynamic_size()
 
+_MULTIPLY = {"arith.addf": "arith.mulf", "arith.addi": "arith.muli"}
 _NOT_STRUCTURED = frozenset(
     f"linalg.{name}"
     for name in (
@@ -28,6 +29,8 @@ def is_structured(op: ir.Operation) -> bool:
 
 def segment_sizes(op: ir.Operation) -> list[int]:
     """The operand counts of the operand groups of `op`."""
+    if "operandSegmentSizes" not in op.attributes:  # linalg.transpose, broadcast, map, reduce
+        return [len(op.operands) - len(op.results), len(op.results)]
     return list(ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]))
 
 
@@ -71,13 +74,72 @@ def is_elementwise(op: ir.Operation) -> bool:
 
 
 def is_contraction(op: ir.Operation) -> bool:
-    """Whether `op` multiplies and adds two tensors (matmul, dot, batched, transposed, generic …)."""
-    return is_structured(op) and linalg.isa_contraction_op(op.opview)
+    """Whether `op` multiplies and adds two tensors (matmul, dot, batched, transposed, generic, packed …)."""
+    if not is_structured(op):
+        return False
+    return linalg.isa_contraction_op(op.opview) or (_reduces_products(op) and not _has_windows(op))
 
 
 def is_window(op: ir.Operation) -> bool:
     """Whether `op` is a convolution or a pooling."""
-    return is_structured(op) and (linalg.isa_convolution_op(op.opview) or "pooling" in op.name or "conv" in op.name)
+    if not is_structured(op):
+        return False
+    named = "pooling" in op.name or "conv" in op.name
+    return named or linalg.isa_convolution_op(op.opview) or (_reduces_products(op) and _has_windows(op))
+
+
+def _reduces_products(op: ir.Operation) -> bool:
+    """Whether `op` sums products of two inputs over some loop."""
+    return segment_sizes(op) == [2, 1] and not all(parallel_loops(op)) and multiply_add(op) is not None
+
+
+def _has_windows(op: ir.Operation) -> bool:
+    """Whether an operand is read at sums of loops."""
+    return any(isinstance(expr, ir.AffineAddExpr) for m in indexing_maps(op) for expr in m.results)
+
+
+def multiply_add(op: ir.Operation) -> tuple[str, ir.Value, ir.Value] | None:
+    """How the body of a structured op with two inputs sums products.
+
+    Returns:
+      ("arith.addf" or "arith.addi", the factor made of the first input, that made of the second), the factors as
+      values of the body, or None if the body does something else.
+    """
+    block = body(op)
+    if len(block.arguments) != 3:
+        return None
+    first, second, total = block.arguments
+    ops = [inner.operation for inner in block.operations]
+    added = _defining_op(ops[-1].operands[0]) if len(ops[-1].operands) == 1 else None
+    if added is None or added.name not in _MULTIPLY:
+        return None
+    terms = [value for value in added.operands if value != total]
+    product = _defining_op(terms[0]) if len(terms) == 1 else None
+    if product is None or product.name != _MULTIPLY[added.name]:
+        return None
+    factors: dict[int, ir.Value] = {}
+    for value in product.operands:
+        sources = _source_arguments(value, block)
+        if len(sources) != 1:
+            return None
+        factors[sources.pop()] = value
+    if set(factors) != {0, 1}:
+        return None
+    return added.name, factors[0], factors[1]
+
+
+def _defining_op(value: ir.Value) -> ir.Operation | None:
+    return None if isinstance(value.owner, ir.Block) else value.owner.operation
+
+
+def _source_arguments(value: ir.Value, block: ir.Block) -> set[int]:
+    """Numbers of the arguments of `block` that a value of the body is computed from."""
+    if isinstance(value.owner, ir.Block):
+        return {ir.BlockArgument(value).arg_number} if value.owner == block else set()
+    owner = value.owner.operation
+    if owner.block != block:
+        return set()
+    return {number for operand in owner.operands for number in _source_arguments(operand, block)}
 
 
 def loop_extents(op: ir.Operation) -> list[int]:
@@ -182,7 +244,7 @@ def generalize(op: ir.Operation) -> ir.Operation:
             outputs(op),
             indexing_maps(op),
             parallel_loops(op),
-            lambda block: clone_body(body(op), list(block.arguments)),
+            lambda block: clone_body(body(op), list(block.arguments)[: len(body(op).arguments)]),
             op.location,
         )
     for old, new in zip(op.results, generic.results, strict=True):

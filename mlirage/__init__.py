@@ -15,8 +15,18 @@ from mlirage.errors import CompileError, DeviceError, ImportFailure, MlirageErro
 
 if TYPE_CHECKING:
     from mlirage.compiled_module import CompiledModule
+    from mlirage.runtime import LoadedModule
 
-__all__ = ["CompileError", "DeviceError", "ImportFailure", "MlirageError", "TargetError", "UsageError", "compile"]
+__all__ = [
+    "CompileError",
+    "DeviceError",
+    "ImportFailure",
+    "MlirageError",
+    "TargetError",
+    "UsageError",
+    "compile",
+    "load",
+]
 
 
 def compile(source: Any, **options: Any) -> CompiledModule:
@@ -28,3 +38,10 @@ def compile(source: Any, **options: Any) -> CompiledModule:
             raise
         raise UsageError(f"compiling needs the package {error.name!r}: pip install 'mlirage[compiler]'") from error
     return compiler.compile(source, **options)
+
+
+def load(source: Any, device: Any = "local-task", threads: int | None = None) -> LoadedModule:
+    """Loads a compiled module (a path or bytes) on a device; `mlirage.runtime.load` tells more."""
+    from mlirage import runtime
+
+    return runtime.load(source, device, threads)

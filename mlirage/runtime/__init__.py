@@ -1,0 +1,15 @@
+"""The Python face of the runtime (runtime/, C11): loads compiled modules and calls their functions.
+
+    run = mlirage.load("model.mlirage", device="local-task", threads=4)
+    (y,) = run(x)                 # the function `main`, or the only one
+    run["decode"](tokens)         # any function, by name; run.decode works too
+    print(run.signatures["main"])
+
+Nothing in here knows the compiler; numpy is the only dependency.
+"""
+
+from mlirage.runtime.devices import Device, device, driver_names
+from mlirage.runtime.loaded_module import LoadedModule, load
+from mlirage.runtime.signature import Argument, Signature
+
+__all__ = ["Argument", "Device", "LoadedModule", "Signature", "device", "driver_names", "load"]

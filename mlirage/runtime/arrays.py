@@ -1,0 +1,187 @@
+"""Arrays of other kinds, and what numpy arrays need before the runtime takes them.
+
+The binding (binding.cpp) takes numpy arrays of the right type and shape as they are. Everything else comes here, once
+per argument: lists and numbers, arrays that are not contiguous, types that numpy lacks, tensors of other libraries.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mlirage.errors import DeviceError, UsageError
+from mlirage.runtime.signature import Argument
+
+Array = np.ndarray[Any, Any]
+Wrap = Callable[[Array], Any]
+
+# numpy's and ml_dtypes' names of the runtime's element types (runtime/include/mlirage/hal.h).
+ELEMENT_TYPES = {
+    "bool": 0x01000008,
+    "int8": 0x03000008,
+    "int16": 0x03000010,
+    "int32": 0x03000020,
+    "int64": 0x03000040,
+    "uint8": 0x04000008,
+    "uint16": 0x04000010,
+    "uint32": 0x04000020,
+    "uint64": 0x04000040,
+    "float16": 0x05000010,
+    "float32": 0x05000020,
+    "float64": 0x05000040,
+    "bfloat16": 0x06000010,
+    "float8_e4m3fn": 0x07000008,
+    "float8_e5m2": 0x08000008,
+    "float8_e4m3fnuz": 0x09000008,
+    "float8_e5m2fnuz": 0x0A000008,
+    "float8_e8m0fnu": 0x0B000008,
+    "complex64": 0x0C000040,
+    "complex128": 0x0C000080,
+}
+# Signless integers: what modules without a signature give.
+_NAMES = {code: name for name, code in ELEMENT_TYPES.items()} | {
+    0x00000008: "uint8",
+    0x02000008: "int8",
+    0x02000010: "int16",
+    0x02000020: "int32",
+    0x02000040: "int64",
+}
+OPAQUE = 0x00000008
+_NUMPY_LACKS = frozenset(name for name in ELEMENT_TYPES if name.startswith(("bfloat", "float8")))
+
+
+def dtype(name: str) -> np.dtype[Any]:
+    """The numpy type `name`.
+
+    Raises:
+      DeviceError: a type that needs the package ml_dtypes, or none that arrays can have.
+    """
+    if name not in ELEMENT_TYPES:
+        raise DeviceError(
+            f"arrays of type {name!r} cannot leave or enter a module; known are {', '.join(ELEMENT_TYPES)}"
+        )
+    if name not in _NUMPY_LACKS:
+        return np.dtype(name)
+    try:
+        ml_dtypes = importlib.import_module("ml_dtypes")
+    except ModuleNotFoundError as error:
+        raise DeviceError(f"arrays of type {name} need the package ml_dtypes: pip install ml_dtypes") from error
+    return np.dtype(getattr(ml_dtypes, name))
+
+
+def dtype_of_element_type(element_type: int) -> np.dtype[Any]:
+    """The numpy type of a result whose type the module's signature does not tell.
+
+    Raises:
+      DeviceError: no array type.
+    """
+    name = _NAMES.get(element_type)
+    if name is None:
+        raise DeviceError(f"a result has element type 0x{element_type:08x}, which no array has")
+    return dtype(name)
+
+
+def convert(value: Any, argument: Argument) -> tuple[Array, int, Wrap | None]:
+    """`value` as an array for `argument`: contiguous, aligned, of the right type and shape, viewed as bytes' integers
+    where the buffer protocol lacks its type; its element type; how results are given back in the caller's kind.
+
+    Raises:
+      UsageError: a wrong type or shape, or nothing that is an array.
+    """
+    array, wrap = _as_numpy(value, argument)
+    if argument.dtype is not None:
+        array = _check_type(value, array, argument)
+    _check_shape(array, argument)
+    element_type = ELEMENT_TYPES.get(array.dtype.name)
+    if element_type is None:
+        raise UsageError(f"{_where(argument)}: arrays of type {array.dtype} cannot be given to a module")
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        array = np.array(array, order="C", copy=True)
+    if array.dtype.name in _NUMPY_LACKS:
+        array = array.view(np.dtype(f"uint{array.dtype.itemsize * 8}"))
+    return array, element_type, wrap
+
+
+def _where(argument: Argument) -> str:
+    return f"{argument.function}(): argument {argument.name!r}"
+
+
+def _as_numpy(value: Any, argument: Argument) -> tuple[Array, Wrap | None]:
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value), None
+    library = type(value).__module__.partition(".")[0]
+    if library == "torch" and hasattr(value, "detach"):
+        return _from_torch(value)
+    if library in ("jax", "jaxlib") and hasattr(value, "__array__"):
+        return np.asarray(value), importlib.import_module("jax.numpy").asarray
+    if hasattr(value, "__dlpack__"):
+        return np.from_dlpack(value), None
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{_where(argument)} expects {argument.type_text}, got {type(value).__name__}: {error}"
+        ) from error
+    if array.dtype.kind not in "biufc":
+        raise UsageError(f"{_where(argument)} expects {argument.type_text}, got {type(value).__name__}")
+    return array, None
+
+
+def _from_torch(tensor: Any) -> tuple[Array, Wrap]:
+    torch = importlib.import_module("torch")
+    host = tensor.detach().cpu().contiguous()
+    name = str(host.dtype).removeprefix("torch.")
+    if name in _NUMPY_LACKS:
+        bits = host.element_size() * 8
+        array = np.from_dlpack(host.view(torch.uint8 if bits == 8 else torch.int16)).view(dtype(name))
+    else:
+        array = np.from_dlpack(host)
+
+    def wrap(result: Array) -> Any:
+        if result.dtype.name not in _NUMPY_LACKS:
+            return torch.from_numpy(result)
+        integers = torch.from_numpy(result.view(np.dtype(f"int{result.dtype.itemsize * 8}")))
+        return integers.view(getattr(torch, result.dtype.name))
+
+    return array, wrap
+
+
+def _check_type(value: Any, array: Array, argument: Argument) -> Array:
+    """Arrays must have the type exactly. Numbers and lists of them have none of their own: they take it."""
+    wanted = dtype(argument.dtype or "")
+    if array.dtype == wanted and array.dtype.isnative:
+        return array
+    plain = isinstance(value, bool | int | float | complex | list | tuple)
+    if plain and (np.can_cast(array.dtype, wanted, "same_kind") or _lossless(array, wanted)):
+        return array.astype(wanted)
+    given = _type_text(array)
+    hint = "" if plain else f"; convert it first, for example with x.astype({argument.dtype!r})"
+    raise UsageError(f"{_where(argument)} expects {argument.type_text}, got {given}{hint}")
+
+
+def _lossless(array: Array, wanted: np.dtype[Any]) -> bool:
+    """Do the (few) numbers keep their value? [1, 2] as uint8 does, [-1] or [0.5] does not."""
+    if wanted.kind == "b" or array.dtype.kind == "c":
+        return False
+    with np.errstate(all="ignore"):
+        converted = array.astype(wanted)
+        return bool(np.all(converted.astype(np.float64) == array.astype(np.float64)))
+
+
+def _check_shape(array: Array, argument: Argument) -> None:
+    shape = argument.shape
+    if shape is None:
+        return
+    fits = array.ndim == len(shape) and all(
+        not isinstance(want, int) or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        raise UsageError(f"{_where(argument)} expects {argument.type_text}, got {_type_text(array)}")
+
+
+def _type_text(array: Array) -> str:
+    order = "" if array.dtype.isnative else " of foreign byte order"
+    return f"{array.dtype.name}[{', '.join(map(str, array.shape))}]{order}"

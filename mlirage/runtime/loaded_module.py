@@ -1,0 +1,113 @@
+"""Loading a module and calling its functions."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from mlirage.errors import UsageError
+from mlirage.runtime import _runtime, arrays
+from mlirage.runtime.devices import Device, device
+from mlirage.runtime.signature import Signature, parse_signature
+from mlirage.runtime.trees import flattener, unflattener
+
+ModuleSource = str | os.PathLike[str] | bytes | bytearray | memoryview
+
+
+class LoadedModule(_runtime.Session):
+    """A module on a device, with its state. Calling it calls `main`, or its only function.
+
+    Functions are attributes and items: `run.encode(x)`, `run["encode"](x)`. A function takes arrays by position or by
+    name and gives a tuple of arrays (PyTorch and JAX programs: what the source returned). numpy arrays are used in place
+    and never written to; results own their memory.
+    """
+
+    device: Device
+    signatures: dict[str, Signature]
+
+    def __init__(self, source: ModuleSource, device: Device) -> None:
+        if isinstance(source, str | os.PathLike):
+            super().__init__(device, os.fspath(source))
+        else:
+            super().__init__(device, source)
+        self.device = device
+        self.signatures = {}
+        self._functions: dict[str, Any] = {}
+        for name, convention, text in self.functions():
+            signature = parse_signature(name, convention, text)
+            self.signatures[name] = signature
+            self._functions[name] = self._make_function(signature)
+        main = self._functions.get("main")
+        if main is None and len(self._functions) == 1:
+            (main,) = self._functions.values()
+        if main is not None:
+            self.set_main(main)
+
+    def _make_function(self, signature: Signature) -> Any:
+        symbols: dict[str, int] = {}
+
+        def extent(value: int | str | None) -> int:
+            if isinstance(value, int):
+                return value
+            return -1 if value is None else -2 - symbols.setdefault(value, len(symbols))
+
+        arguments = [
+            (
+                argument.name,
+                arrays.OPAQUE if argument.dtype is None else arrays.ELEMENT_TYPES.get(argument.dtype, arrays.OPAQUE),
+                None if argument.shape is None else [extent(value) for value in argument.shape],
+                argument,
+            )
+            for argument in signature.arguments
+        ]
+        results = [None if r.scalar or r.dtype is None else arrays.dtype(r.dtype) for r in signature.results]
+        return self.function(
+            signature.name,
+            arguments,
+            results,
+            len(symbols),
+            arrays.convert,
+            arrays.dtype_of_element_type,
+            None if signature.in_tree is None else flattener(signature.name, signature.in_tree),
+            None if signature.out_tree is None else unflattener(signature.out_tree),
+        )
+
+    def __getitem__(self, name: str) -> Any:
+        function = self._functions.get(name)
+        if function is None:
+            raise UsageError(f"no function {name!r}; the module has {', '.join(self._functions) or 'none'}")
+        return function
+
+    def __getattr__(self, name: str) -> Any:
+        functions: dict[str, Any] = self.__dict__.get("_functions", {})
+        if name in functions:
+            return functions[name]
+        raise AttributeError(f"no function or attribute {name!r}; functions: {', '.join(functions) or 'none'}")
+
+    def __repr__(self) -> str:
+        return f"<mlirage module on {self.device.name}: {', '.join(map(str, self.signatures.values()))}>"
+
+
+def load(source: ModuleSource, device: str | Device = "local-task", threads: int | None = None) -> LoadedModule:
+    """Loads a compiled module: a path, or the bytes of one (`mlirage.compile` gives such).
+
+    Args:
+      source: a file is mapped, not read: it must not change while the module is used.
+      device: "local-task" (a pool of threads), "local-sync" (the calling thread), "null" (runs nothing), or a
+        `mlirage.runtime.Device`.
+      threads: of local-task, the calling one included; None for all cores.
+
+    Raises:
+      DeviceError: the module is malformed, or its code is not for this machine.
+      UsageError: no such device.
+    """
+    if isinstance(device, Device):
+        if threads is not None:
+            raise UsageError("threads= belongs to the device: make it with mlirage.runtime.device(name, threads)")
+        return LoadedModule(source, device)
+    if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+        raise UsageError(f"load() takes a path or the bytes of a module, got {type(source).__name__}")
+    return LoadedModule(source, _device(device, threads))
+
+
+_device = device  # `device` is the name of load()'s argument

@@ -1,0 +1,67 @@
+"""Nested arguments and results: PyTorch and JAX programs keep the structure of their source.
+
+A tree in a signature is JSON: `"*"` for an array, `{"tuple": [...]}`, `{"list": [...]}`, `{"dict": {key: ...}}`,
+`{"none": 0}`. `in_tree` is `{"tuple": [positional, keywords]}`: a tuple and a dict, as the source was called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlirage.errors import UsageError
+
+
+def flattener(function: str, tree: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], list[Any]]:
+    """Returns what turns the arguments of a call into the list of arrays in them."""
+
+    def flatten(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        leaves: list[Any] = []
+        _flatten(tree, (args, kwargs), f"{function}()", leaves)
+        return leaves
+
+    return flatten
+
+
+def unflattener(tree: Any) -> Callable[[tuple[Any, ...]], Any]:
+    """Returns what builds the structure of `tree` from a tuple of results."""
+
+    def unflatten(results: tuple[Any, ...]) -> Any:
+        remaining = iter(results)
+        return _unflatten(tree, remaining)
+
+    return unflatten
+
+
+def _flatten(tree: Any, value: Any, where: str, leaves: list[Any]) -> None:
+    if tree == "*":
+        leaves.append(value)
+        return
+    ((kind, children),) = tree.items()
+    if kind == "none":
+        if value is not None:
+            raise UsageError(f"{where}: None expected, got {type(value).__name__}")
+    elif kind == "dict":
+        if not isinstance(value, Mapping) or set(value) != set(children):
+            got = f"keys {sorted(map(str, value))}" if isinstance(value, Mapping) else type(value).__name__
+            raise UsageError(f"{where}: keys {sorted(children)} expected, got {got}")
+        for key, child in children.items():
+            _flatten(child, value[key], f"{where}[{key!r}]", leaves)
+    else:
+        if not isinstance(value, tuple | list) or len(value) != len(children):
+            got = f"{len(value)}" if isinstance(value, tuple | list) else type(value).__name__
+            raise UsageError(f"{where}: a {kind} of {len(children)} expected, got {got}")
+        for i, child in enumerate(children):
+            _flatten(child, value[i], f"{where}[{i}]", leaves)
+
+
+def _unflatten(tree: Any, leaves: Any) -> Any:
+    if tree == "*":
+        return next(leaves)
+    ((kind, children),) = tree.items()
+    if kind == "none":
+        return None
+    if kind == "dict":
+        return {key: _unflatten(child, leaves) for key, child in children.items()}
+    items = [_unflatten(child, leaves) for child in children]
+    return items if kind == "list" else tuple(items)

@@ -1,6 +1,7 @@
 """hal: executables become target binaries, the schedule becomes command buffers and queue operations."""
 
 from mlirage.hal.configure_executables import configure_executables
+from mlirage.hal.convert_to_hal import convert_to_hal
 from mlirage.hal.link_executables import link_executables
 from mlirage.hal.materialize_interfaces import materialize_interfaces
 from mlirage.hal.translate_executables import translate_executables
@@ -9,4 +10,10 @@ from mlirage.passes import Pass
 EXECUTABLE_SOURCES: tuple[Pass, ...] = (materialize_interfaces,)
 EXECUTABLE_CONFIGURATIONS: tuple[Pass, ...] = (configure_executables,)
 EXECUTABLE_TARGETS: tuple[Pass, ...] = (translate_executables, link_executables)
-PIPELINE: tuple[Pass, ...] = ()
+PIPELINE: tuple[Pass, ...] = (
+    "canonicalize",
+    "cse",
+    convert_to_hal,
+    "canonicalize",
+    "cse",
+)

@@ -240,16 +240,11 @@ class _Function:
         if not self.is_public:
             func.ReturnOp(self.flatten(op.operands, owned=True))
             return
-        values: list[ir.Value] = []
-        for operand in op.operands:
-            value = self.values[operand]
-            if isinstance(value, Tensor):
-                element_type_number(value.type.element_type)  # refuses what views cannot have
-                value = stream.TensorExportOp(
-                    BufferView.get(), value.clone(), value.size, value.dynamic_dims, ir.TypeAttr.get(value.type)
-                ).result
-            values.append(value)
-        func.ReturnOp(values)
+        # All copies come before all exports: the host waits once.
+        values = [self.values[operand] for operand in op.operands]
+        owned = [value.clone() if isinstance(value, Tensor) else value for value in values]
+        pairs = zip(values, owned, strict=True)
+        func.ReturnOp([_export(value, clone) if isinstance(value, Tensor) else clone for value, clone in pairs])
 
     def _convert_call(self, op: ir.Operation) -> None:
         callee = ir.FlatSymbolRefAttr(op.attributes["callee"]).value
@@ -296,6 +291,13 @@ class _Function:
             resource = next(new)
             dynamic = [next(new) for axis in range(old.type.rank) if old.type.is_dynamic_dim(axis)]
             self.values[old] = Tensor.build(old.type, resource, dynamic)
+
+
+def _export(tensor: Tensor, resource: ir.Value) -> ir.Value:
+    number = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), element_type_number(tensor.type.element_type))
+    return stream.TensorExportOp(
+        BufferView.get(), resource, tensor.size, tensor.dynamic_dims, ir.TypeAttr.get(tensor.type), number
+    ).result
 
 
 def flat_types(types: Sequence[ir.Type]) -> list[ir.Type]:

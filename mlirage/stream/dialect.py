@@ -86,13 +86,17 @@ class TensorImportOp(Stream.Operation, name="tensor_import", traits=[ext.Pure]):
 
 
 class TensorExportOp(Stream.Operation, name="tensor_export", traits=[ext.Pure]):
-    """A resource as a buffer view of the tensor type `encoding`, whose dynamic extents are `dims`."""
+    """A resource as a buffer view of the tensor type `encoding`, whose dynamic extents are `dims`.
+
+    `element_type` is the number of the element type in buffer views.
+    """
 
     result: ext.Result[HalBufferView]
     source: ext.Operand[Resource]
     size: ext.Operand[Index]
     dims: Sequence[ext.Operand[Index]]
     encoding: ir.TypeAttr
+    element_type: ir.IntegerAttr
 
     def verify_invariants(self) -> bool:
         shape = ir.RankedTensorType(self.encoding.value)

@@ -12,11 +12,7 @@ from mlirage.stream import dialect as stream
 
 def assign_lifetimes(function: ir.Operation, module: ir.Module) -> None:
     """Sets the types of the resources that host ops of a function make or carry."""
-    globals_ = {
-        ir.StringAttr(op.attributes["sym_name"]).value: ir.TypeAttr(op.attributes["type"]).value
-        for op in module.body.operations
-        if op.operation.name == "util.global"
-    }
+    globals_ = _global_types(module)
     for argument in function.regions[0].blocks[0].arguments:
         _set(argument, "external")
     for op in walk(function):
@@ -39,22 +35,33 @@ def _set(value: ir.Value, lifetime: str) -> None:
         value.set_type(stream.resource_type(lifetime))
 
 
-def cast_lifetimes(function: ir.Operation) -> None:
+def cast_lifetimes(function: ir.Operation, module: ir.Module) -> None:
     """Inserts casts where the lifetime of a value is not the one that its user is declared with."""
+    globals_ = _global_types(module)
     for op in list(walk(function)):
-        wanted = _LIFETIMES.get(op.name)
-        if wanted is None:
+        if op.name == "util.global_store":
+            wanted = globals_[ir.FlatSymbolRefAttr(op.attributes["symbol"]).value]
+        elif op.name in _LIFETIMES:
+            wanted = stream.resource_type(_LIFETIMES[op.name])
+        else:
             continue
         for number, operand in enumerate(op.operands):
-            if stream.is_resource(operand) and stream.lifetime_of(operand) != wanted:
+            if stream.is_resource(operand) and operand.type != wanted:
                 with ir.InsertionPoint(op), op.location:
-                    op.operands[number] = stream.ResourceCastOp(stream.resource_type(wanted), operand).result
+                    op.operands[number] = stream.ResourceCastOp(wanted, operand).result
+
+
+def _global_types(module: ir.Module) -> dict[str, ir.Type]:
+    return {
+        ir.StringAttr(op.attributes["sym_name"]).value: ir.TypeAttr(op.attributes["type"]).value
+        for op in module.body.operations
+        if op.operation.name == "util.global"
+    }
 
 
 _LIFETIMES = {
     "func.call": "external",
     "func.return": "external",
-    "util.global_store": "variable",
     "scf.for": "transient",
     "scf.while": "transient",
     "scf.yield": "transient",

@@ -61,11 +61,12 @@ def pack_constants(program: Program) -> None:
     for pattern, length in patterns.items():
         splats.add(pattern, length)
     pieces: dict[int, Array] = {}
+    places: list[tuple[ir.Operation, str, int]] = []
     for op in uses:
         array = _array(program, op)
         pattern = _splat_pattern(array)
         if pattern is not None:
-            _replace(op, SPLATS, splats.add(pattern, 0), splats.size)
+            places.append((op, SPLATS, splats.add(pattern, 0)))
             continue
         data = stored_bytes(array)
         if data.size != _size(op):
@@ -73,10 +74,9 @@ def pack_constants(program: Program) -> None:
             raise CompileError(f"{op.location}: constant {name!r} has {data.size} bytes where {_size(op)} are used")
         offset = constants.add(hashlib.sha256(data).digest(), data.size)
         pieces.setdefault(offset, data)
-        op.attributes["offset"] = ir.IntegerAttr.get(ir.IndexType.get(), offset)
-    for op in uses:
-        if op.attached and "offset" in op.attributes:
-            _replace(op, CONSTANTS, ir.IntegerAttr(op.attributes["offset"]).value, constants.size)
+        places.append((op, CONSTANTS, offset))
+    for op, slab, offset in places:
+        _replace(op, slab, offset, constants.size if slab == CONSTANTS else splats.size)
     _drop_packed(program)
     if constants.size:
         program.constants[CONSTANTS] = _join(pieces, constants.size)

@@ -24,6 +24,7 @@ from mlirage.stream import dialect as stream
 from mlirage.stream.build_commands import Memory, build_commands
 from mlirage.stream.index_math import add, index_constant, static_index
 from mlirage.stream.lifetimes import assign_lifetimes, cast_lifetimes, set_signatures
+from mlirage.stream.pack_constants import CONSTANTS, SPLATS
 from mlirage.stream.packing import Slice, pack
 from mlirage.stream.schedule_concurrency import wave_of
 from mlirage.stream.storage import MAKES_ROOT, RootKey, Storage, ancestor_in, functions, resource_operands, tied_operand
@@ -54,7 +55,7 @@ def schedule_allocation(program: Program) -> None:
             if op.name == "stream.async_execute":
                 build_commands(op, storage, memories)
         _replace_host_uses(function, storage, memories)
-        cast_lifetimes(function)
+        cast_lifetimes(function, program.module)
     set_signatures(program.module)
 
 
@@ -139,6 +140,8 @@ def _made_roots(op: ir.Operation) -> Iterator[tuple[ir.Value, ir.Value]]:
 
 def _add_use(root: _Root, op: ir.Operation, times: dict[ir.Operation, int]) -> None:
     root.owner = _OWNERS.get(op.name, root.owner)
+    if op.name == "util.global_store" and ir.FlatSymbolRefAttr(op.attributes["symbol"]).value in (CONSTANTS, SPLATS):
+        root.owner = "constant"
     user = ancestor_in(op, root.block)
     assert user is not None, "a value is used outside of the block that makes it"
     time = times[op] if user.name == "stream.async_execute" else times[user]
@@ -189,7 +192,7 @@ class _Plan:
 
     def _allocate_owned(self, root: _Root) -> None:
         with ir.InsertionPoint(root.region), root.value.owner.location:
-            if root.owner in ("external", "variable"):
+            if root.owner != "transient" and root.owner:
                 value = stream.ResourceAllocOp(stream.resource_type(root.owner), root.size).result
             else:
                 value = self._alloca(root.region, root.size)

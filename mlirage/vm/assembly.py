@@ -112,7 +112,7 @@ def disassemble(module: ModuleFile, function: Function) -> str:
             lines.append(f"L{instruction.pc}:")
         text = f"  {_instruction_text(instruction, module, strings)}"
         location = locations.get(instruction.pc)
-        lines.append(f"{text:<48}; {location}" if location else text)
+        lines.append(f"{text:<46}  ; {location}" if location else text)
     return "\n".join(lines)
 
 

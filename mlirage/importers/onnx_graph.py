@@ -118,6 +118,8 @@ class GraphImporter:
             for position, tensor in enumerate(inputs[: operator.required]):
                 if tensor is None:
                     raise ValueError(f"input {position} is missing")
+            if not operator.takes_sequences and not all(x is None or isinstance(x, Tensor) for x in inputs):
+                raise NotImplementedError("inputs must be tensors; sequences and optionals are not supported here")
             node = Node(proto, self.opsets[domain], self, self._attributes_of(proto))
             result = operator.function(node, *inputs)
         except MlirageError as error:

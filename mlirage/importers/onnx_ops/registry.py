@@ -38,17 +38,19 @@ class Operator:
       function: makes its IR.
       required: number of inputs it needs.
       most: number of inputs it takes; None: any.
+      takes_sequences: whether inputs may be sequences or optionals; otherwise all must be tensors.
     """
 
     function: OperatorFunction
     required: int
     most: int | None
+    takes_sequences: bool
 
 
 _OPERATORS: dict[tuple[str, str], Operator] = {}
 
 
-def onnx_op(domain: str = "") -> Callable[[OperatorFunction], OperatorFunction]:
+def onnx_op(domain: str = "", takes_sequences: bool = False) -> Callable[[OperatorFunction], OperatorFunction]:
     """Registers a function as the ONNX operator of its name."""
 
     def register(function: OperatorFunction) -> OperatorFunction:
@@ -58,7 +60,7 @@ def onnx_op(domain: str = "") -> Callable[[OperatorFunction], OperatorFunction]:
         parameters = list(inspect.signature(function).parameters.values())[1:]
         variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         required = sum(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
-        _OPERATORS[key] = Operator(function, required, None if variadic else len(parameters))
+        _OPERATORS[key] = Operator(function, required, None if variadic else len(parameters), takes_sequences)
         return function
 
     return register

@@ -34,7 +34,7 @@ def ConstantOfShape(node: Node, shape: Tensor) -> Tensor:
     return b.fill(shape.dims(), value.reshape(-1)[0], value.dtype)
 
 
-@onnx_op()
+@onnx_op(takes_sequences=True)
 def Identity(node: Node, x: Any) -> Any:
     return x
 

@@ -20,7 +20,7 @@ from mlirage.input.builders.element_types import (
     is_complex,
 )
 from mlirage.input.builders.elementwise import aligned_operands, broadcast_shapes, cast, map_
-from mlirage.input.builders.movement import broadcast_to, normalize_axis, unsqueeze
+from mlirage.input.builders.movement import normalize_axis, unsqueeze
 from mlirage.input.builders.scalar import Scalar
 from mlirage.input.builders.tensor import Shape, Tensor, TensorBuilder, empty, tensor_type
 from mlirage.mlir import ir, linalg
@@ -61,8 +61,9 @@ def reduce_(
     inputs, maps, load = aligned_operands(operands, shape)
     covered = {ir.AffineDimExpr(expr).position for m in maps for expr in m.results}
     if not set(folded) <= covered:
-        # No input spans the folded loops (splats, broadcasts): read the first through its full extent.
-        inputs, maps, load = aligned_operands([_materialized(broadcast_to(operands[0], shape)), *operands[1:]], shape)
+        # Nothing is read along some folded axes (splats, broadcasts): a tensor without contents says their extents.
+        inputs.append(empty([shape[i] for i in folded], accumulator))
+        maps.append(ir.AffineMap.get(rank, 0, [ir.AffineExpr.get_dim(i) for i in folded]))
     builder = TensorBuilder.current()
     init = linalg.fill(builder.scalar_constant(start, accumulator), outs=[empty(out_shape, accumulator)])
     result_map = ir.AffineMap.get(rank, 0, [ir.AffineExpr.get_dim(i) for i in kept])
@@ -81,11 +82,6 @@ def reduce_(
         linalg.yield_([s.store(result, accumulator)])
     reduced = cast(Tensor(out_shape, accumulator, value=op.results[0]), dtype)
     return unsqueeze(reduced, folded) if keepdims else reduced
-
-
-def _materialized(x: Tensor) -> Tensor:
-    """`x` as a value that is not treated as a splat."""
-    return Tensor(x.shape, x.dtype, value=x.value)
 
 
 def lowest(dtype: DType) -> Any:

@@ -1,0 +1,107 @@
+"""Fourier transforms as products with tables of cosines and sines."""
+
+from __future__ import annotations
+
+import math
+
+from mlirage.importers.onnx_ops.registry import Node, onnx_op, static_ints
+from mlirage.input import builders as b
+from mlirage.input.builders import Dim, Scalar, Tensor
+from mlirage.input.builders import scalar as s
+
+
+def _table(rows: Dim, columns: Dim, length: Dim, function: object, dtype: b.DType) -> Tensor:
+    """function(2π·row·column / length), with the product reduced modulo `length` first."""
+
+    def body(i: Scalar, j: Scalar) -> Scalar:
+        turn = s.cast(s.cast((i * j) % b.dim_scalar(length), b.INT64), b.FLOAT64)
+        angle = turn * (2 * math.pi) / s.cast(s.cast(b.dim_scalar(length), b.INT64), b.FLOAT64)
+        return function(angle)  # pyright: ignore
+
+    return b.cast(b.tabulate([rows, columns], b.FLOAT64, body), dtype)
+
+
+def _fit(x: Tensor, axis: int, extent: Dim) -> Tensor:
+    """The axis cut or padded with zeros to an extent."""
+    high: list[Dim] = [0] * x.rank
+    high[axis] = extent - x.shape[axis]
+    return b.pad(x, [0] * x.rank, high, 0)
+
+
+def _part(x: Tensor, number: int) -> Tensor:
+    return b.squeeze(b.slice_axis(x, x.rank - 1, number, 1), [-1])
+
+
+def dft(x: Tensor, axis: int, length: Dim, inverse: bool, onesided: bool) -> Tensor:
+    """The discrete Fourier transform of [..., axis, ..., 1 or 2] along an axis, as [..., 2] (or [..., 1] if real)."""
+    dtype = x.dtype
+    taken = length // 2 + 1 if inverse and onesided else length
+    made = length // 2 + 1 if onesided and not inverse else length
+    x = b.cast(_fit(x, axis, taken), b.compute_dtype(dtype))
+    order = [i for i in range(x.rank - 1) if i != axis] + [axis]
+    real = b.transpose(_part(x, 0), order)
+    imaginary = b.transpose(_part(x, 1), order) if x.shape[-1] != 1 else None
+    cosines, sines = (_table(taken, made, length, f, x.dtype) for f in (s.cos, s.sin))
+    if inverse and onesided:
+        weights = b.tabulate([taken], x.dtype, lambda k: _mirrored_weight(k, length, x.dtype))
+        real = b.multiply(real, weights)
+        imaginary = b.multiply(imaginary, weights) if imaginary is not None else None
+    sign = 1.0 if inverse else -1.0
+    re = b.matmul(real, cosines)
+    im = b.map_(lambda a: a * sign, b.matmul(real, sines))
+    if imaginary is not None:
+        re = b.map_(lambda a, c: a - c * sign, re, b.matmul(imaginary, sines))
+        im = b.add(im, b.matmul(imaginary, cosines))
+    parts = [re] if inverse and onesided else [re, im]
+    if inverse:
+        parts = [b.divide_by_count(part, length) for part in parts]
+    back = [order.index(i) for i in range(len(order))]
+    result = b.concatenate([b.unsqueeze(b.transpose(part, back), [x.rank - 1]) for part in parts], x.rank - 1)
+    return b.cast(result, dtype)
+
+
+def _mirrored_weight(k: Scalar, length: Dim, dtype: b.DType) -> Scalar:
+    """1 for the frequencies that stand alone in a one-sided spectrum, 2 for those that stand for two."""
+    alone = k.eq(0) | (k * 2).eq(b.dim_scalar(length))
+    return s.select(alone, s.coerce(1.0, dtype), 2.0)
+
+
+@onnx_op()
+def DFT(node: Node, x: Tensor, length: Tensor | None = None, axis: Tensor | None = None) -> Tensor:
+    inverse, onesided = bool(node.get("inverse", 0)), bool(node.get("onesided", 0))
+    if node.opset >= 20:
+        given = static_ints(axis, "axis")
+        number = given[0] if given else -2
+    else:
+        number = node.get("axis", 1)
+    number = b.normalize_axis(number, x.rank)
+    if length is not None:
+        size = length.dims()[0]
+    else:
+        size = (x.shape[number] - 1) * 2 if inverse and onesided else x.shape[number]
+    return dft(x, number, size, inverse, onesided)
+
+
+@onnx_op()
+def STFT(
+    node: Node, signal: Tensor, step: Tensor, window: Tensor | None = None, length: Tensor | None = None
+) -> Tensor:
+    stride = step.dims()[0]
+    if length is not None:
+        size = length.dims()[0]
+    elif window is not None:
+        size = window.shape[0]
+    else:
+        raise ValueError("neither a window nor a frame length is given")
+    if signal.rank == 2:
+        signal = b.unsqueeze(signal, [-1])
+    frames = (signal.shape[1] - size) // stride + 1
+
+    def place(position: list[Scalar]) -> list[Scalar]:
+        batch, frame, offset, part = position
+        return [batch, frame * b.dim_scalar(stride) + offset, part]
+
+    cut = b.remap(signal, [signal.shape[0], frames, size, signal.shape[2]], place)
+    if window is not None:
+        cut = b.multiply(cut, b.unsqueeze(window, [1]))
+    return dft(cut, 2, size, False, bool(node.get("onesided", 1)))

@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 from mlirage import structured_ops
 from mlirage.flow.cloning import is_clonable, is_free
-from mlirage.flow.extents import Extents
+from mlirage.extents import Extents
+from mlirage.flow.host_extents import HostExtents
 from mlirage.flow.form_dispatch_regions import host_blocks
 from mlirage.mlir import ir, walk
 from mlirage.passes import module_pass
@@ -28,7 +29,7 @@ def clone_producers(program: Program) -> None:
     for function in program.module.body.operations:
         if function.operation.name != "func.func":
             continue
-        extents = Extents()
+        extents = HostExtents()
         regions = [op for op in walk(function.operation) if op.name == "flow.dispatch_region"]
         for region in regions:
             _drop_unread_inits(region, extents)

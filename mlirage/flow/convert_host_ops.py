@@ -21,7 +21,8 @@ from mlirage.flow.dialect import (
     TensorStoreOp,
     TensorUpdateOp,
 )
-from mlirage.flow.extents import Extents, resolve_dims
+from mlirage.extents import Extents, resolve_dims
+from mlirage.flow.host_extents import HostExtents
 from mlirage.mlir import arith, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
@@ -35,13 +36,13 @@ def convert_host_ops(program: Program) -> None:
     for function in program.module.body.operations:
         if function.operation.name != "func.func":
             continue
-        extents = Extents()
+        extents = HostExtents()
         # The extents of a tensor.reshape are loads: those before the loads themselves.
         for last in (False, True):
             for op in list(walk(function.operation)):
                 if (last or op.name == "tensor.reshape") and _uses_tensors(op):
                     _convert(op, extents)
-        resolve_dims(function.operation, Extents())
+        resolve_dims(function.operation, HostExtents())
 
 
 def _uses_tensors(op: ir.Operation) -> bool:

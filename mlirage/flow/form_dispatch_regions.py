@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlirage.flow.dialect import DispatchRegionOp, ReturnOp
-from mlirage.flow.extents import Extents, resolve_dims
+from mlirage.extents import Extents, resolve_dims
+from mlirage.flow.host_extents import HostExtents
 from mlirage.flow.grouping import BlockGraph, Group, group_block
 from mlirage.mlir import ir, walk
 from mlirage.passes import module_pass
@@ -27,7 +28,7 @@ def form_dispatch_regions(program: Program) -> None:
     for function in program.module.body.operations:
         if function.operation.name != "func.func" or not function.regions[0].blocks:
             continue
-        resolve_dims(function.operation, Extents())
+        resolve_dims(function.operation, HostExtents())
         for block in host_blocks(function.operation):
             _form(block)
 

@@ -224,7 +224,7 @@ def _rows_for(op: ir.Operation, group: Group) -> dict[ir.Operation, tuple[int, .
             if target is None or not parallel[target] or targets[row] not in (None, target):
                 alive[row] = False
             targets[row] = target
-        if not _reduces_trailing(reader_loops, parallel):
+        if not _reduces_trailing(reader_loops, parallel, list(operand.type.shape)):
             return None
     if any(p in group.rows and p not in read_directly for p in _captured_producers(op)):
         return None  # read element by element from inside the body
@@ -250,9 +250,11 @@ def _captured_producers(op: ir.Operation) -> list[ir.Operation]:
     ]
 
 
-def _reduces_trailing(reader_loops: list[int | None], parallel: list[bool]) -> bool:
-    """Whether the dims of an operand that are reduced lie inside those that stay."""
-    reduced = [loop is not None and not parallel[loop] for loop in reader_loops]
+def _reduces_trailing(reader_loops: list[int | None], parallel: list[bool], shape: list[int]) -> bool:
+    """Whether the dims of an operand that are reduced lie inside those that stay; unit dims do not count."""
+    reduced = [
+        loop is not None and not parallel[loop] for loop, extent in zip(reader_loops, shape, strict=True) if extent != 1
+    ]
     return reduced == sorted(reduced)
 
 

@@ -15,7 +15,8 @@ from mlirage import structured_ops
 from mlirage.errors import CompileError
 from mlirage.flow.dialect import DispatchOp
 from mlirage.flow.entry_names import entry_name
-from mlirage.flow.extents import Extents, resolve_dims
+from mlirage.extents import Extents, resolve_dims
+from mlirage.flow.host_extents import HostExtents
 from mlirage.flow.form_dispatch_regions import group_by_type
 from mlirage.mlir import func, ir, walk
 from mlirage.passes import module_pass
@@ -30,7 +31,7 @@ def outline_dispatches(program: Program) -> None:
             continue
         name = ir.StringAttr(function.attributes["sym_name"]).value
         regions = [op for op in walk(function.operation) if op.name == "flow.dispatch_region"]
-        extents = Extents()
+        extents = HostExtents()
         resolve_dims(function.operation, extents)
         for ordinal, region in enumerate(regions):
             _outline(region, f"{name}${ordinal}", function.operation, extents)

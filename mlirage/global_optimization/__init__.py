@@ -1,7 +1,11 @@
 """global optimization: whole-program rewrites on linalg before dispatches are formed."""
 
+from mlirage.global_optimization.expand_batches import expand_batches
+from mlirage.global_optimization.fold_transposes import fold_transposes
 from mlirage.global_optimization.fuse_elementwise import fuse_elementwise
 from mlirage.global_optimization.generalize_elementwise import generalize_elementwise
+from mlirage.global_optimization.pack_weights import pack_weights
+from mlirage.global_optimization.propagate_reshapes import propagate_reshapes
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
@@ -9,7 +13,13 @@ PIPELINE: tuple[Pass, ...] = (
     generalize_elementwise,
     "canonicalize",
     "cse",
+    expand_batches,
+    fold_transposes,
+    propagate_reshapes,
+    "canonicalize",
+    "cse",
     fuse_elementwise,
     "canonicalize",
     "cse",
+    pack_weights,
 )

@@ -1,4 +1,4 @@
-"""The dynamic extents of tensors as index values of the host program.
+"""The dynamic extents of tensors as index values.
 
 An extent is traced through the op that makes the tensor (`tensor.empty(%d)` has extent %d, a matmul the extents of its
 init, …) so that equal extents are one SSA value, and never asks a tensor made by a dispatch for its shape.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 from mlirage import structured_ops
-from mlirage.flow.dialect import TensorStoreOp, TensorUpdateOp, dynamic_dim_count
 from mlirage.mlir import arith, ir, tensor, walk
 
 # Ops whose result k has the shape of their k-th destination operand, by the number of that operand from the end.
@@ -58,11 +57,10 @@ class Extents:
             return None
         op = value.owner.operation
         number = ir.OpResult(value).result_number
-        if op.name == "flow.dispatch_region":
-            returned = op.regions[0].blocks[0].operations[len(op.regions[0].blocks[0].operations) - 1]
-            return self.extent(returned.operands[number], dim)
         if op.name.startswith("flow."):
-            return self._flow_extent(op, number, dim)
+            return self.trace_flow(op, number, dim)
+        if op.name.startswith("linalgx."):
+            return self._trace_linalgx(op, number, dim)
         if structured_ops.is_structured(op):
             return self.extent(structured_ops.outputs(op)[number], dim)
         if op.name in _DESTINATION:
@@ -87,13 +85,12 @@ class Extents:
             return self._loaded(op, dim)
         return None
 
-    def _flow_extent(self, op: ir.Operation, number: int, dim: int) -> ir.Value | None:
-        view = op.opview
-        if isinstance(view, (TensorUpdateOp, TensorStoreOp)):
-            return self.extent(view.target, dim)
-        types = [result.type for result in op.results][: number + 1]
-        position = dynamic_dim_count(types[:-1]) + sum(types[-1].is_dynamic_dim(i) for i in range(dim))
-        return view.result_dims[position]
+    def trace_flow(self, op: ir.Operation, number: int, dim: int) -> ir.Value | None:
+        """The extent of a result of a flow op: phase flow tells it in a subclass."""
+        return None
+
+    def _trace_linalgx(self, op: ir.Operation, number: int, dim: int) -> ir.Value:
+        return self.extent(list(op.operands)[len(op.operands) - len(op.results) + number], dim)
 
     def _slice_extent(self, op: ir.Operation, dim: int) -> ir.Value:
         # The result may drop unit dims of the slice (rank reduction): its dims are the sizes less those.

@@ -119,14 +119,13 @@ def _as_numpy(value: Any, argument: Argument) -> tuple[Array, Wrap | None]:
         return np.asarray(value), importlib.import_module("jax.numpy").asarray
     if hasattr(value, "__dlpack__"):
         return np.from_dlpack(value), None
+    refusal = f"{_where(argument)} expects {argument.type_text}, got {type(value).__name__}"
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
-        raise UsageError(
-            f"{_where(argument)} expects {argument.type_text}, got {type(value).__name__}: {error}"
-        ) from error
+        raise UsageError(f"{refusal}: {error}") from error
     if array.dtype.kind not in "biufc":
-        raise UsageError(f"{_where(argument)} expects {argument.type_text}, got {type(value).__name__}")
+        raise UsageError(refusal)
     return array, None
 
 

@@ -18,8 +18,8 @@ class LoadedModule(_runtime.Session):
     """A module on a device, with its state. Calling it calls `main`, or its only function.
 
     Functions are attributes and items: `run.encode(x)`, `run["encode"](x)`. A function takes arrays by position or by
-    name and gives a tuple of arrays (PyTorch and JAX programs: what the source returned). numpy arrays are used in place
-    and never written to; results own their memory.
+    name and gives a tuple of arrays (PyTorch and JAX programs: what the source returned). numpy arrays are used in
+    place and never written to; results own their memory.
     """
 
     device: Device

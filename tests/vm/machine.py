@@ -86,6 +86,8 @@ class Call(ctypes.Structure):
     )
 
 
+PENDING = 10  # mlirage_status_t
+
 NativeFunction = ctypes.CFUNCTYPE(c_int, POINTER(Call))
 
 
@@ -103,6 +105,37 @@ class _NativeModule(ctypes.Structure):
     )
 
 
+class _Type(ctypes.Structure):
+    _fields_ = (("name", c_char_p), ("destroy", ctypes.CFUNCTYPE(None, c_void_p)))
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("type", POINTER(_Type)), ("count", c_size_t))
+
+
+class Object:
+    """A reference-counted object of the host; knows when it has been destroyed."""
+
+    def __init__(self, type_name: str = "test.object") -> None:
+        self.destroyed = False
+        self._type = _Type(type_name.encode(), _Type._fields_[1][1](self._destroy))
+        self._header = _Header(ctypes.pointer(self._type), 1)
+        self.address = ctypes.addressof(self._header)
+
+    def _destroy(self, _: int) -> None:
+        self.destroyed = True
+
+    @property
+    def count(self) -> int:
+        """References that are held."""
+        return self._header.count
+
+    def retain(self) -> int:
+        """The address with one more reference, for giving away."""
+        self._header.count += 1
+        return self.address
+
+
 class Library:
     """A built VM."""
 
@@ -111,6 +144,7 @@ class Library:
         self.c.mlirage_allocator_system.restype = _Allocator
         self.c.mlirage_status_name.restype = c_char_p
         self.c.mlirage_vm_pending.restype = c_void_p
+        self.c.mlirage_vm_cancel.restype = None
 
     def check(self, status: int, error: _Error) -> None:
         """Raises what a function returned."""
@@ -200,6 +234,40 @@ class Context:
         status = invoke(self.invocation, byref(function), arguments, objects, results, self.refs, byref(error))
         self.library.check(status, error)
         return list(results)
+
+    def begin(self, name: str, *scalars: int, refs: Sequence[int | None] = ()) -> bool:
+        """Starts a call that may suspend; whether it has finished."""
+        self.function, error = self.lookup(name), _Error()
+        arguments = (c_uint64 * len(scalars))(*scalars)
+        objects = (c_void_p * len(refs))(*refs)
+        begin = self.library.c.mlirage_vm_begin
+        return self._step(begin(self.invocation, byref(self.function), arguments, objects, byref(error)), error)
+
+    def resume(self) -> bool:
+        """Goes on with a suspended call; whether it has finished."""
+        error = _Error()
+        return self._step(self.library.c.mlirage_vm_resume(self.invocation, byref(error)), error)
+
+    def _step(self, status: int, error: _Error) -> bool:
+        if status == PENDING:
+            return False
+        self.library.check(status, error)
+        return True
+
+    def pending(self) -> int | None:
+        """Address of the object that a suspended call waits for."""
+        return self.library.c.mlirage_vm_pending(self.invocation)
+
+    def finish(self) -> list[int]:
+        """The scalar results of a finished call; the references are in `self.refs`."""
+        results = (c_uint64 * self.function.convention.scalar_results)()
+        self.refs = (c_void_p * self.function.convention.ref_results)()
+        self.library.check(self.library.c.mlirage_vm_finish(self.invocation, results, self.refs), _Error())
+        return list(results)
+
+    def cancel(self) -> None:
+        """Gives up a suspended call."""
+        self.library.c.mlirage_vm_cancel(self.invocation)
 
     def __del__(self) -> None:
         self.library.c.mlirage_vm_invocation_release(self.invocation)

@@ -7,12 +7,13 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from machine import Context, Failure, Library
+from modules import make_module
 
-from mlirage.module_file import Export, Function, Global, Import, ModuleFile, Rodata
-from mlirage.vm.assembly import assemble, disassemble
+from mlirage.module_file import ModuleFile
 from mlirage.vm.opcodes import opcodes
 
 INTEGERS = [0, 1, 2, 3, 5, 7, 31, 32, 33, 63, 64, 100, 255, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF,
@@ -74,6 +75,7 @@ CONVERSIONS = [
     *(f"i{i}_f{f}_{s}" for i in (32, 64) for f in (32, 64) for s in "su"),
     *(f"f{f}_i{i}_{s}" for f in (32, 64) for i in (32, 64) for s in "su"),
 ]  # fmt: skip
+# In interpreter_test.py.
 OTHERS = {
     "branch", "branch_if", "switch", "call", "call_import", "import_resolved", "return", "fail", "assert", "const_32",
     "const_64", "const_64_short", "move", "move_ref", "null_ref", "rodata", "discard", "select", "select_ref",
@@ -81,13 +83,9 @@ OTHERS = {
 }  # fmt: skip
 
 
-def module_of(text: str, convention: str, scalars: int = 8, refs: int = 4, **tables: Any) -> ModuleFile:
+def module_of(code: str, convention: str) -> ModuleFile:
     """A module with one exported function `main`."""
-    module = ModuleFile(**tables)
-    module.functions.append(Function("main", convention, np.zeros(0, np.uint16), scalars, refs))
-    module.functions[-1].code = assemble(text, module)
-    module.exports.append(Export("main", len(module.functions) - 1))
-    return module
+    return make_module({"main": (convention, code)})
 
 
 def test_every_opcode_is_tested() -> None:
@@ -160,7 +158,7 @@ def convert_oracle(name: str, slot: int) -> tuple[int, float | None]:
     if source[0] == "i":
         width, is_signed = int(source[1:]), name.endswith("s")
         value = signed(slot % (1 << width), width) if is_signed else slot % (1 << width)
-        result = np.array(value, f"{'i' if is_signed else 'u'}{width // 8}").astype(f"f{target[1:]}"[:1] + str(int(target[1:]) // 8))
+        result = np.array(value, f"{'i' if is_signed else 'u'}{width // 8}").astype(f"f{int(target[1:]) // 8}")
         return bits(result, int(target[1:])), None
     width = int(source.lstrip("bf"))
     if source == "bf16":
@@ -175,8 +173,6 @@ def convert_oracle(name: str, slot: int) -> tuple[int, float | None]:
         whole = low if value == -math.inf else high if value == math.inf else int(value)
         return min(max(whole, low), high) % (1 << width), None
     if target == "bf16":
-        import ml_dtypes
-
         return int(np.array(value, np.float32).astype(ml_dtypes.bfloat16).view(np.uint16)), value
     with np.errstate(all="ignore"):
         width = int(target[1:])

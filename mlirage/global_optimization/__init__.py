@@ -2,6 +2,7 @@
 
 from mlirage.global_optimization.expand_batches import expand_batches
 from mlirage.global_optimization.fold_transposes import fold_transposes
+from mlirage.global_optimization.channels_last import channels_last
 from mlirage.global_optimization.fuse_elementwise import fuse_elementwise
 from mlirage.global_optimization.generalize_elementwise import generalize_elementwise
 from mlirage.global_optimization.pack_weights import pack_weights
@@ -11,6 +12,9 @@ from mlirage.passes import Pass
 PIPELINE: tuple[Pass, ...] = (
     "convert-elementwise-to-linalg",
     generalize_elementwise,
+    "canonicalize",
+    "cse",
+    channels_last,
     "canonicalize",
     "cse",
     expand_batches,

@@ -1,0 +1,63 @@
+// RUN: mlirage opt --passes=global-optimization-channels-last,canonicalize,cse --split-input-file %s | filecheck %s
+
+// One transpose in front, one behind; padding, bias, pooling and the second convolution are in the new order.
+// CHECK-DAG: #[[IMAGE:.+]] = affine_map<(d0, d1, d2, d3, d4, d5, d6) -> (d0, d2 + d5, d3 + d6, d4)>
+// CHECK-DAG: #[[OUT:.+]] = affine_map<(d0, d1, d2, d3, d4, d5, d6) -> (d0, d2, d3, d1)>
+// CHECK-LABEL: func.func @chain(
+// CHECK: linalg.generic {{.*}} ins(%arg0 : tensor<2x3x?x9xf32>)
+// CHECK: linalg.yield %in : f32
+// CHECK: tensor.pad %{{.*}} low[0, 1, 1, 0] high[0, 1, 1, 0]
+// CHECK: linalg.generic {indexing_maps = [#[[IMAGE]], #{{.*}}, #[[OUT]]]
+// CHECK: arith.maximumf
+// CHECK-NOT: linalg.yield %in : f32
+// CHECK: arith.maximumf
+// CHECK-NOT: linalg.yield %in : f32
+// CHECK: arith.mulf
+// CHECK: linalg.yield %in : f32
+// CHECK: return
+func.func @chain(%x: tensor<2x3x?x9xf32>, %w: tensor<8x3x3x3xf32>, %b: tensor<8xf32>, %v: tensor<5x8x1x1xf32>, %d: index)
+    -> tensor<2x5x?x9xf32> {
+  %z = arith.constant 0.0 : f32
+  %p = tensor.pad %x low[0, 0, 1, 1] high[0, 0, 1, 1] {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    tensor.yield %z : f32
+  } : tensor<2x3x?x9xf32> to tensor<2x3x?x11xf32>
+  %e = tensor.empty(%d) : tensor<2x8x?x9xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<2x8x?x9xf32>) -> tensor<2x8x?x9xf32>
+  %c = linalg.conv_2d_nchw_fchw ins(%p, %w : tensor<2x3x?x11xf32>, tensor<8x3x3x3xf32>)
+      outs(%f : tensor<2x8x?x9xf32>) -> tensor<2x8x?x9xf32>
+  %r = linalg.generic {
+      indexing_maps = [affine_map<(n, c, h, w) -> (n, c, h, w)>, affine_map<(n, c, h, w) -> (c)>,
+                       affine_map<(n, c, h, w) -> (n, c, h, w)>],
+      iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%c, %b : tensor<2x8x?x9xf32>, tensor<8xf32>) outs(%e : tensor<2x8x?x9xf32>) {
+  ^bb0(%a: f32, %y: f32, %o: f32):
+    %m = arith.addf %a, %y : f32
+    %q = arith.maximumf %m, %z : f32
+    linalg.yield %q : f32
+  } -> tensor<2x8x?x9xf32>
+  %q = tensor.pad %r low[0, 0, 1, 1] high[0, 0, 1, 1] {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    tensor.yield %z : f32
+  } : tensor<2x8x?x9xf32> to tensor<2x8x?x11xf32>
+  %window = tensor.empty() : tensor<3x3xf32>
+  %pool = linalg.pooling_nchw_max ins(%q, %window : tensor<2x8x?x11xf32>, tensor<3x3xf32>)
+      outs(%f : tensor<2x8x?x9xf32>) -> tensor<2x8x?x9xf32>
+  %e2 = tensor.empty(%d) : tensor<2x5x?x9xf32>
+  %f2 = linalg.fill ins(%z : f32) outs(%e2 : tensor<2x5x?x9xf32>) -> tensor<2x5x?x9xf32>
+  %c2 = linalg.conv_2d_nchw_fchw ins(%pool, %v : tensor<2x8x?x9xf32>, tensor<5x8x1x1xf32>)
+      outs(%f2 : tensor<2x5x?x9xf32>) -> tensor<2x5x?x9xf32>
+  return %c2 : tensor<2x5x?x9xf32>
+}
+
+// -----
+
+// Nothing to do for channels that are last already.
+// CHECK-LABEL: func.func @nhwc(
+// CHECK-NEXT: linalg.conv_2d_nhwc_hwcf
+// CHECK-NEXT: return
+func.func @nhwc(%x: tensor<1x9x9x3xf32>, %w: tensor<3x3x3x8xf32>, %init: tensor<1x7x7x8xf32>) -> tensor<1x7x7x8xf32> {
+  %c = linalg.conv_2d_nhwc_hwcf ins(%x, %w : tensor<1x9x9x3xf32>, tensor<3x3x3x8xf32>)
+      outs(%init : tensor<1x7x7x8xf32>) -> tensor<1x7x7x8xf32>
+  return %c : tensor<1x7x7x8xf32>
+}

@@ -1,8 +1,8 @@
 """global optimization: whole-program rewrites on linalg before dispatches are formed."""
 
+from mlirage.global_optimization.channels_last import channels_last
 from mlirage.global_optimization.expand_batches import expand_batches
 from mlirage.global_optimization.fold_transposes import fold_transposes
-from mlirage.global_optimization.channels_last import channels_last
 from mlirage.global_optimization.fuse_elementwise import fuse_elementwise
 from mlirage.global_optimization.generalize_elementwise import generalize_elementwise
 from mlirage.global_optimization.pack_weights import pack_weights

@@ -11,6 +11,7 @@ A run of bytes that is not along dimension 0 (unit dims come first) is sliced fr
 from __future__ import annotations
 
 from mlirage import structured_ops
+from mlirage.constants import read_dense, replace_constant
 from mlirage.errors import CompileError
 from mlirage.flow.dialect import (
     TensorEmptyOp,
@@ -36,6 +37,7 @@ def convert_host_ops(program: Program) -> None:
     for function in program.module.body.operations:
         if function.operation.name != "func.func":
             continue
+        _externalize_constants(program, function.operation)
         extents = HostExtents()
         # The extents of a tensor.reshape are loads: those before the loads themselves.
         for last in (False, True):
@@ -43,6 +45,19 @@ def convert_host_ops(program: Program) -> None:
                 if (last or op.name == "tensor.reshape") and _uses_tensors(op):
                     _convert(op, extents)
         resolve_dims(function.operation, HostExtents())
+
+
+def _externalize_constants(program: Program, function: ir.Operation) -> None:
+    """The constants of the host that are no splats become globals, small ones too: their bytes go into the slab."""
+    shared: dict[tuple[str, bytes], str] = {}
+    for op in walk(function):
+        if op.name != "arith.constant" or not isinstance(op.results[0].type, ir.RankedTensorType):
+            continue
+        # The bindings cannot hand out a complex attribute, not even to ask whether it is a splat.
+        is_complex = isinstance(op.results[0].type.element_type, ir.ComplexType)
+        value = None if is_complex else op.attributes["value"]
+        if not (isinstance(value, ir.DenseElementsAttr) and value.is_splat):
+            replace_constant(program, op, read_dense(op, "value"), shared)
 
 
 def _uses_tensors(op: ir.Operation) -> bool:
@@ -87,8 +102,6 @@ def _splat(op: ir.Operation, extents: Extents, ip: ir.InsertionPoint) -> ir.Valu
 
 def _constant(op: ir.Operation, extents: Extents, ip: ir.InsertionPoint) -> ir.Value:
     value = op.attributes["value"]
-    if not isinstance(value, ir.DenseElementsAttr) or not value.is_splat:
-        raise CompileError(f"{op.location}: a constant tensor stands in the IR; constants belong to Program.constants")
     with ip, op.location:
         scalar = arith.ConstantOp(op.results[0].type.element_type, value.get_splat_value()).result
         return TensorSplatOp(op.results[0].type, scalar, []).result

@@ -16,8 +16,9 @@ import numpy as np
 
 from mlirage.errors import ImportFailure
 from mlirage.importers.mlir_resources import MAGIC, Blobs, bytecode_blobs, split_text
-from mlirage.input.element_types import dtype_name, dtype_of
-from mlirage.input.externalize_constants import CONSTANT_OPS, MAX_INLINE_ELEMENTS, extern, replace_constant
+from mlirage.element_types import dtype_name, dtype_of
+from mlirage.constants import extern, replace_constant
+from mlirage.input.externalize_constants import CONSTANT_OPS, MAX_INLINE_ELEMENTS
 from mlirage.mlir import describe_location, ir, new_context, stablehlo_api, walk
 from mlirage.options import CompileOptions
 from mlirage.passes import explain

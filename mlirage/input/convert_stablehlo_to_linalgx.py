@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from mlirage.input import linalgx
-from mlirage.input.element_types import signless
+from mlirage.element_types import signless
 from mlirage.mlir import arith, ir, linalg, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program

@@ -7,7 +7,7 @@ Casts that only changed signedness vanish with it.
 
 from __future__ import annotations
 
-from mlirage.input.element_types import signless
+from mlirage.element_types import signless
 from mlirage.mlir import ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program

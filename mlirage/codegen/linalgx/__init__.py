@@ -22,10 +22,22 @@ from mlirage.structured_ops import clone_body
 def lower_linalgx(function: ir.Operation) -> None:
     """Replaces every linalgx op in `function` by loops."""
     for op in [op for op in walk(function) if op.name in LOWERINGS]:
+        _separate_outs(op)
         with op.location, ir.InsertionPoint(op):
             for old, new in zip(op.results, LOWERINGS[op.name](op), strict=True):
                 old.replace_all_uses_with(new)
         op.erase()
+
+
+def _separate_outs(op: ir.Operation) -> None:
+    """Gives each out an own `tensor.empty`: cse merges them, and bufferization would give both the same memory."""
+    seen: list[ir.Value] = []
+    for number, operand in enumerate(op.operands):
+        owner = operand.owner
+        is_empty = isinstance(operand, ir.OpResult) and owner.operation.name == "tensor.empty"
+        if is_empty and operand in seen:
+            op.operands[number] = owner.operation.clone(ir.InsertionPoint(op)).results[0]
+        seen.append(operand)
 
 
 def is_linalgx(op: ir.Operation) -> bool:

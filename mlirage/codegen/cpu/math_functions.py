@@ -385,7 +385,10 @@ class Functions:
         else:
             limit = 0.875
             t = self.clamp(a, 0.0, 4.0)
-            outer = arith.subf(self.c(1.0), self.exp(arith.mulf(t, self.polynomial(t, table.ERFC_TAIL_F32))))
+            # between e^-17 and 1: neither clamps nor denormals
+            q, _, exponent = self._reduced_exp(arith.mulf(t, self.polynomial(t, table.ERFC_TAIL_F32)))
+            scale = self.power_of_two(exponent)
+            outer = arith.subf(self.c(1.0), self.fma(q, scale, scale))
         return self.copysign(arith.select(self.compare(_P.OLT, a, limit), inner, outer), x)
 
     def _erfc_positive(self, a: ir.Value) -> ir.Value:

@@ -1,0 +1,108 @@
+"""Orders the loops of structured ops for memory: the innermost one walks along contiguous elements.
+
+    sum over (h, w) of (n, h, w, c):   loops (n, c, h, w)  ─>  (n, h, w, c)
+
+Also marks floating-point sums as reorderable, which vectorizing a sum is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlirage import structured_ops
+from mlirage.mlir import arith, ir, walk
+
+_REORDERABLE = "arith.addf", "arith.mulf"
+
+
+def order_loops(op: ir.Operation) -> None:
+    """Reorders the loops of a `linalg.generic` in place."""
+    order = best_order(op)
+    if order != list(range(len(order))):
+        permute_loops(op, order)
+
+
+def best_order(op: ir.Operation) -> list[int]:
+    """Outermost to innermost: parallel loops, reductions, and last the loop that most operands walk along."""
+    parallel = structured_ops.parallel_loops(op)
+    count = len(parallel)
+    if count < 2:
+        return list(range(count))
+    maps = structured_ops.indexing_maps(op)
+    inputs = structured_ops.segment_sizes(op)[0]
+    extents = structured_ops.loop_extents(op)
+    scores = [0.0] * count
+    for number, (operand, indexing_map) in enumerate(zip(op.operands, maps, strict=True)):
+        if not isinstance(operand.type, ir.RankedTensorType) or not indexing_map.results:
+            continue
+        last = indexing_map.results[len(indexing_map.results) - 1]
+        weight = 2.0 if number >= inputs else 1.5
+        for loop in range(count):
+            if _is_unit_stride(last, loop):
+                scores[loop] += weight
+            elif any(_uses(e, loop) for e in indexing_map.results):
+                scores[loop] -= 2.0  # strided
+    for loop, extent in enumerate(extents):
+        if extent != structured_ops.DYNAMIC and extent < 8:
+            scores[loop] -= 4.0  # too short to vectorize
+        # a reduction along its own contiguous input is as good as any, but ties go to parallel loops
+        scores[loop] += 0.25 if parallel[loop] else 0.0
+    innermost = max(range(count), key=lambda loop: (scores[loop], loop))
+    rest = [loop for loop in range(count) if loop != innermost]
+    return [*sorted(rest, key=lambda loop: not parallel[loop]), innermost]
+
+
+def _is_unit_stride(expression: ir.AffineExpr, loop: int) -> bool:
+    if isinstance(expression, ir.AffineDimExpr):
+        return expression.position == loop
+    if isinstance(expression, ir.AffineAddExpr):
+        return _is_unit_stride(expression.lhs, loop) or _is_unit_stride(expression.rhs, loop)
+    return False
+
+
+def _uses(expression: ir.AffineExpr, loop: int) -> bool:
+    if isinstance(expression, ir.AffineDimExpr):
+        return expression.position == loop
+    return isinstance(expression, ir.AffineBinaryExpr) and (
+        _uses(expression.lhs, loop) or _uses(expression.rhs, loop)
+    )
+
+
+def permute_loops(op: ir.Operation, order: Sequence[int]) -> None:
+    """New loop i of the generic is what loop order[i] was."""
+    inverse = [list(order).index(loop) for loop in range(len(order))]
+    permutation = ir.AffineMap.get_permutation(inverse)
+    maps = [structured_ops.compose(m, permutation) for m in structured_ops.indexing_maps(op)]
+    op.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps])
+    kinds = list(ir.ArrayAttr(op.attributes["iterator_types"]))
+    op.attributes["iterator_types"] = ir.ArrayAttr.get([kinds[loop] for loop in order])
+    for inner in walk(op):
+        if inner.name == "linalg.index":
+            old = ir.IntegerAttr(inner.attributes["dim"]).value
+            inner.attributes["dim"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), inverse[old])
+
+
+def allow_reordering(op: ir.Operation) -> None:
+    """Marks the sums and products that a reduction accumulates with `fastmath<reassoc>`, and their products as fusable."""
+    block = structured_ops.body(op)
+    inputs = structured_ops.segment_sizes(op)[0]
+    accumulators = list(block.arguments)[inputs:]
+    yielded = list(list(block.operations)[-1].operation.operands)
+    for accumulator, value in zip(accumulators, yielded, strict=True):
+        if isinstance(value.owner, ir.Block):
+            continue
+        combiner = value.owner.operation
+        if combiner.name not in _REORDERABLE or accumulator not in list(combiner.operands):
+            continue
+        flags = arith.FastMathFlags.reassoc
+        for operand in combiner.operands:
+            owner = operand.owner
+            if not isinstance(owner, ir.Block) and owner.operation.name == "arith.mulf" and combiner.name == "arith.addf":
+                flags |= arith.FastMathFlags.contract
+                owner.operation.attributes["fastmath"] = _flags(arith.FastMathFlags.contract)
+        combiner.attributes["fastmath"] = _flags(flags)
+
+
+def _flags(flags: arith.FastMathFlags) -> ir.Attribute:
+    names = [f for f in ("reassoc", "contract") if arith.FastMathFlags[f] in flags]
+    return ir.Attribute.parse(f"#arith.fastmath<{','.join(names)}>")

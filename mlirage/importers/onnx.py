@@ -97,6 +97,8 @@ def _build_main(program: Program, model: onnx.ModelProto, model_context: ModelCo
         importer = GraphImporter(model_context, arguments)
         outputs = importer.run(graph)
         for value, output in zip(graph.output, outputs, strict=True):
+            if not isinstance(output, Tensor):
+                raise ImportFailure(f"output {value.name!r} is a sequence or optional, only tensors can be results")
             _check_declared(value, output)
         values = [output.value for output in outputs]
         func.ReturnOp(values)
@@ -120,9 +122,11 @@ def _build_main(program: Program, model: onnx.ModelProto, model_context: ModelCo
 
 
 def _declared(value: onnx.ValueInfoProto, role: str) -> tuple[Any, list[int | str | None]]:
-    """dtype and shape of a graph input."""
-    if not value.type.HasField("tensor_type"):
-        kind = value.type.WhichOneof("value") or "no type"
+    """dtype and shape of a graph input; an optional tensor is one that is there."""
+    kind = value.type.WhichOneof("value") or "value without type"
+    if kind == "optional_type" and value.type.optional_type.elem_type.HasField("tensor_type"):
+        value = onnx.ValueInfoProto(name=value.name, type=value.type.optional_type.elem_type)
+    elif kind != "tensor_type":
         raise ImportFailure(f"{role} {value.name!r} is a {kind.removesuffix('_type')}, only tensors can be passed")
     if not value.type.tensor_type.HasField("shape"):
         raise ImportFailure(f"{role} {value.name!r} has no shape: its number of axes must be known (extents need not be)")

@@ -121,7 +121,7 @@ def run_program(program: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.nda
         signature = json.loads(ir.StringAttr(main.attributes["mlirage.signature"]).value)
         weights = _weights_to_arguments(main, program)
         main.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
-        lower_linalgx(program)
+        lower_linalgx_ops(program)
         for step in PIPELINE:
             run_pipeline(module.operation, step)
             if step.startswith("one-shot"):
@@ -144,15 +144,13 @@ def run_program(program: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.nda
     ]
 
 
-def lower_linalgx(program: Any) -> None:
-    """Replaces linalgx ops by loops, with mlirage's own lowering."""
-    from mlirage.mlir import walk
-    from mlirage.passes import run_passes
+def lower_linalgx_ops(program: Any) -> None:
+    """Replaces linalgx ops by loops, with mlirage's own lowering (upstream has none)."""
+    from mlirage.codegen.linalgx import lower_linalgx
 
-    if any(op.name.startswith("linalgx.") for op in walk(program.module.operation)):
-        from mlirage.codegen.linalgx_to_loops import lower_linalgx as lowering  # pyright: ignore
-
-        run_passes(program, (lowering,))
+    for op in program.module.body.operations:
+        if op.operation.name == "func.func":
+            lower_linalgx(op.operation)
 
 
 def _weights_to_arguments(main: Any, program: Any) -> list[np.ndarray[Any, Any]]:

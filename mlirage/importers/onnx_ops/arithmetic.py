@@ -76,7 +76,18 @@ def Pow(node: Node, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _integer_power(a: Scalar, e: Scalar) -> Scalar:
-    return Scalar(math.ipowi(a.value, e.value), a.dtype)
+    """Repeated squaring modulo 2ⁿ; a negative exponent gives the reciprocal rounded towards zero."""
+    zero, one = s.coerce(0, a.dtype), s.coerce(1, a.dtype)
+    result, square, rest = one, a, e
+    for _ in range(b.bit_width(a.dtype)):
+        result = s.select((rest & 1).ne(0), result * square, result)
+        square = square * square
+        rest = Scalar(arith.shrui(rest.value, one.value), a.dtype)
+    if b.is_unsigned(a.dtype):
+        return result
+    odd = (e & 1).ne(0)
+    reciprocal = s.select(a.eq(1), one, s.select(a.eq(-1), s.select(odd, -one, one), zero))
+    return s.select(e < 0, reciprocal, result)
 
 
 def _variadic(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:

@@ -190,3 +190,75 @@ def RoiAlign(node: Node, x: Tensor, rois: Tensor, batches: Tensor) -> Tensor:
         return b.cast(b.map_(lambda a: s.select(a.eq(float("-inf")), 0.0, a), pooled), x.dtype)
     area = b.map_(lambda p, q: s.cast(s.maximum(p * q, 1), wide), own_rows, own_columns, dtype=wide)
     return b.cast(b.map_(lambda a, n: a / n, pooled, b.reshape(area, (count, 1, 1, 1))), x.dtype)
+
+
+@onnx_op()
+def AffineGrid(node: Node, theta: Tensor, size: Tensor) -> Tensor:
+    """theta [n, d, d + 1] times every position of a grid from -1 to 1, coordinates from the last axis to the first."""
+    if not isinstance(size.shape[0], int):
+        raise ValueError("the number of axes of the grid must be known")
+    extents = size.dims()[2:]
+    corners = bool(node.get("align_corners", 0))
+    dtype = b.compute_dtype(theta.dtype)
+
+    def coordinate(place: Scalar, dim: Dim) -> Scalar:
+        extent, p = _extent(dim, dtype), s.cast(s.cast(place, b.INT64), dtype)
+        if corners:
+            return s.select(extent.eq(1.0), s.coerce(-1.0, dtype), p * 2.0 / (extent - 1.0) - 1.0)
+        return (p * 2.0 + 1.0) / extent - 1.0
+
+    def body(*position: Scalar) -> Scalar:
+        n, row = position[0], position[-1]
+        axes = [coordinate(p, dim) for p, dim in zip(position[1:-1], extents, strict=True)][::-1]
+        total = s.read(theta, [n, row, len(axes)])
+        for i, value in enumerate(axes):
+            total = total + s.read(theta, [n, row, i]) * value
+        return total
+
+    return b.tabulate((theta.shape[0], *extents, len(extents)), theta.dtype, body)
+
+
+@onnx_op()
+def DeformConv(
+    node: Node, x: Tensor, weight: Tensor, offset: Tensor, bias: Tensor | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """A convolution whose taps are moved by offsets: the moved taps are gathered first, then contracted."""
+    if x.rank != 4:
+        raise ValueError("deformable convolution is defined for images")
+    strides, dilations = node.get("strides", [1, 1]), node.get("dilations", [1, 1])
+    pads, groups, sets = node.get("pads", [0] * 4), node.get("group", 1), node.get("offset_group", 1)
+    kernel = weight.shape[2:]
+    rows, columns = offset.shape[2:]
+    channels = x.shape[1]
+    offsets = b.reshape(offset, (x.shape[0], sets, *kernel, 2, rows, columns))
+    masks = b.reshape(mask, (x.shape[0], sets, *kernel, rows, columns)) if mask is not None else None
+    wide = b.compute_dtype(x.dtype)
+
+    def tap(n: Scalar, c: Scalar, i: Scalar, j: Scalar, row: Scalar, column: Scalar) -> Scalar:
+        group = c / b.dim_scalar(channels // sets)
+        points: list[Scalar] = []
+        for k, (place, inside) in enumerate(((row, i), (column, j))):
+            start = s.cast(s.cast(place * strides[k] + inside * dilations[k], b.INT64), wide) - float(pads[k])
+            points.append(start + s.read(offsets, [n, group, i, j, k, row, column]))
+        total = s.coerce(0.0, wide)
+        bases = [s.floor(p) for p in points]
+        for di, dj in product(range(2), repeat=2):
+            indices: list[Scalar] = []
+            weight_here = s.coerce(1.0, wide)
+            live = s.coerce(True, b.BOOL)
+            for k, step in enumerate((di, dj)):
+                at = bases[k] + float(step)
+                fraction = points[k] - bases[k]
+                weight_here = weight_here * (fraction if step else s.coerce(1.0, wide) - fraction)
+                top = _extent(x.shape[2 + k], wide) - 1.0
+                live = live & (at >= 0.0) & (at <= top)
+                indices.append(_whole(s.clamp(at, 0.0, top)))
+            total = total + s.select(live, s.read(x, [n, c, *indices]) * weight_here, 0.0)
+        return total if masks is None else total * s.read(masks, [n, group, i, j, row, column])
+
+    taps = b.tabulate((x.shape[0], channels, *kernel, rows, columns), x.dtype, tap)
+    per_group = channels // groups
+    grouped = b.reshape(taps, (x.shape[0], groups, per_group * b.product(kernel), rows * columns))
+    filters = b.reshape(weight, (groups, weight.shape[0] // groups, per_group * b.product(kernel)))
+    result = b.reshape(b.einsum("gfk,ngks->ngfs", [filters, grouped]), (x.shape[0], weight.shape[0], rows, columns))
+    return result if bias is None else b.add(result, b.reshape(bias, (weight.shape[0], 1, 1)))

@@ -74,7 +74,7 @@ def SplitToSequence(node: Node, x: Tensor, split: Tensor | None = None) -> Any:
     axis = b.normalize_axis(node.get("axis", 0), x.rank)
     extent = x.shape[axis]
     if split is None or split.rank == 0:
-        size = _position(split, 1, "the split size")
+        size = _position(split, 1, "the pieces of SplitToSequence")
         if not isinstance(extent, int):
             raise NotImplementedError("the extent of the split axis must be known at compile time")
         sizes: list[Any] = [min(size, extent - start) for start in range(0, extent, size)]

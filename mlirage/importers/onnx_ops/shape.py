@@ -329,11 +329,17 @@ def Pad(
     node: Node, x: Tensor, pads: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None
 ) -> Tensor:
     amounts: list[Dim] = pads.dims() if pads is not None else node.get("pads", node.get("paddings"))
-    where = static_ints(axes, "axes") or list(range(x.rank))
+    where: list[Dim] = axes.dims() if axes is not None else list(range(x.rank))
     low: list[Dim] = [0] * x.rank
     high: list[Dim] = [0] * x.rank
     for axis, before, after in zip(where, *pairs(amounts), strict=True):
-        low[b.normalize_axis(axis, x.rank)], high[b.normalize_axis(axis, x.rank)] = before, after
+        if isinstance(axis, int):
+            low[b.normalize_axis(axis, x.rank)], high[b.normalize_axis(axis, x.rank)] = before, after
+            continue
+        place = b.dims.select("slt", axis, 0, axis + x.rank, axis)
+        for i in range(x.rank):
+            low[i] = b.dims.select("eq", place, i, before, low[i])
+            high[i] = b.dims.select("eq", place, i, after, high[i])
     mode = node.get("mode", "constant") or "constant"
     if mode == "constant":
         fill = value if value is not None else Tensor.of(node.get("value", 0.0), x.dtype)

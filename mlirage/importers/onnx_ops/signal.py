@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from mlirage.importers.onnx_ops.registry import Node, onnx_op, static_ints
+from mlirage.importers.onnx_ops.registry import Node, onnx_op
 from mlirage.input import builders as b
-from mlirage.input.builders import Dim, Scalar, Tensor
+from mlirage.input.builders import Dim, Scalar, Tensor, loops
 from mlirage.input.builders import scalar as s
 
 
@@ -37,7 +37,8 @@ def dft(x: Tensor, axis: int, length: Dim, inverse: bool, onesided: bool) -> Ten
     dtype = x.dtype
     taken = length // 2 + 1 if inverse and onesided else length
     made = length // 2 + 1 if onesided and not inverse else length
-    x = b.cast(_fit(x, axis, taken), b.compute_dtype(dtype))
+    # In f64: sums of many terms that cancel are the rule here.
+    x = b.cast(_fit(x, axis, taken), b.FLOAT64)
     order = [i for i in range(x.rank - 1) if i != axis] + [axis]
     real = b.transpose(_part(x, 0), order)
     imaginary = b.transpose(_part(x, 1), order) if x.shape[-1] != 1 else None
@@ -69,17 +70,21 @@ def _mirrored_weight(k: Scalar, length: Dim, dtype: b.DType) -> Scalar:
 @onnx_op()
 def DFT(node: Node, x: Tensor, length: Tensor | None = None, axis: Tensor | None = None) -> Tensor:
     inverse, onesided = bool(node.get("inverse", 0)), bool(node.get("onesided", 0))
+    number: Dim = node.get("axis", 1)
     if node.opset >= 20:
-        given = static_ints(axis, "axis")
-        number = given[0] if given else -2
-    else:
-        number = node.get("axis", 1)
-    number = b.normalize_axis(number, x.rank)
-    if length is not None:
-        size = length.dims()[0]
-    else:
-        size = (x.shape[number] - 1) * 2 if inverse and onesided else x.shape[number]
-    return dft(x, number, size, inverse, onesided)
+        number = axis.dims()[0] if axis is not None else -2
+
+    def along(axis: int) -> Tensor:
+        if length is not None:
+            size = length.dims()[0]
+        else:
+            size = (x.shape[axis] - 1) * 2 if inverse and onesided else x.shape[axis]
+        return dft(x, axis, size, inverse, onesided)
+
+    if isinstance(number, int):
+        return along(b.normalize_axis(number, x.rank))
+    place = b.dims.select("slt", number, 0, number + x.rank, number)
+    return loops.choose(place, [lambda i=i: along(i) for i in range(x.rank - 1)])
 
 
 @onnx_op()

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mlirage.input.builders import dims as dim_math
 from mlirage.input.builders.dims import Dim, Sym
 from mlirage.input.builders.element_types import BOOL, INDEX, element_type
-from mlirage.input.builders.movement import concatenate, insert_slice, reshape, unsqueeze
+from mlirage.input.builders.movement import insert_slice, reshape, unsqueeze
 from mlirage.input.builders.tensor import Shape, Tensor, TensorBuilder, empty, tensor_type
 from mlirage.mlir import arith, ir, scf, tensor
 
@@ -152,12 +153,10 @@ def loop(
         condition is None or bool(condition.splat())
     )
     initial = [_as_type(x, kind) for x, kind in zip(carried, kinds, strict=True)]
-    for x in collected:
-        if any(_depends_on(dim, block) for dim in x.shape):
-            raise NotImplementedError("a loop collects tensors whose extents are only known inside it")
-    if count is not None and always:
+    opaque = [[None if _depends_on(dim, block) else dim for dim in x.shape] for x in collected]
+    if count is not None and always and all(dim is not None for shape in opaque for dim in shape):
         return _for_loop(builder, block, count, initial, kinds, assumed, following, collected, dtypes)
-    return _while_loop(builder, block, count, condition, go_on, initial, kinds, assumed, following, collected, dtypes)
+    return _while_loop(builder, block, count, condition, go_on, initial, kinds, assumed, following, collected, opaque, dtypes)
 
 
 def _generalize(assumed: list[list[Dim | None]], following: Sequence[Tensor], dtypes: Sequence[Any]) -> bool:
@@ -254,8 +253,10 @@ def _while_loop(
     assumed: list[list[Dim | None]],
     following: list[Tensor],
     collected: list[Tensor],
+    opaque: list[list[Dim | None]],
     dtypes: list[Any],
 ) -> tuple[list[Tensor], list[Tensor]]:
+    """Collected tensors grow by one row per iteration; extents that only the loop knows start as 0."""
     boolean, index = element_type(BOOL), element_type(INDEX)
     with builder.block(block):
         flag = scalar_condition(go_on) if go_on is not None else builder.scalar_constant(True, BOOL)
@@ -263,14 +264,15 @@ def _while_loop(
     yielded = [_yield_value(builder, block, x, kind) for x, kind in zip(following, kinds, strict=True)]
     stack_kinds: list[ir.Type] = []
     starts: list[ir.Value] = []
-    for x in collected:
-        kind = _type_of([None, *x.shape], x.dtype)
+    for x, shape in zip(collected, opaque, strict=True):
+        kind = _type_of([None, *shape], x.dtype)
         argument = block.add_argument(kind, ir.Location.current)
         with builder.block(block):
-            stack = _result(argument, x.dtype, [None, *x.shape])
-            yielded.append(_as_type(concatenate([stack, unsqueeze(x, [0])], 0), kind))
+            stack = _result(argument, x.dtype, [None, *shape])
+            yielded.append(_as_type(_grown(builder, stack, x), kind))
         stack_kinds.append(kind)
-        starts.append(_as_type(Tensor([0, *x.shape], x.dtype, value=empty([0, *x.shape], x.dtype)), kind))
+        first_shape = [0, *(0 if dim is None else dim for dim in shape)]
+        starts.append(_as_type(Tensor(first_shape, x.dtype, value=empty(first_shape, x.dtype)), kind))
     with ir.InsertionPoint(block):
         scf.yield_([after, flag, *yielded])
     first = scalar_condition(condition) if condition is not None else builder.scalar_constant(True, BOOL)
@@ -292,5 +294,19 @@ def _while_loop(
     block.append_to(op.regions[1])
     results = list(op.results)[1:]
     finals = [_result(v, d, s) for v, d, s in zip(results[: len(kinds)], dtypes, assumed, strict=True)]
-    stacks = [_result(v, x.dtype, [None, *x.shape]) for v, x in zip(results[len(kinds) :], collected, strict=True)]
+    stacks = [
+        _result(v, x.dtype, [None, *shape])
+        for v, x, shape in zip(results[len(kinds) :], collected, opaque, strict=True)
+    ]
     return finals, stacks
+
+
+def _grown(builder: TensorBuilder, stack: Tensor, x: Tensor) -> Tensor:
+    """`stack` with `x` as a further row; a stack without rows takes the extents of `x`."""
+    rows = stack.shape[0]
+    for have, new in zip(stack.shape[1:], x.shape, strict=True):
+        builder.require_equal(
+            dim_math.select("eq", rows, 0, new, have), new, "a loop collects tensors of different shapes"
+        )
+    target = Tensor([rows + 1, *x.shape], x.dtype, value=empty([rows + 1, *x.shape], x.dtype))
+    return insert_slice(unsqueeze(x, [0]), insert_slice(stack, target, [0] * target.rank), [rows] + [0] * x.rank)

@@ -233,10 +233,8 @@ def absolute(x: Scalar) -> Scalar:
 
 
 def power(x: Scalar, y: Scalar) -> Scalar:
-    """x to the y, both of one type; integers by repeated squaring."""
-    if is_float(x.dtype):
-        return Scalar(math.powf(x.value, y.value), x.dtype)
-    return Scalar(math.ipowi(x.value, y.value), x.dtype)
+    """x to the y, floats of one type."""
+    return Scalar(math.powf(x.value, y.value), x.dtype)
 
 
 def is_nan(x: Scalar) -> Scalar:

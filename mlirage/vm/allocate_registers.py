@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from mlirage.mlir import ir
 from mlirage.vm.dialect import kind_of
 
+# Successors of a block: their numbers, with the operands for their arguments.
+Edges = Sequence[tuple[int, Sequence[ir.Value]]]
+
 
 @dataclass
 class Allocation:
@@ -75,7 +78,7 @@ def is_ref(value: ir.Value) -> bool:
     return kind_of(value.type) == "r"
 
 
-def allocate_registers(blocks: Sequence[ir.Block], edges: Sequence[Sequence[tuple[int, Sequence[ir.Value]]]]) -> Allocation:
+def allocate_registers(blocks: Sequence[ir.Block], edges: Sequence[Edges]) -> Allocation:
     """Assigns registers; arguments of the first block get the first ones in order.
 
     Args:
@@ -90,9 +93,7 @@ def allocate_registers(blocks: Sequence[ir.Block], edges: Sequence[Sequence[tupl
     return allocation
 
 
-def _liveness(
-    blocks: Sequence[ir.Block], edges: Sequence[Sequence[tuple[int, Sequence[ir.Value]]]]
-) -> tuple[list[set[ir.Value]], list[set[ir.Value]]]:
+def _liveness(blocks: Sequence[ir.Block], edges: Sequence[Edges]) -> tuple[list[set[ir.Value]], list[set[ir.Value]]]:
     """Values that blocks need from before them (without their arguments), and that are needed after them."""
     defined: list[set[ir.Value]] = []
     used: list[set[ir.Value]] = []
@@ -149,9 +150,7 @@ def _intervals(
     return sorted(intervals.values(), key=lambda interval: interval.start), entries
 
 
-def _preferences(
-    blocks: Sequence[ir.Block], edges: Sequence[Sequence[tuple[int, Sequence[ir.Value]]]]
-) -> dict[ir.Value, list[ir.Value]]:
+def _preferences(blocks: Sequence[ir.Block], edges: Sequence[Edges]) -> dict[ir.Value, list[ir.Value]]:
     """Values that are copied to one another on edges: best in the same register."""
     preferences: dict[ir.Value, list[ir.Value]] = {}
     for block_edges in edges:
@@ -162,9 +161,7 @@ def _preferences(
     return preferences
 
 
-def _scan(
-    intervals: list[_Interval], preferences: dict[ir.Value, list[ir.Value]], allocation: Allocation
-) -> None:
+def _scan(intervals: list[_Interval], preferences: dict[ir.Value, list[ir.Value]], allocation: Allocation) -> None:
     files = (_File(), _File())
     active: list[tuple[int, bool, int]] = []  # by end: class and register
     for interval in intervals:
@@ -181,7 +178,7 @@ def _scan(
 
 def _find_deaths(
     blocks: Sequence[ir.Block],
-    edges: Sequence[Sequence[tuple[int, Sequence[ir.Value]]]],
+    edges: Sequence[Edges],
     live_in: list[set[ir.Value]],
     live_out: list[set[ir.Value]],
     entries: list[int],

@@ -218,9 +218,7 @@ def _assemble_line(tokens: list[str], module: ModuleFile, units: list[int], fixu
         raise ValueError("too many operands")
 
 
-def _append_token(
-    letter: str, token: str, module: ModuleFile, units: list[int], fixups: list[tuple[int, str]]
-) -> None:
+def _append_token(letter: str, token: str, module: ModuleFile, units: list[int], fixups: list[tuple[int, str]]) -> None:
     """Appends the units of one operand."""
     name = json.loads(token) if token.startswith('"') else token
     if letter == "b":

@@ -43,7 +43,7 @@ def _letter(constraint: Any) -> str:
 
 def repetitions_of(op: ir.Operation) -> list[int]:
     """How often each group of an op's convention is repeated."""
-    operands, *_ = ext.partition_fields(next(cls for cls in Hal.operations if cls.OPERATION_NAME == op.name)._fields)
+    operands, *_ = ext.partition_fields(next(cls for cls in Hal.operations if op.name == cls.OPERATION_NAME)._fields)
     lists = [item.variadicity == ext.Variadicity.variadic for item in operands]
     if sum(lists) == 1:
         return [len(op.operands) - len(lists) + 1]

@@ -33,7 +33,8 @@ def _convert_global_load(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
 
 def _convert_global_store(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     value = op.operands[0]
-    emit("global_store_ref" if kind_of(value.type) == "r" else "global_store", None, value, symbol=op.attributes["symbol"])
+    name = "global_store_ref" if kind_of(value.type) == "r" else "global_store"
+    emit(name, None, value, symbol=op.attributes["symbol"])
     return []
 
 

@@ -74,8 +74,8 @@ class _ModuleEncoder:
                 raise CompileError("the program has two initializers")
             self.module.exports.append(Export(INITIALIZER_EXPORT, self.function(name)))
         elif "sym_visibility" not in attributes or ir.StringAttr(attributes["sym_visibility"]).value == "public":
-            signature = attributes["mlirage.signature"] if "mlirage.signature" in attributes else None
-            text = ir.StringAttr(signature).value if signature is not None else ""
+            has_signature = "mlirage.signature" in attributes
+            text = ir.StringAttr(attributes["mlirage.signature"]).value if has_signature else ""
             self.module.exports.append(Export(name, self.function(name), text))
 
     def add_executables(self) -> None:

@@ -90,9 +90,7 @@ class Convention:
 
     def argument_counts(self, repetitions: Iterable[int] = ()) -> tuple[int, int]:
         """Numbers of scalar and of reference arguments of a call with these repetitions of the groups."""
-        kinds = self.arguments + "".join(
-            group * times for group, times in zip(self.groups, repetitions, strict=True)
-        )
+        kinds = self.arguments + "".join(group * times for group, times in zip(self.groups, repetitions, strict=True))
         return len(kinds) - kinds.count("r"), kinds.count("r")
 
     @property

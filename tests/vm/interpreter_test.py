@@ -50,7 +50,8 @@ def test_calls_loops_and_recursion(library: Library) -> None:
 
 
 def test_switch_takes_the_last_target_by_default(library: Library) -> None:
-    code = "switch s0, a, b, c\na:\n const_32 10 -> s1\n return s1\nb:\n const_32 11 -> s1\n return s1\nc:\n const_32 12 -> s1\n return s1"
+    code = "switch s0, a, b, c\n"
+    code += "".join(f"{label}:\n const_32 {number} -> s1\n return s1\n" for label, number in zip("abc", (10, 11, 12)))
     context = Context(library, make_module({"main": ("I_i", code)}))
     assert [context.call("main", value) for value in (0, 1, 2, 3, -1, 2**63)] == [[10], [11], [12], [12], [12], [12]]
 
@@ -155,7 +156,8 @@ def test_rodata_is_used_in_place(library: Library) -> None:
         stored = ctypes.string_at(entry.data, entry.pattern or entry.length)
         texts.append((entry.length, entry.pattern, stored))
         read = (ctypes.c_uint8 * 7)()
-        library.c.mlirage_rodata_read(ctypes.c_void_p(call.contents.refs[0]), ctypes.c_size_t(3), ctypes.c_size_t(7), read)
+        rodata = ctypes.c_void_p(call.contents.refs[0])
+        library.c.mlirage_rodata_read(rodata, ctypes.c_size_t(3), ctypes.c_size_t(7), read)
         texts.append((0, 0, bytes(read)))
         return 0
 
@@ -227,8 +229,8 @@ def test_modules_import_each_other(library: Library) -> None:
         {"double": ("Ir_Ir", "add_i64 s0, s0 -> s0\n return s0, r0"), "fail": ("_", 'fail 8, "from afar"')}, name="lib"
     )
     main = make_module(
-        {"main": ("Ir_Ir", "call_import lib.double, [], s0, r0 -> s3, r2\n call_import lib.double, [], s3, r2 -> s0, r1\n"
-                           " return s0, r1"),
+        {"main": ("Ir_Ir", "call_import lib.double, [], s0, r0 -> s3, r2\n"
+                           " call_import lib.double, [], s3, r2 -> s0, r1\n return s0, r1"),
          "broken": ("_", "call_import lib.fail, []\n return")},
         imports=[Import("lib.double", "Ir_Ir"), Import("lib.fail", "_")], name="main",
     )  # fmt: skip
@@ -259,7 +261,8 @@ def test_the_initializer_runs_at_load(library: Library) -> None:
 def test_failures_tell_where(library: Library) -> None:
     module = make_module({
         "main": ("Ii_I", "call _inner, s0, s1 -> s2\n return s2"),
-        "_inner": ("Ii_I", 'assert s1, 5, "index out of bounds"\n const_64_short 3 -> s2\n div_u_i64 s2, s0 -> s3\n return s3'),
+        "_inner": ("Ii_I", 'assert s1, 5, "index out of bounds"\n const_64_short 3 -> s2\n'
+                           " div_u_i64 s2, s0 -> s3\n return s3"),
     })  # fmt: skip
     module.functions[0].locations = [Location(0, "model.onnx:/call")]
     module.functions[1].locations = [Location(0, "check"), Location(6, ""), Location(10, "model.onnx:/div")]

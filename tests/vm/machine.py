@@ -20,16 +20,16 @@ SOURCES = (
     + sorted((RUNTIME / "src" / "module").glob("*.c"))
     + sorted((RUNTIME / "src" / "vm").glob("*.c"))
 )
-WARNINGS = (
-    "-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef "
-    "-Wdouble-promotion -Wcast-qual -Wwrite-strings -Werror"
-).split()
+WARNINGS = [f"-W{name}" for name in (
+    "all", "extra", "pedantic", "shadow", "conversion", "strict-prototypes", "missing-prototypes", "vla", "undef",
+    "double-promotion", "cast-qual", "write-strings", "error",
+)]  # fmt: skip
 
 
 def build(output: Path, *flags: str, sources: Sequence[Path] = ()) -> Path:
     """Compiles the VM, and `sources`, with every warning as an error."""
     includes = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
-    command = ["gcc", *WARNINGS, *includes, *flags, *map(str, [*SOURCES, *sources]), "-o", str(output)]
+    command = ["gcc", "-std=c11", *WARNINGS, *includes, *flags, *map(str, [*SOURCES, *sources]), "-o", str(output)]
     subprocess.run(command, check=True)
     return output
 
@@ -61,8 +61,7 @@ class _Options(ctypes.Structure):
 
 class _Convention(ctypes.Structure):
     _fields_ = tuple(
-        (name, c_uint16)
-        for name in ("scalar_arguments", "ref_arguments", "scalar_results", "ref_results", "groups")
+        (name, c_uint16) for name in ("scalar_arguments", "ref_arguments", "scalar_results", "ref_results", "groups")
     )
 
 
@@ -151,24 +150,24 @@ class Library:
         if status:
             raise Failure(self.c.mlirage_status_name(status).decode(), error.text.decode())
 
-    def load(self, contents: bytes, check_data: bool = False) -> Module:
+    def load(self, contents: bytes, check_data: bool = False, misalign: int = 0) -> Module:
         """A verified module."""
-        return Module(self, contents, check_data)
+        return Module(self, contents, check_data, misalign)
 
 
 class Module:
     """A loaded module file."""
 
-    def __init__(self, library: Library, contents: bytes, check_data: bool) -> None:
+    def __init__(self, library: Library, contents: bytes, check_data: bool, misalign: int) -> None:
         self.library = library
-        block = np.zeros(len(contents) + 64, np.uint8)
-        start = -block.ctypes.data % 64
+        block = np.zeros(len(contents) + 128, np.uint8)
+        start = -block.ctypes.data % 64 + misalign
         self.memory = block[start : start + len(contents)]
         self.memory[:] = np.frombuffer(contents, np.uint8)
         storage = _Storage(self.memory.ctypes.data, len(contents), None, None)
         self.pointer, error = c_void_p(), _Error()
-        create = library.c.mlirage_module_create
-        status = create(library.c.mlirage_allocator_system(), storage, int(check_data), byref(self.pointer), byref(error))
+        allocator, create = library.c.mlirage_allocator_system(), library.c.mlirage_module_create
+        status = create(allocator, storage, int(check_data), byref(self.pointer), byref(error))
         library.check(status, error)
 
     def __del__(self) -> None:
@@ -202,15 +201,14 @@ class Context:
             byref(self.pointer), byref(error),
         )  # fmt: skip
         library.check(status, error)
-        library.check(
-            library.c.mlirage_vm_invocation_create(self.pointer, byref(self.invocation), byref(error)), error
-        )
+        library.check(library.c.mlirage_vm_invocation_create(self.pointer, byref(self.invocation), byref(error)), error)
 
     def _native_modules(self, natives: dict[str, tuple[str, Any]]) -> Any:
         modules: dict[str, list[_Export]] = {}
         for name, (convention, function) in natives.items():
             module, _, short = name.partition(".")
-            modules.setdefault(module, []).append(_Export(short.encode(), convention.encode(), NativeFunction(function)))
+            export = _Export(short.encode(), convention.encode(), NativeFunction(function))
+            modules.setdefault(module, []).append(export)
         self.exports = {name: (_Export * len(items))(*items) for name, items in modules.items()}
         return (_NativeModule * len(modules))(
             *(_NativeModule(name.encode(), 1, len(items), items, None) for name, items in self.exports.items())

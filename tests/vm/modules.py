@@ -10,7 +10,9 @@ from mlirage.module_file import Export, Function, ModuleFile
 from mlirage.vm.assembly import assemble
 
 
-def make_module(functions: dict[str, tuple[str, str]], registers: tuple[int, int] = (8, 4), **tables: Any) -> ModuleFile:
+def make_module(
+    functions: dict[str, tuple[str, str]], registers: tuple[int, int] = (8, 4), **tables: Any
+) -> ModuleFile:
     """A module with the functions name → (convention, code); names without a leading '_' are exported, and '__init'."""
     module = ModuleFile(**tables)
     for name, (convention, _) in functions.items():

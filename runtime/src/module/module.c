@@ -21,12 +21,12 @@ static const mlirage_object_type_t module_type = {"module", destroy_module};
 
 static mlirage_status_t read_header(mlirage_module_t* module, mlirage_error_t* error) {
   const mlirage_bytes_t contents = module->storage.contents;
+  if (contents.size < sizeof(mlirage_file_header_t)) FAIL("%zu bytes are too few for a module", contents.size);
   if ((uintptr_t)contents.data % MLIRAGE_MODULE_ALIGNMENT != 0) {
     return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "the memory of a module must be aligned to %u bytes",
                         MLIRAGE_MODULE_ALIGNMENT);
   }
   const mlirage_file_header_t* header = (const void*)contents.data;
-  if (contents.size < sizeof(*header)) FAIL("%zu bytes are too few for a module", contents.size);
   if (memcmp(header->magic, MLIRAGE_MODULE_MAGIC, sizeof(header->magic)) != 0) {
     FAIL("not a mlirage module: wrong magic bytes");
   }

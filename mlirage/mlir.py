@@ -6,6 +6,7 @@ bindings (the `torch-mlir` wheel: full upstream MLIR, StableHLO, TOSA and torch)
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import io
 import re
@@ -39,7 +40,7 @@ from torch_mlir.dialects.transform import interpreter as transform_interpreter
 from torch_mlir.passmanager import PassManager
 
 __all__ = [
-    "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "ext", "func", "ir", "linalg", "llvm", "math",
+    "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "ext", "func", "identity", "ir", "linalg", "llvm", "math",
     "memref", "ml_program", "new_context", "own_dialects", "rewrite", "run_pipeline", "scf", "stablehlo_api", "tensor",
     "transform", "transform_interpreter", "vector", "walk", "write_bytecode",
 ]  # fmt: skip
@@ -248,6 +249,19 @@ def describe_location(location: ir.Location) -> str:
     if not names:
         return place or text
     return f"{names[0]} ({place})" if place else names[0]
+
+
+def identity(operation: ir.Operation | ir.OpView) -> int:
+    """A key for an operation in sets and dictionaries while it exists.
+
+    `hash(operation)` is of no use for that: it is the hash of its contents and changes with its operands.
+    """
+    return _capsule_pointer(operation.operation._CAPIPtr, b"torch_mlir.ir.Operation._CAPIPtr")  # pyright: ignore
+
+
+_capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_capsule_pointer.restype = ctypes.c_void_p
+_capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
 def walk(operation: ir.Operation) -> Iterator[ir.Operation]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mlirage.codegen.configuration import Configuration, Entry
-from mlirage.codegen.cpu import contraction, default, loops, special
+from mlirage.codegen.cpu import contraction, default, loops, special, window
 from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import ir
 
@@ -34,7 +34,7 @@ class Kind(Protocol):
         ...
 
 
-KINDS: tuple[Kind, ...] = (special, contraction, loops, default)
+KINDS: tuple[Kind, ...] = (special, contraction, window, loops, default)
 
 
 def configure(entry: Entry, target: CpuTarget) -> None:

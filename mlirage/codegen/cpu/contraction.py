@@ -24,7 +24,8 @@ from mlirage.codegen.cpu.elements import Elements, Staged, extent, is_readable
 from mlirage.codegen.cpu.index_math import (
     Index, add, div, mul, product, rem, smaller, split, sub, value,
 )  # fmt: skip
-from mlirage.codegen.cpu.register_tile import Output, Panel, RegisterTile, is_fusable, trace_order
+from mlirage.codegen.cpu.control_flow import for_each, if_else
+from mlirage.codegen.cpu.register_tile import Panel, RegisterTile, find_outputs, is_fusable
 from mlirage.codegen.register_shapes import RegisterShape, register_shape
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction, match_contraction
@@ -127,7 +128,7 @@ def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> N
 
 class _Kernel:
     def __init__(self, entry: Entry, contraction: Contraction, configuration: Configuration, target: CpuTarget) -> None:
-        self.contraction = contraction
+        self.entry, self.contraction = entry, contraction
         self.tiles = configuration.workgroup_tiles
         self.materializations = [op for op in entry.walk() if op.name == "bufferization.materialize_in_destination"]
         rows, columns = configuration.data["rows"], configuration.data["columns"]
@@ -141,11 +142,7 @@ class _Kernel:
         c = self.contraction
         root = c.op.results[0]
         with ir.InsertionPoint(self.terminator), c.op.location:
-            outputs: list[Output] = []
-            for op in self.materializations:
-                order = trace_order(op.operands[0], root)
-                assert order is not None
-                outputs.append(Output(op.operands[0], op.operands[1], order))
+            outputs = find_outputs(self.entry, root)
             self.extents = self._loop_extents()
             self.tile = RegisterTile(c, outputs, self.extents, self.target)
             self._distribute()
@@ -171,7 +168,7 @@ class _Kernel:
             self._workgroup(starts, dict(enumerate(self.extents)))
             return
         forall = scf.ForallOp(
-            [0] * len(loops), [_static_or_value(self.extents[loop]) for loop in loops], [self.tiles[x] for x in loops]
+            [0] * len(loops), [self.extents[loop] for loop in loops], [self.tiles[x] for x in loops]
         )
         with ir.InsertionPoint(forall.body):
             starts.update(zip(loops, forall.induction_variables, strict=True))
@@ -189,11 +186,11 @@ class _Kernel:
             self._sizes(rest, starts, sizes | {loop: tile})
         elif isinstance(whole, int) and loop in self.contraction.rows:
             last = arith.cmpi(arith.CmpIPredicate.ugt, add(starts[loop], tile), value(whole))
-            branch = scf.IfOp(last, has_else=True)
-            for block, size in ((branch.then_block, whole % tile), (branch.else_block, tile)):
-                with ir.InsertionPoint(block):
-                    self._sizes(rest, starts, sizes | {loop: size})
-                    scf.yield_([])
+            if_else(
+                last,
+                lambda: self._sizes(rest, starts, sizes | {loop: whole % tile}),
+                lambda: self._sizes(rest, starts, sizes | {loop: tile}),
+            )
         else:
             self._sizes(rest, starts, sizes | {loop: smaller(tile, sub(whole, starts[loop]))})
 
@@ -272,13 +269,8 @@ class _Kernel:
         if height == 1:
             run(1, tiles)
             return
-        branch = scf.IfOp(arith.cmpi(arith.CmpIPredicate.uge, count, value(height)), has_else=True)
-        with ir.InsertionPoint(branch.then_block):
-            run(height, tiles)
-            scf.yield_([])
-        with ir.InsertionPoint(branch.else_block):
-            self._dynamic_heights(count, height // 2, run)
-            scf.yield_([])
+        enough = arith.cmpi(arith.CmpIPredicate.uge, count, value(height))
+        if_else(enough, lambda: run(height, tiles), lambda: self._dynamic_heights(count, height // 2, run))
 
     def _panels(
         self,
@@ -321,10 +313,7 @@ class _Kernel:
             if left:
                 tail()
             return
-        branch = scf.IfOp(arith.cmpi(arith.CmpIPredicate.ne, left, value(0)))
-        with ir.InsertionPoint(branch.then_block):
-            tail()
-            scf.yield_([])
+        if_else(arith.cmpi(arith.CmpIPredicate.ne, left, value(0)), tail, None)
 
     def _tiles(
         self,
@@ -344,18 +333,6 @@ class _Kernel:
             self.tile.build(rows, outer, panels, staged)
 
         tiles(tile)
-
-
-def for_each(count: Index, step: int, body: Callable[[Index], None]) -> None:
-    """A loop from 0 to `count`; none if it runs at most once for sure."""
-    if isinstance(count, int) and count <= step:
-        if count > 0:
-            body(0)
-        return
-    loop = scf.ForOp(value(0), value(count), value(step))
-    with ir.InsertionPoint(loop.body):
-        body(loop.induction_variable)
-        scf.yield_([])
 
 
 def even_heights(count: int, most: int, inner: int = 1) -> tuple[int, int, int]:
@@ -414,7 +391,3 @@ def _in_place(entry: Entry) -> bool:
         base(op.operands[1]) for op in entry.walk() if op.name == "bufferization.materialize_in_destination"
     ]
     return any(v in read for v in written)
-
-
-def _static_or_value(index: Index) -> int | ir.Value:
-    return index

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlirage import structured_ops
+from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
 from mlirage.codegen.cpu.index_math import Index, Place, evaluate, value
 from mlirage.codegen.target import CpuTarget
@@ -62,6 +63,17 @@ def trace_order(tensor_value: ir.Value, root: ir.Value) -> tuple[int, ...] | Non
         written = structured_ops.map_dims(maps[count + ir.OpResult(tensor_value).result_number])
         return tuple(along[d] for d in written)
     return None
+
+
+def find_outputs(entry: Entry, root: ir.Value) -> list[Output]:
+    """What the entry point writes; all of it is fusable."""
+    outputs: list[Output] = []
+    for op in entry.walk():
+        if op.name == "bufferization.materialize_in_destination":
+            order = trace_order(op.operands[0], root)
+            assert order is not None, "is_fusable was not asked"
+            outputs.append(Output(op.operands[0], op.operands[1], order))
+    return outputs
 
 
 def is_fusable(tensor_value: ir.Value, root: ir.Value) -> bool:

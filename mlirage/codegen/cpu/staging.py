@@ -13,6 +13,7 @@ from dataclasses import replace
 from mlirage import structured_ops
 from mlirage.codegen.cpu.elements import Elements, Staged
 from mlirage.codegen.cpu.index_math import Index, Place, add, div, evaluate, mul, rem, smaller, sub, value
+from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.register_tile import Panel, RegisterTile
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction
@@ -103,31 +104,21 @@ def _fill(
 ) -> None:
     """Loops over a box: vectors along its last dim, the rest of it masked."""
     if len(extents) > 1:
-        for_each_index(extents[0], lambda i: _fill([*outer, Place(i)], extents[1:], lanes, read))
+        for_each(extents[0], 1, lambda i: _fill([*outer, Place(i)], extents[1:], lanes, read))
         return
     length = extents[0] if extents else 1
     whole = div(length, lanes)
-    for_each_index(whole, lambda i: read(Elements(lanes), [*outer, Place(mul(i, lanes), 1)]))
+    for_each(whole, 1, lambda i: read(Elements(lanes), [*outer, Place(mul(i, lanes), 1)]))
     left = rem(length, lanes)
     if isinstance(left, int) and left == 0:
         return
     mask = vector.create_mask(ir.VectorType.get([lanes], ir.IntegerType.get_signless(1)), [value(left)])
-    branch = scf.IfOp(arith.cmpi(arith.CmpIPredicate.ne, value(left), value(0)))
-    with ir.InsertionPoint(branch.then_block):
-        read(Elements(lanes, mask, left), [*outer, Place(mul(whole, lanes), 1)])
-        scf.yield_([])
-
-
-def for_each_index(count: Index, body: Callable[[Index], None]) -> None:
-    """A loop over 0 … count - 1; none if it runs once for sure."""
-    if isinstance(count, int) and count <= 1:
-        if count == 1:
-            body(0)
-        return
-    loop = scf.ForOp(value(0), value(count), value(1))
-    with ir.InsertionPoint(loop.body):
-        body(loop.induction_variable)
-        scf.yield_([])
+    tail = Elements(lanes, mask, left)
+    if_else(
+        arith.cmpi(arith.CmpIPredicate.ne, value(left), value(0)),
+        lambda: read(tail, [*outer, Place(mul(whole, lanes), 1)]),
+        None,
+    )
 
 
 def wants_right(tile: RegisterTile, rows: Index, height: int) -> bool:
@@ -181,7 +172,7 @@ def _for_all(
     if not loops:
         body(at)
         return
-    for_each_index(extents[0], lambda i: _for_all(loops[1:], extents[1:], {**at, loops[0]: i}, body))
+    for_each(extents[0], 1, lambda i: _for_all(loops[1:], extents[1:], {**at, loops[0]: i}, body))
 
 
 def _turns_well(tile: RegisterTile, register: int, lanes: int) -> bool:
@@ -217,8 +208,8 @@ def _turn(
     whole = div(last, register)
 
     def square(at: dict[int, Index]) -> None:
-        for_each_index(whole, lambda i: block(at, mul(i, register)))
-        for_each_index(rem(last, register), lambda i: copy({**at, inner: add(mul(whole, register), i)}))
+        for_each(whole, 1, lambda i: block(at, mul(i, register)))
+        for_each(rem(last, register), 1, lambda i: copy({**at, inner: add(mul(whole, register), i)}))
 
     def block(at: dict[int, Index], first: Index) -> None:
         elements = Elements(register)

@@ -158,12 +158,8 @@ def _convert_bit_count(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     if op.name == "math.ctpop":
         return [emit.typed("popcnt", type_, value)]
     if op.name == "math.ctlz":
-        excess = emit.constant(bits - width, type_)
-        return (
-            [emit.typed("sub", type_, emit.typed("clz", type_, value), excess)]
-            if bits > width
-            else [emit.typed("clz", type_, value)]
-        )
+        count = emit.typed("clz", type_, value)
+        return [emit.typed("sub", type_, count, _wide_constant(bits - width, type_, emit)) if bits > width else count]
     if bits > width:  # a bit above the width ends the count
         value = emit.typed("or", type_, value, _wide_constant(1 << width, type_, emit))
     return [emit.typed("ctz", type_, value)]

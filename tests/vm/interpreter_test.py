@@ -51,7 +51,9 @@ def test_calls_loops_and_recursion(library: Library) -> None:
 
 def test_switch_takes_the_last_target_by_default(library: Library) -> None:
     code = "switch s0, a, b, c\n"
-    code += "".join(f"{label}:\n const_32 {number} -> s1\n return s1\n" for label, number in zip("abc", (10, 11, 12)))
+    code += "".join(
+        f"{label}:\n const_32 {number} -> s1\n return s1\n" for label, number in zip("abc", (10, 11, 12), strict=True)
+    )
     context = Context(library, make_module({"main": ("I_i", code)}))
     assert [context.call("main", value) for value in (0, 1, 2, 3, -1, 2**63)] == [[10], [11], [12], [12], [12], [12]]
 

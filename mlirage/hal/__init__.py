@@ -11,8 +11,6 @@ EXECUTABLE_SOURCES: tuple[Pass, ...] = (materialize_interfaces,)
 EXECUTABLE_CONFIGURATIONS: tuple[Pass, ...] = (configure_executables,)
 EXECUTABLE_TARGETS: tuple[Pass, ...] = (translate_executables, link_executables)
 PIPELINE: tuple[Pass, ...] = (
-    "canonicalize",
-    "cse",
     convert_to_hal,
     "canonicalize",
     "cse",

@@ -10,7 +10,7 @@ still read after the variable got new contents, the reader gets a clone made bef
 
 from __future__ import annotations
 
-from mlirage.mlir import ir, walk
+from mlirage.mlir import identity, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.stream import dialect as stream
@@ -77,15 +77,15 @@ def _keep_snapshot(load: ir.Operation, stored: dict[str, set[str]], sizes: dict[
     value, symbol = load.results[0], ir.FlatSymbolRefAttr(load.attributes["symbol"]).value
     after = [op.operation for op in load.block.operations]
     after = after[after.index(load) + 1 :]
-    position = {op: number for number, op in enumerate(after)}
+    position = {identity(op): number for number, op in enumerate(after)}
     first_store = next((n for n, op in enumerate(after) if _may_store(op, symbol, stored)), len(after))
     late = []
     for use in value.uses:
         user = ancestor_in(use.owner.operation, load.block)
         assert user is not None
         # The storing op itself reads before it stores, unless it is a region or a call that may do so in any order.
-        reads_first = position[user] == first_store and user.name == "stream.variable_store"
-        if position[user] >= first_store and not reads_first:
+        reads_first = position[identity(user)] == first_store and user.name == "stream.variable_store"
+        if position[identity(user)] >= first_store and not reads_first:
             late.append((use.owner.operation, use.operand_number))
     if not late:
         return

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mlirage.mlir import ir, walk
+from mlirage.mlir import identity, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.stream import dialect as stream
@@ -88,14 +88,14 @@ def _blocks_with_regions(function: ir.Operation) -> Iterator[ir.Block]:
 def _find_roots(function: ir.Operation, storage: Storage) -> dict[RootKey, _Root]:
     """The memory that the function's regions make, with lifetimes."""
     roots: dict[RootKey, _Root] = {}
-    times: dict[ir.Operation, int] = {}
+    times: dict[int, int] = {}
     for op in walk(function):
         if op.name == "stream.async_execute":
             _set_times(op.block, times)
     for execute in [op for op in walk(function) if op.name == "stream.async_execute"]:
         for op in [o.operation for o in execute.regions[0].blocks[0].operations]:
             for result, size in _made_roots(op):
-                time = times.get(op, -1)
+                time = times.get(identity(op), -1)
                 roots[result] = _Root(result, size, execute, execute.block, time, time, execute)
     for op in walk(function):
         for operand in resource_operands(op):
@@ -108,22 +108,22 @@ def _find_roots(function: ir.Operation, storage: Storage) -> dict[RootKey, _Root
                     _add_use(root, op, times)
     for root in roots.values():
         if root.first < 0:  # allocated, and never used
-            root.first = root.last = times[root.region]
+            root.first = root.last = times[identity(root.region)]
     return roots
 
 
-def _set_times(block: ir.Block, times: dict[ir.Operation, int]) -> None:
+def _set_times(block: ir.Block, times: dict[int, int]) -> None:
     """Numbers the time of a block: each wave of each region and each other op is a step."""
     time = 0
     for op in [o.operation for o in block.operations]:
-        times[op] = time
+        times[identity(op)] = time
         if op.name != "stream.async_execute":
             time += 1
             continue
         last = 0
         for inner in [o.operation for o in op.regions[0].blocks[0].operations]:
             if "wave" in inner.attributes:
-                times[inner] = time + wave_of(inner)
+                times[identity(inner)] = time + wave_of(inner)
                 last = max(last, wave_of(inner))
         time += last + 1
 
@@ -138,13 +138,13 @@ def _made_roots(op: ir.Operation) -> Iterator[tuple[ir.Value, ir.Value]]:
                 yield result, size
 
 
-def _add_use(root: _Root, op: ir.Operation, times: dict[ir.Operation, int]) -> None:
+def _add_use(root: _Root, op: ir.Operation, times: dict[int, int]) -> None:
     root.owner = _OWNERS.get(op.name, root.owner)
     if op.name == "util.global_store" and ir.FlatSymbolRefAttr(op.attributes["symbol"]).value in (CONSTANTS, SPLATS):
         root.owner = "constant"
     user = ancestor_in(op, root.block)
     assert user is not None, "a value is used outside of the block that makes it"
-    time = times[op] if user.name == "stream.async_execute" else times[user]
+    time = times[identity(op if user.name == "stream.async_execute" else user)]
     root.one_region &= user == root.region
     root.first = time if root.first < 0 else min(root.first, time)
     if time >= root.last:
@@ -247,9 +247,9 @@ def _after(operations: list[ir.Operation], op: ir.Operation) -> ir.InsertionPoin
 def _replace_host_uses(function: ir.Operation, storage: Storage, memories: dict[RootKey, Memory]) -> None:
     """Host ops use memory in place of values; then the regions that made the values go."""
     executes = [op for op in walk(function) if op.name == "stream.async_execute"]
-    inside = {inner for op in executes for inner in walk(op)}
+    inside = {identity(inner) for op in executes for inner in walk(op)}
     for op in list(walk(function)):
-        if op in inside or op.name in _NO_HOST_USE or op.name.startswith("stream.cmd_"):
+        if identity(op) in inside or op.name in _NO_HOST_USE or op.name.startswith("stream.cmd_"):
             continue
         numbers = [number for number, operand in enumerate(op.operands) if stream.is_resource(operand)]
         for number in numbers:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from mlirage.mlir import ir, walk
+from mlirage.mlir import identity, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.stream import dialect as stream
@@ -41,7 +41,7 @@ def _schedule(execute: ir.Operation, storage: Storage) -> None:
     for op, wave in zip(work, waves, strict=True):
         op.attributes[WAVE] = ir.IntegerAttr.get(i64, wave)
     end = list(block.operations)[-1].operation
-    placed: set[ir.Operation] = set()
+    placed: set[int] = set()
     for index in sorted(range(len(work)), key=lambda i: (waves[i], i)):
         for operand in work[index].operands:
             _place_definition(operand, end, placed)
@@ -50,17 +50,17 @@ def _schedule(execute: ir.Operation, storage: Storage) -> None:
         _place_definition(operand, end, placed)
 
 
-def _place_definition(value: ir.Value, end: ir.Operation, placed: set[ir.Operation]) -> None:
+def _place_definition(value: ir.Value, end: ir.Operation, placed: set[int]) -> None:
     """Moves the op without work that defines `value`, and those it needs, to the end of the region."""
     owner = value.owner
     if isinstance(owner, ir.Block) or owner.operation.name not in WITHOUT_WORK or owner.operation.block != end.block:
         return
-    if owner.operation in placed:
+    if identity(owner) in placed:
         return
     for operand in owner.operation.operands:
         _place_definition(operand, end, placed)
     owner.operation.move_before(end)
-    placed.add(owner.operation)
+    placed.add(identity(owner))
 
 
 def _dependencies(work: list[ir.Operation], storage: Storage) -> list[set[int]]:

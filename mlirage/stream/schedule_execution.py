@@ -14,7 +14,7 @@ host waits only to read, to call, and to return.
 
 from __future__ import annotations
 
-from mlirage.mlir import ir, walk
+from mlirage.mlir import identity, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.stream import dialect as stream
@@ -64,12 +64,12 @@ def _flush(pending: list[ir.Operation], before: ir.Operation, timepoint: ir.Valu
     """Moves the pending ops into an execution region in front of `before`."""
     if not pending:
         return timepoint
-    inside = set(pending)
+    inside = {identity(op) for op in pending}
     yielded = [
         result
         for op in pending
         for result in op.results
-        if any(use.owner.operation not in inside for use in result.uses)
+        if any(identity(use.owner) not in inside for use in result.uses)
     ]
     with ir.InsertionPoint(before), pending[0].location:
         after = timepoint or stream.TimepointImmediateOp(stream.Timepoint.get()).result
@@ -80,9 +80,9 @@ def _flush(pending: list[ir.Operation], before: ir.Operation, timepoint: ir.Valu
     for op in pending:
         op.move_before(end)
     for number, value in enumerate(yielded):
-        uses = [use for use in value.uses if use.owner.operation not in inside and use.owner.operation != end]
-        for use in uses:
-            use.owner.operation.operands[use.operand_number] = execute.operation.results[number + 1]
+        outside = [use for use in value.uses if identity(use.owner) not in inside and use.owner.operation != end]
+        for owner, operand in [(use.owner.operation, use.operand_number) for use in outside]:
+            owner.operands[operand] = execute.operation.results[number + 1]
     pending.clear()
     return execute.timepoint
 

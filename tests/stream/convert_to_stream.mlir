@@ -7,14 +7,18 @@
 // CHECK: %[[MESSAGE:.+]] = "util.rodata"() {name = "message: main: x"}
 // CHECK: "hal.buffer_view_assert"(%arg0, %[[MESSAGE]], %[[F32]], %c-1, %c4)
 // CHECK: %[[N:.+]] = "hal.buffer_view_dim"(%arg0, %{{.+}})
-// CHECK: %[[SIZE:.+]] = arith.muli %[[N]], %{{.+}} : index
+// CHECK: %[[COUNT:.+]] = arith.muli %[[N]], %{{.+}} : index
+// CHECK: %[[SIZE:.+]] = arith.muli %[[COUNT]], %{{.+}} : index
 // CHECK: %[[X:.+]] = "stream.tensor_import"(%arg0, %[[SIZE]])
 // CHECK: "hal.buffer_view_assert"(%arg1, %{{.+}}, %[[F32]], %[[N]])
 // CHECK: %[[Y:.+]] = "stream.tensor_import"(%arg1
-// CHECK: %[[R:.+]] = "stream.async_dispatch"(%arg2, %[[N]], %[[N]], %[[N]], %[[X]], %[[Y]], %[[SIZE]]
+// CHECK: %[[S:.+]] = arith.extui %{{.+}} : i32 to i64
+// CHECK: %[[WIDE:.+]] = arith.index_cast %[[N]] : index to i64
+// CHECK: %[[R:.+]] = "stream.async_dispatch"(%[[S]], %[[WIDE]], %[[WIDE]], %[[WIDE]], %[[X]], %[[Y]], %[[SIZE]], %[[COUNT]]
 // CHECK-SAME: argument_count = 2 : i64, entry = @ex::@e
 // CHECK-SAME: tied = [-1]
-// CHECK: "stream.tensor_export"(%[[R]], %[[SIZE]], %[[N]]) {encoding = tensor<?x4xf32>
+// CHECK: %[[RESULT:.+]] = "stream.async_clone"(%[[R]], %[[SIZE]])
+// CHECK: "stream.tensor_export"(%[[RESULT]], %[[SIZE]], %[[N]]) {element_type = 83886112 : i32, encoding = tensor<?x4xf32>
 func.func @main(%x: tensor<?x4xf32>, %y: tensor<?xf32>, %s: f32) -> tensor<?x4xf32>
     attributes {mlirage.signature = "{\"arguments\": [{\"name\": \"x\", \"shape\": [\"n\", 4]}, {\"name\": \"y\", \"shape\": [\"n\"]}]}"} {
   %c0 = arith.constant 0 : index
@@ -54,10 +58,11 @@ func.func @host_ops(%x: tensor<4x4xf32>) -> tensor<4x4xf32> {
 
 // CHECK-LABEL: func.func @loop
 // CHECK: %[[LOOP:.+]]:2 = scf.for %{{.+}} iter_args(%[[A:.+]] = %{{.+}}, %[[N:.+]] = %{{.+}}) -> (!stream.resource<"*">, index)
-// CHECK: arith.muli %[[N]]
 // CHECK: %[[C:.+]]:2 = func.call @callee(%[[A]], %[[N]])
-// CHECK: scf.yield %[[C]]#0, %[[C]]#1
-// CHECK: "stream.tensor_export"(%[[LOOP]]#0, %{{.+}}, %[[LOOP]]#1)
+// CHECK: %[[NEXT:.+]] = "stream.async_clone"(%[[C]]#0
+// CHECK: scf.yield %[[NEXT]], %[[C]]#1
+// CHECK: %[[RESULT:.+]] = "stream.async_clone"(%[[LOOP]]#0
+// CHECK: "stream.tensor_export"(%[[RESULT]], %{{.+}}, %[[LOOP]]#1)
 func.func @loop(%x: tensor<?xf32>, %n: i64) -> tensor<?xf32> {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
@@ -78,14 +83,15 @@ func.func private @callee(%a: tensor<?xf32>) -> tensor<?xf32> {
 
 // State: a variable that the initializer fills.
 
-// CHECK: "util.global"() {is_mutable = false, sym_name = "count", type = !stream.resource<"variable">}
+// CHECK: "util.global"() {is_mutable = false, size = 8 : i64, sym_name = "count", type = !stream.resource<"variable">}
 // CHECK-LABEL: func.func @step
-// CHECK: %[[OLD:.+]] = "util.global_load"() {symbol = @count} : () -> !stream.resource<"variable">
+// CHECK: %[[OLD:.+]] = "util.global_load"() {symbol = @count} : () -> !stream.resource<"*">
 // CHECK: %[[NEW:.+]] = "stream.async_dispatch"({{.*}}%[[OLD]]
 // CHECK: "stream.variable_store"(%[[NEW]], %c8) {symbol = @count}
 // CHECK-LABEL: func.func private @__init() attributes {mlirage.initializer}
 // CHECK: %[[SPLAT:.+]] = "stream.async_splat"
-// CHECK: "util.global_store"(%[[SPLAT]]) {symbol = @count}
+// CHECK: %[[OWNED:.+]] = "stream.async_clone"(%[[SPLAT]]
+// CHECK: "util.global_store"(%[[OWNED]]) {symbol = @count}
 ml_program.global private mutable @count(dense<1> : tensor<1xi64>) : tensor<1xi64>
 func.func @step() {
   %0 = ml_program.global_load @count : tensor<1xi64>

@@ -40,7 +40,8 @@ module @ex{n} attributes {{flow.executable, sym_visibility = "private"}} {{
 
 def _compile(count: int = 3, op: str = "arith.addf", **options: Any) -> bytes:
     with new_context():
-        module = ir.Module.parse("\n".join(_EXECUTABLE.format(n=n, op=op) for n in range(1, count + 1)))
+        text = "\n".join(_EXECUTABLE.format(n=n, op=op) for n in range(1, count + 1))
+        module = ir.Module.parse(f"module {{ {text} }}")
     program = Program(module, options=CompileOptions(**options))
     run_passes(
         program, [materialize_interfaces, configure_executables, translate_executables, link_executables]
@@ -121,7 +122,7 @@ def test_errors_name_source_and_dispatch() -> None:
       } loc("node_7")
     }"""
     with new_context():
-        module = ir.Module.parse(text)
+        module = ir.Module.parse(f"module {{ {text} }}")
     program = Program(module, options=CompileOptions(cache_dir="off"))
     with pytest.raises(TargetError, match="node_7.*'strange'"):
         run_passes(program, [materialize_interfaces, configure_executables, translate_executables])

@@ -251,3 +251,16 @@ def generalize(op: ir.Operation) -> ir.Operation:
         old.replace_all_uses_with(new)
     op.erase()
     return generic
+
+
+def values_read(op: ir.Operation) -> list[ir.Value]:
+    """The operands of `op` and what its regions read from outside, each once."""
+    values = list(op.operands)
+    if not len(op.regions):
+        return list(dict.fromkeys(values))
+    defined: set[ir.Value] = set()
+    for inner in (op, *walk(op)):
+        values.extend(inner.operands)
+        defined.update(() if inner == op else inner.results)
+        defined.update(argument for region in inner.regions for block in region.blocks for argument in block.arguments)
+    return [value for value in dict.fromkeys(values) if value not in defined]

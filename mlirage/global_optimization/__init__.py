@@ -1,22 +1,30 @@
 """global optimization: whole-program rewrites on linalg before dispatches are formed."""
 
 from mlirage.global_optimization.channels_last import channels_last
+from mlirage.global_optimization.decompose_tensor_ops import decompose_tensor_ops
 from mlirage.global_optimization.expand_batches import expand_batches
+from mlirage.global_optimization.externalize_splats import externalize_splats
+from mlirage.global_optimization.fold_scales import fold_scales
 from mlirage.global_optimization.fold_transposes import fold_transposes
 from mlirage.global_optimization.fuse_elementwise import fuse_elementwise
 from mlirage.global_optimization.generalize_elementwise import generalize_elementwise
+from mlirage.global_optimization.hoist_constants import hoist_constants
 from mlirage.global_optimization.pack_weights import pack_weights
 from mlirage.global_optimization.propagate_reshapes import propagate_reshapes
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
     "convert-elementwise-to-linalg",
+    decompose_tensor_ops,
     generalize_elementwise,
     "canonicalize",
     "cse",
+    hoist_constants,
+    fold_scales,
     channels_last,
     "canonicalize",
     "cse",
+    hoist_constants,
     expand_batches,
     fold_transposes,
     propagate_reshapes,
@@ -25,5 +33,6 @@ PIPELINE: tuple[Pass, ...] = (
     fuse_elementwise,
     "canonicalize",
     "cse",
+    externalize_splats,
     pack_weights,
 )

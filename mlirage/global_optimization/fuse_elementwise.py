@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mlirage import structured_ops
-from mlirage.mlir import arith, ir, walk
+from mlirage.mlir import arith, ir, linalg, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -27,7 +27,7 @@ _EXPENSIVE = ("math.", "arith.div", "arith.rem", "arith.floordiv", "arith.ceildi
 
 @dataclass(eq=False)
 class _Cluster:
-    """Ops that become one generic.
+    """Ops that become one generic. They are known by their first results: an op's own hash changes with its operands.
 
     Attributes:
       root: the last of them.
@@ -35,7 +35,7 @@ class _Cluster:
     """
 
     root: ir.Operation
-    maps: dict[ir.Operation, ir.AffineMap] = field(default_factory=dict[ir.Operation, ir.AffineMap])
+    maps: dict[ir.Value, ir.AffineMap] = field(default_factory=dict[ir.Value, ir.AffineMap])
     operands: int = 0
     size: int = 0
 
@@ -53,7 +53,7 @@ def fuse_elementwise(program: Program) -> None:
 
 def fuse_block(block: ir.Block) -> None:
     """Fuses the elementwise generics of one block."""
-    clusters: dict[ir.Operation, _Cluster] = {}
+    clusters: dict[ir.Value, _Cluster] = {}
     ops = [op.operation for op in block.operations]
     for op in reversed(ops):
         if op.name != "linalg.generic" or not op.results:
@@ -62,10 +62,14 @@ def fuse_block(block: ir.Block) -> None:
             cluster = _Cluster(op)
             rank = len(structured_ops.parallel_loops(op))
             _add(op, cluster, structured_ops.identity_map(rank))
-            clusters[op] = cluster
-    for cluster in dict.fromkeys(clusters.values()):
+            clusters[op.results[0]] = cluster
+    for cluster in reversed(dict.fromkeys(clusters.values())):
         if len(cluster.maps) > 1 or any(_splat(operand) for operand in structured_ops.inputs(cluster.root)):
-            _build(cluster)
+            fused = _build(cluster)
+        else:
+            fused = cluster.root
+        if _is_fill(fused):
+            _replace_by_fill(fused)
 
 
 def _may_be_root(op: ir.Operation) -> bool:
@@ -73,28 +77,28 @@ def _may_be_root(op: ir.Operation) -> bool:
 
 
 def _add(op: ir.Operation, cluster: _Cluster, loops: ir.AffineMap) -> None:
-    cluster.maps[op] = loops
+    cluster.maps[op.results[0]] = loops
     cluster.operands += len(structured_ops.inputs(op))
     cluster.size += len(structured_ops.body(op).operations)
 
 
-def _join(op: ir.Operation, clusters: dict[ir.Operation, _Cluster]) -> bool:
+def _join(op: ir.Operation, clusters: dict[ir.Value, _Cluster]) -> bool:
     """Adds `op` to the cluster of its readers; False if it has to stand alone."""
     if len(op.results) != 1 or not structured_ops.is_elementwise(op):
         return False
     if list(structured_ops.body(op).arguments[len(structured_ops.inputs(op))].uses):
         return False  # updates what its init holds
     uses = list(op.results[0].uses)
-    cluster = clusters.get(uses[0].owner.operation) if uses else None
+    cluster = _cluster_of(uses[0].owner.operation, clusters) if uses else None
     if cluster is None:
         return False
     loops: ir.AffineMap | None = None
     written = structured_ops.indexing_maps(op)[-1]
     for use in uses:
         reader = use.owner.operation
-        if clusters.get(reader) is not cluster or use.operand_number >= structured_ops.segment_sizes(reader)[0]:
+        if _cluster_of(reader, clusters) is not cluster or use.operand_number >= structured_ops.segment_sizes(reader)[0]:
             return False
-        read = structured_ops.compose(structured_ops.indexing_maps(reader)[use.operand_number], cluster.maps[reader])
+        read = structured_ops.compose(structured_ops.indexing_maps(reader)[use.operand_number], cluster.maps[reader.results[0]])
         mine = structured_ops.compose(structured_ops.inverse_permutation(written), read)
         if loops is not None and loops != mine:
             return False
@@ -109,7 +113,7 @@ def _join(op: ir.Operation, clusters: dict[ir.Operation, _Cluster]) -> bool:
     if not _covers(cluster, op, loops):
         return False
     _add(op, cluster, loops)
-    clusters[op] = cluster
+    clusters[op.results[0]] = cluster
     return True
 
 
@@ -120,16 +124,19 @@ def _covers(cluster: _Cluster, op: ir.Operation, loops: ir.AffineMap) -> bool:
     missing = set(range(root_maps[0].n_dims)) - known
     if not missing:
         return True
-    for member, member_loops in [*cluster.maps.items(), (op, loops)]:
+    for result, member_loops in [*cluster.maps.items(), (op.results[0], loops)]:
+        member = result.owner.operation
         for operand, indexing_map in zip(
             structured_ops.inputs(member), structured_ops.indexing_maps(member), strict=False
         ):
-            gone = not isinstance(operand.owner, ir.Block) and (
-                operand.owner.operation in cluster.maps or operand.owner.operation == op
-            )
+            gone = operand in cluster.maps or operand == op.results[0]
             if not gone and not _splat(operand):
                 missing -= set(structured_ops.map_dims(structured_ops.compose(indexing_map, member_loops)))
     return not missing
+
+
+def _cluster_of(op: ir.Operation, clusters: dict[ir.Value, _Cluster]) -> _Cluster | None:
+    return clusters.get(op.results[0]) if op.results else None
 
 
 def _is_cheap(op: ir.Operation) -> bool:
@@ -167,47 +174,61 @@ class _Operands:
         return self.numbers.setdefault((value, indexing_map), len(self.numbers))
 
 
-def _build(cluster: _Cluster) -> None:
+def _is_fill(op: ir.Operation) -> bool:
+    """Whether all elements of the one result of `op` are the same scalar."""
+    tensors = any(isinstance(value.type, ir.RankedTensorType) for value in structured_ops.inputs(op))
+    if tensors or len(op.results) != 1 or not structured_ops.is_elementwise(op):
+        return False
+    if any(inner.name.startswith(("linalg.index", "tensor.")) for inner in walk(op)):
+        return False
+    return not list(structured_ops.body(op).arguments[-1].uses)
+
+
+def _replace_by_fill(op: ir.Operation) -> None:
+    with ir.InsertionPoint(op), op.location:
+        unread = structured_ops.body(op).arguments[-1]
+        (scalar,) = structured_ops.clone_body(structured_ops.body(op), [*structured_ops.inputs(op), unread])
+        fill = linalg.fill(scalar, outs=[structured_ops.outputs(op)[0]])
+    op.results[0].replace_all_uses_with(fill)
+    op.erase()
+
+
+def _build(cluster: _Cluster) -> ir.Operation:
     root = cluster.root
-    members = list(reversed(cluster.maps))  # in program order
+    members = [result.owner.operation for result in reversed(cluster.maps)]  # in program order
     operands = _Operands()
-    # For each member and input: the scalar, the number of a tensor operand, or the member that computes it.
-    sources: dict[ir.Operation, list[ir.Value | int | ir.Operation]] = {}
+    # For each member and input: the scalar or member's result, or the number of a tensor operand.
+    sources: list[list[ir.Value | int]] = []
     covered = _covered_without(cluster)
     for member in members:
-        sources[member] = []
+        sources.append([])
         arguments = structured_ops.body(member).arguments
         for value, indexing_map, argument in zip(
             structured_ops.inputs(member), structured_ops.indexing_maps(member), arguments, strict=False
         ):
-            made_by = None if isinstance(value.owner, ir.Block) else value.owner.operation
-            loops = structured_ops.compose(indexing_map, cluster.maps[member])
-            if made_by is not None and made_by in cluster.maps:
-                sources[member].append(made_by)
-            elif not isinstance(value.type, ir.RankedTensorType):
-                sources[member].append(value)
+            loops = structured_ops.compose(indexing_map, cluster.maps[member.results[0]])
+            if value in cluster.maps or not isinstance(value.type, ir.RankedTensorType):
+                sources[-1].append(value)
             elif _splat(value) and covered:
-                sources[member].append(_converted_splat(value, argument))
+                sources[-1].append(_converted_splat(value, argument))
             else:
-                sources[member].append(operands.number(value, loops))
+                sources[-1].append(operands.number(value, loops))
 
     outs = structured_ops.outputs(root)
     count = len(operands.numbers)
 
     def fill_body(block: ir.Block) -> list[ir.Value]:
-        results: dict[ir.Operation, ir.Value] = {}
+        computed: dict[ir.Value, ir.Value] = {}
         yielded: list[ir.Value] = []
-        for member in members:
-            arguments: list[ir.Value] = []
-            for source in sources[member]:
-                if isinstance(source, int):
-                    arguments.append(block.arguments[source])
-                else:
-                    arguments.append(results[source] if isinstance(source, ir.Operation) else source)
+        for member, inputs in zip(members, sources, strict=True):
+            arguments = [
+                block.arguments[source] if isinstance(source, int) else computed.get(source, source)
+                for source in inputs
+            ]
             own = list(structured_ops.body(member).arguments)[len(arguments) :]
             arguments += list(block.arguments)[count:] if member == root else own
-            yielded = _clone_body(member, arguments, cluster.maps[member])
-            results[member] = yielded[0]
+            yielded = _clone_body(member, arguments, cluster.maps[member.results[0]])
+            computed[member.results[0]] = yielded[0]
         return yielded
 
     maps = [*(m for _, m in operands.numbers), *structured_ops.indexing_maps(root)[-len(outs) :]]
@@ -224,6 +245,7 @@ def _build(cluster: _Cluster) -> None:
         old.replace_all_uses_with(new)
     for member in reversed(members):
         member.erase()
+    return fused
 
 
 def _converted_splat(value: ir.Value, argument: ir.Value) -> ir.Value:
@@ -234,7 +256,7 @@ def _converted_splat(value: ir.Value, argument: ir.Value) -> ir.Value:
 
 def _covered_without(cluster: _Cluster) -> bool:
     """Whether every loop of the root has an operand that tells its extent if splats are replaced by scalars."""
-    return _covers(cluster, cluster.root, cluster.maps[cluster.root])
+    return _covers(cluster, cluster.root, cluster.maps[cluster.root.results[0]])
 
 
 def _clone_body(op: ir.Operation, arguments: list[ir.Value], loops: ir.AffineMap) -> list[ir.Value]:

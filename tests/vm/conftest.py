@@ -11,9 +11,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from machine import Library, build
 
 
+def _build(tmp_path_factory: pytest.TempPathFactory, dispatch: str) -> Library:
+    path = tmp_path_factory.mktemp("vm") / f"vm_{dispatch}.so"
+    return Library(build(path, "-O1", "-fPIC", "-shared", f"-DMLIRAGE_VM_COMPUTED_GOTO={int(dispatch == 'goto')}"))
+
+
 @pytest.fixture(scope="session", params=["goto", "switch"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    """The C virtual machine."""
-    path = tmp_path_factory.mktemp("vm") / f"vm_{request.param}.so"
-    flag = f"-DMLIRAGE_VM_COMPUTED_GOTO={int(request.param == 'goto')}"
-    return Library(build(path, "-O1", "-fPIC", "-shared", flag))
+    """The C virtual machine, in both ways of dispatch: for what the interpreter does."""
+    return _build(tmp_path_factory, request.param)
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """The C virtual machine: for what the compiler does."""
+    return _build(tmp_path_factory, "goto")

@@ -109,9 +109,9 @@ class Check:
         return text
 
 
-def check_all(library: Library, checks: list[Check]) -> None:
+def check_all(machine: Library, checks: list[Check]) -> None:
     """Runs every case on the virtual machine and compares with what `canonicalize` makes of it on constants."""
-    context = Context(library, compile_host("".join(check.function(i) for i, check in enumerate(checks))))
+    context = Context(machine, compile_host("".join(check.function(i) for i, check in enumerate(checks))))
     with new_context():
         oracle = ir.Module.parse("".join(check.folded(i) for i, check in enumerate(checks)))
         run_pipeline(oracle.operation, "canonicalize")
@@ -142,7 +142,7 @@ def pairs(values: list[Any]) -> tuple[tuple[Any, Any], ...]:
 
 
 @pytest.mark.parametrize("kind", INTEGERS)
-def test_integer_arithmetic(library: Library, kind: str) -> None:
+def test_integer_arithmetic(machine: Library, kind: str) -> None:
     lowest, minus_one = 1 << (width_of(kind) - 1), (1 << width_of(kind)) - 1
     everything = pairs(integers(kind))
 
@@ -155,21 +155,21 @@ def test_integer_arithmetic(library: Library, kind: str) -> None:
 
     checks = [Check(f"arith.{name} {{0}}, {{1}} : {kind}", (kind, kind), kind, defined(name)) for name in BINARY]
     checks += [Check(f"arith.cmpi {p}, {{0}}, {{1}} : {kind}", (kind, kind), "i1", everything) for p in COMPARE]
-    check_all(library, checks)
+    check_all(machine, checks)
 
 
-def test_overflowing_division_is_no_trap(library: Library) -> None:
+def test_overflowing_division_is_no_trap(machine: Library) -> None:
     for kind in INTEGERS[1:]:
         module = compile_host(
             f"func.func @main(%a: {kind}, %b: {kind}) -> ({kind}, {kind}) {{\n"
             f"%q = arith.divsi %a, %b : {kind}\n%r = arith.remsi %a, %b : {kind}\nreturn %q, %r : {kind}, {kind} }}"
         )
         lowest, minus_one = 1 << (width_of(kind) - 1), (1 << width_of(kind)) - 1
-        assert Context(library, module).call("main", lowest, minus_one) == [lowest, 0]
+        assert Context(machine, module).call("main", lowest, minus_one) == [lowest, 0]
 
 
 @pytest.mark.parametrize("kind", INTEGERS)
-def test_integer_casts(library: Library, kind: str) -> None:
+def test_integer_casts(machine: Library, kind: str) -> None:
     checks: list[Check] = []
     for target in INTEGERS:
         if "index" in (kind, target):
@@ -180,11 +180,11 @@ def test_integer_casts(library: Library, kind: str) -> None:
             names = ("trunci",) if kind != target else ()
         for name in names:
             checks.append(Check(f"arith.{name} {{0}} : {kind} to {target}", (kind,), target, singles(integers(kind))))
-    check_all(library, checks)
+    check_all(machine, checks)
 
 
 @pytest.mark.parametrize("kind", FLOATS)
-def test_float_arithmetic(library: Library, kind: str) -> None:
+def test_float_arithmetic(machine: Library, kind: str) -> None:
     ones, everything = singles(floats(kind)), pairs(floats(kind))
     checks = [Check(f"arith.{name} {{0}}, {{1}} : {kind}", (kind, kind), kind, everything) for name in FLOAT_BINARY]
     checks += [Check(f"arith.cmpf {p}, {{0}}, {{1}} : {kind}", (kind, kind), "i1", everything) for p in FLOAT_COMPARE]
@@ -193,17 +193,17 @@ def test_float_arithmetic(library: Library, kind: str) -> None:
         if name in ("math.trunc", "math.round") and width_of(kind) == 16:
             continue  # has no folder
         checks.append(Check(f"{name} {{0}} : {kind}", (kind,), kind, ones))
-    check_all(library, checks)
+    check_all(machine, checks)
 
 
-@pytest.mark.parametrize("kind", ("f32", "f64"))
-def test_square_roots(library: Library, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+def test_square_roots(machine: Library, kind: str) -> None:
     ones = singles(floats(kind))
     module = compile_host(
         f"func.func @main(%a: {kind}) -> ({kind}, {kind}, i1) {{ %r = math.sqrt %a : {kind}\n"
         f"%q = math.rsqrt %a : {kind}\n %n = math.isnan %a : {kind}\n return %r, %q, %n : {kind}, {kind}, i1 }}"
     )
-    context = Context(library, module)
+    context = Context(machine, module)
     with np.errstate(all="ignore"):
         for (value,) in ones:
             root, inverse, nan = context.call("main", slot(value, kind))
@@ -214,7 +214,7 @@ def test_square_roots(library: Library, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FLOATS)
-def test_float_casts(library: Library, kind: str) -> None:
+def test_float_casts(machine: Library, kind: str) -> None:
     ones = singles(floats(kind))
     checks: list[Check] = []
 
@@ -236,18 +236,18 @@ def test_float_casts(library: Library, kind: str) -> None:
     same_width = f"i{width_of(kind)}"
     add("bitcast", kind, same_width, ones)
     add("bitcast", same_width, kind, singles(integers(same_width)))
-    check_all(library, checks)
+    check_all(machine, checks)
 
 
 @pytest.mark.parametrize("kind", INTEGERS[:-1])
-def test_bit_counts(library: Library, kind: str) -> None:
+def test_bit_counts(machine: Library, kind: str) -> None:
     width = width_of(kind)
     module = compile_host(
         f"func.func @main(%a: {kind}) -> ({kind}, {kind}, {kind}, {kind}) {{\n"
         f"%0 = math.ctlz %a : {kind}\n%1 = math.cttz %a : {kind}\n%2 = math.ctpop %a : {kind}\n"
         f"%3 = math.absi %a : {kind}\n return %0, %1, %2, %3 : {kind}, {kind}, {kind}, {kind} }}"
     )
-    context = Context(library, module)
+    context = Context(machine, module)
     for value in integers(kind):
         trailing = (value & -value).bit_length() - 1 if value else width
         magnitude = min(value, (1 << width) - value)
@@ -255,7 +255,7 @@ def test_bit_counts(library: Library, kind: str) -> None:
         assert context.call("main", value) == [number % (1 << width) for number in expected], value
 
 
-def test_select_and_extended_addition(library: Library) -> None:
+def test_select_and_extended_addition(machine: Library) -> None:
     module = compile_host("""
       func.func @main(%c: i1, %a: i8, %b: i8, %x: f64) -> (i8, f64, i8, i1) {
         %0 = arith.select %c, %a, %b : i8
@@ -264,13 +264,13 @@ def test_select_and_extended_addition(library: Library) -> None:
         %2, %3 = arith.addui_extended %a, %b : i8, i1
         return %0, %1, %2, %3 : i8, f64, i8, i1
       }""")
-    context = Context(library, module)
+    context = Context(machine, module)
     one = struct.unpack("<Q", struct.pack("<d", 1.0))[0]
     assert context.call("main", 1, 200, 100, one) == [200, one, 44, 1]
     assert context.call("main", 0, 20, 100, one) == [100, 0x7FF8 << 48, 120, 0]
 
 
-def test_index_dialect(library: Library) -> None:
+def test_index_dialect(machine: Library) -> None:
     body = "".join(
         f"%{i} = index.{name} %a, %b\n"
         for i, name in enumerate(("add", "sub", "mul", "divs", "divu", "floordivs", "ceildivs", "rems", "maxs", "minu"))
@@ -279,7 +279,7 @@ def test_index_dialect(library: Library) -> None:
     kinds = ", ".join(["index"] * 10)
     text = f"func.func @main(%a: index, %b: index) -> ({kinds}, i1, i32) {{ {body} %p = index.cmp slt(%a, %b)\n"
     text += f"%q = index.casts %a : index to i32\n return {results}, %p, %q : {kinds}, i1, i32 }}"
-    context = Context(library, compile_host(text))
+    context = Context(machine, compile_host(text))
     wrap = 2**64
     assert context.call("main", wrap - 7, 2) == [
         wrap - 5, wrap - 9, wrap - 14, wrap - 3, (wrap - 7) // 2, wrap - 4, wrap - 3, wrap - 1, 2, 2, 1, 2**32 - 7,

@@ -67,7 +67,7 @@ mlirage_status_t mlirage_buffer_import(mlirage_device_t* device, mlirage_mutable
   MLIRAGE_TRY(create(device, memory.size, &buffer, error));
   buffer->host = memory.data;
   buffer->release = release;
-  __atomic_fetch_add(&device->imported_buffers, 1u, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&device->imported_buffers, (size_t)1, __ATOMIC_RELAXED);
   *out_buffer = buffer;
   return MLIRAGE_OK;
 }

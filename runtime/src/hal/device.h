@@ -31,9 +31,10 @@ struct mlirage_device_t {
   mlirage_allocator_t allocator;
   uint32_t worker_count;
   mlirage_pool_t pool;
-  uint64_t imported_buffers;  // atomic, relaxed, as the next two
-  uint64_t dispatches;
-  uint64_t workgroups;
+  // Counters: atomic, relaxed; as wide as small machines count atomically.
+  size_t imported_buffers;
+  size_t dispatches;
+  size_t workgroups;
   // Operations whose fence was signalled, in order; one thread at a time runs them.
   mlirage_lock_t ready_lock;
   mlirage_queued_t* ready_first;

@@ -20,7 +20,7 @@ typedef struct feature_t {
 } feature_t;
 
 #if defined(__aarch64__)
-static const char isa[] = "aarch64";
+static const char* const isa = "aarch64";
 // Always there in ARMv8-A as this runtime is compiled for.
 static const char* const baseline[] = {"v8a", "fp-armv8", "neon", "outline-atomics"};
 static const feature_t features[] = {
@@ -32,7 +32,7 @@ static const feature_t features[] = {
     {"sve2-sha3", 5, true}, {"sve2-sm4", 6, true}, {"altnzcv", 7, true},  {"fptoint", 8, true},  {"rand", 16, true},
 };
 #elif defined(__arm__)
-static const char isa[] = "armv7";
+static const char* const isa = "armv7";
 static const char* const baseline[] = {"v7", "thumb2"};
 static const feature_t features[] = {
     {"neon", 12, false}, {"vfp3", 13, false}, {"vfp4", 16, false}, {"d32", 19, false}, {"fp16", 22, false},
@@ -40,14 +40,14 @@ static const feature_t features[] = {
 };
 #elif defined(__riscv)
 #define LETTER(c) ((uint8_t)((c) - 'a'))
-static const char isa[] = sizeof(void*) == 8 ? "riscv64" : "riscv32";
+static const char* const isa = sizeof(void*) == 8 ? "riscv64" : "riscv32";
 static const char* const baseline[] = {"zicsr", "zifencei"};
 static const feature_t features[] = {
     {"m", LETTER('m'), false}, {"a", LETTER('a'), false}, {"f", LETTER('f'), false},
     {"d", LETTER('d'), false}, {"c", LETTER('c'), false}, {"v", LETTER('v'), false},
 };
 #else
-static const char isa[] = "unknown";
+static const char* const isa = "unknown";
 static const char* const baseline[] = {""};
 static const feature_t features[] = {{"", 0, false}};
 #endif

@@ -356,13 +356,13 @@ static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay,
     }
   }
   const mlirage_command_buffer_t* buffer = replay->command_buffer;
-  uint64_t dispatches = 0;
-  uint64_t workgroups = 0;
+  size_t dispatches = 0;
+  size_t workgroups = 0;
   for (size_t i = 0; i < buffer->commands.count; ++i) {
     const mlirage_command_t* command = &mlirage_commands(buffer)[i];
     if (command->kind != MLIRAGE_COMMAND_DISPATCH) continue;
     ++dispatches;
-    workgroups += command->workgroups;
+    workgroups += (size_t)command->workgroups;
   }
   __atomic_fetch_add(&task->cpu.device.dispatches, dispatches, __ATOMIC_RELAXED);
   __atomic_fetch_add(&task->cpu.device.workgroups, workgroups, __ATOMIC_RELAXED);

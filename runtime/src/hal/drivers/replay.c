@@ -146,8 +146,8 @@ mlirage_status_t mlirage_command_fail(const mlirage_command_t* command, int32_t 
 mlirage_status_t mlirage_replay_run(mlirage_replay_t* replay, mlirage_error_t* error) {
   const mlirage_command_buffer_t* buffer = replay->command_buffer;
   const mlirage_command_t* commands = mlirage_commands(buffer);
-  uint64_t dispatches = 0;
-  uint64_t workgroups = 0;
+  size_t dispatches = 0;
+  size_t workgroups = 0;
   mlirage_status_t status = MLIRAGE_OK;
   for (size_t i = 0; i < buffer->commands.count && status == MLIRAGE_OK; ++i) {
     const mlirage_command_t* command = &commands[i];
@@ -156,7 +156,7 @@ mlirage_status_t mlirage_replay_run(mlirage_replay_t* replay, mlirage_error_t* e
     if (code != 0) status = mlirage_command_fail(command, code, error);
     if (command->kind == MLIRAGE_COMMAND_DISPATCH) {
       ++dispatches;
-      workgroups += units;
+      workgroups += (size_t)units;
     }
   }
   __atomic_fetch_add(&replay->device->dispatches, dispatches, __ATOMIC_RELAXED);

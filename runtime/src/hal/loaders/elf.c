@@ -58,7 +58,7 @@ static mlirage_status_t measure(elf_image_t* image, size_t page_size) {
     if (segment->type == ELF_SEGMENT_INTERPRETER || segment->type == ELF_SEGMENT_TLS) {
       return malformed(image, "needs a dynamic linker");
     }
-    if (segment->type != ELF_SEGMENT_LOAD || segment->memory_size == 0) continue;
+    if (segment->type != ELF_SEGMENT_LOAD) continue;
     if ((segment->flags & ELF_FLAG_WRITE) != 0 && (segment->flags & ELF_FLAG_EXECUTE) != 0) {
       return malformed(image, "a segment is writable and executable");
     }
@@ -66,6 +66,7 @@ static mlirage_status_t measure(elf_image_t* image, size_t page_size) {
         !mlirage_range_fits(segment->file_offset, segment->file_size, image->file.size)) {
       return malformed(image, "a segment is outside of the file");
     }
+    if (segment->memory_size == 0) continue;
     uintptr_t end = 0;
     if (__builtin_add_overflow(segment->address, segment->memory_size, &end) || end > UINTPTR_MAX - page_size) {
       return malformed(image, "a segment is outside of the address space");
@@ -220,11 +221,25 @@ static mlirage_string_t symbol_name(const elf_image_t* image, const elf_tables_t
   return name;
 }
 
+// Is [address, address + length) inside of one segment to load that has all of |flags|?
+static bool in_segment(const elf_image_t* image, uintptr_t address, size_t length, uint32_t flags) {
+  for (size_t i = 0; i < image->segment_count; ++i) {
+    const elf_segment_t* segment = &image->segments[i];
+    if (segment->type == ELF_SEGMENT_LOAD && (segment->flags & flags) == flags && address >= segment->address &&
+        mlirage_range_fits(address - segment->address, length, segment->memory_size)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 static mlirage_status_t relocate(elf_image_t* image, const elf_tables_t* tables, uintptr_t offset, uintptr_t info,
                                  uintptr_t addend, bool addend_in_place) {
   const uint32_t type = ELF_RELOCATION_TYPE(info);
   uint8_t* target = at(image, offset, sizeof(uintptr_t));
-  if (target == NULL) return malformed(image, "a relocation outside of the image");
+  if (target == NULL || !in_segment(image, offset, sizeof(uintptr_t), ELF_FLAG_WRITE)) {
+    return malformed(image, "a relocation outside of its data");
+  }
   if (type == 0) return MLIRAGE_OK;
   // What lies in a slot of the linkage table before is no addend.
   if (addend_in_place && type != ELF_GLOB_DAT && type != ELF_JUMP_SLOT) memcpy(&addend, target, sizeof(addend));
@@ -332,19 +347,40 @@ static mlirage_status_t find_query(elf_image_t* image, const elf_tables_t* table
   for (size_t i = 0; i < tables->symbol_count; ++i) {
     const elf_symbol_t symbol = symbol_at(image, tables, i);
     if (symbol.section == 0 || !mlirage_string_equal(symbol_name(image, tables, symbol), wanted)) continue;
-    for (size_t s = 0; s < image->segment_count; ++s) {
-      const elf_segment_t* segment = &image->segments[s];
-      const uintptr_t offset = symbol.value - segment->address;
-      if (segment->type == ELF_SEGMENT_LOAD && (segment->flags & ELF_FLAG_EXECUTE) != 0 &&
-          symbol.value >= segment->address && offset < segment->memory_size) {
-        const uintptr_t address = (uintptr_t)image->memory - image->low_address + symbol.value;
-        memcpy(out_query, &address, sizeof(address));
-        return MLIRAGE_OK;
-      }
+    if (in_segment(image, symbol.value, 1, ELF_FLAG_EXECUTE)) {
+      const uintptr_t address = (uintptr_t)image->memory - image->low_address + symbol.value;
+      memcpy(out_query, &address, sizeof(address));
+      return MLIRAGE_OK;
     }
     return malformed(image, "'" MLIRAGE_EXECUTABLE_LIBRARY_QUERY "' is not code");
   }
   return malformed(image, "does not export '" MLIRAGE_EXECUTABLE_LIBRARY_QUERY "'");
+}
+
+// Is |pointer| to |count| objects in the image?
+static bool points_into(const elf_image_t* image, const void* pointer, size_t size, size_t count, size_t alignment) {
+  size_t length = 0;
+  const uintptr_t address = (uintptr_t)pointer - (uintptr_t)image->memory + image->low_address;
+  return (uintptr_t)pointer % alignment == 0 && mlirage_checked_mul(size, count, &length) &&
+         in_segment(image, address, length, 0) && at(image, address, length) != NULL;
+}
+
+// What the query function returned is computed from the file: all of it must be inside.
+static mlirage_status_t check_table(elf_image_t* image, const mlirage_executable_library_t* table) {
+  if (table == NULL) return MLIRAGE_OK;  // newer than this runtime: the caller's to say
+  bool inside = points_into(image, table, sizeof(*table), 1, sizeof(void*)) &&
+                points_into(image, table->entries, sizeof(*table->entries), table->entry_count, sizeof(void*)) &&
+                points_into(image, table->attributes, sizeof(*table->attributes), table->entry_count,
+                            sizeof(void*));
+  for (size_t i = 0; inside && i < table->entry_count; ++i) {
+    uintptr_t entry = 0;
+    memcpy(&entry, &table->entries[i], sizeof(entry));
+    entry = entry - (uintptr_t)image->memory + image->low_address;
+    const char* name = table->attributes[i].name;
+    inside = in_segment(image, entry, 1, ELF_FLAG_EXECUTE) && points_into(image, name, 1, 1, 1);
+    while (inside && *name != '\0') inside = points_into(image, ++name, 1, 1, 1);
+  }
+  return inside ? MLIRAGE_OK : malformed(image, "its table of entry points is outside of the image");
 }
 
 static void unload(mlirage_library_t* library) {
@@ -376,13 +412,15 @@ static mlirage_status_t load(const mlirage_executable_loader_t* loader, mlirage_
   if (allocated != MLIRAGE_OK) return mlirage_fail(error, allocated, "no memory for an executable");
   image.memory = pages;
   mlirage_executable_library_query_t query = NULL;
-  const mlirage_status_t status = link_image(&image, page_size, &query);
+  mlirage_status_t status = link_image(&image, page_size, &query);
+  const mlirage_executable_library_t* table = status == MLIRAGE_OK ? query(MLIRAGE_EXECUTABLE_VERSION) : NULL;
+  if (status == MLIRAGE_OK) status = check_table(&image, table);
   if (status != MLIRAGE_OK) {
     mlirage_platform_pages_free(pages, image.size);
     return status;
   }
   *out_library = (mlirage_library_t){
-      .table = query(MLIRAGE_EXECUTABLE_VERSION),
+      .table = table,
       .unload = unload,
       .memory = pages,
       .memory_size = image.size,

@@ -1,0 +1,184 @@
+// Fences: signalling, failing, joining, waiting from other threads, and the queue's
+// operations that wait.
+#include "check.h"
+#include "platform/platform.h"
+
+typedef struct noted_t {
+  mlirage_fence_waiter_t waiter;
+  int calls;
+  mlirage_status_t status;
+} noted_t;
+
+static void note(mlirage_fence_waiter_t* waiter, mlirage_status_t status) {
+  noted_t* noted = (noted_t*)waiter;
+  ++noted->calls;
+  noted->status = status;
+}
+
+static mlirage_fence_t* create_fence(mlirage_device_t* device) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  mlirage_fence_t* fence = NULL;
+  CHECK_OK(mlirage_fence_create(device, &fence, &error));
+  return fence;
+}
+
+static void test_signal(mlirage_device_t* device) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  mlirage_fence_t* fence = create_fence(device);
+  noted_t noted = {{NULL, note}, 0, MLIRAGE_OK};
+  mlirage_fence_notify(fence, &noted.waiter);
+  CHECK_FAILS(MLIRAGE_PENDING, mlirage_fence_query(fence, &error));
+  CHECK_FAILS(MLIRAGE_DEADLINE_EXCEEDED, mlirage_fence_wait(fence, 0, &error));
+  CHECK_FAILS(MLIRAGE_DEADLINE_EXCEEDED, mlirage_fence_wait(fence, 1000000, &error));
+  mlirage_fence_signal(fence);
+  mlirage_error_t late = {MLIRAGE_IO, "late"};
+  mlirage_fence_fail(fence, MLIRAGE_IO, &late);  // ignored
+  CHECK_OK(mlirage_fence_query(fence, &error));
+  CHECK(noted.calls == 1 && noted.status == MLIRAGE_OK);
+  mlirage_fence_notify(fence, &noted.waiter);
+  CHECK(noted.calls == 2);
+  CHECK_OK(mlirage_fence_wait(fence, MLIRAGE_WAIT_FOREVER, &error));
+  mlirage_fence_release(fence);
+  CHECK_OK(mlirage_fence_wait(NULL, 0, &error));
+
+  fence = create_fence(device);
+  const mlirage_error_t failure = {MLIRAGE_ABORTED, "kernel said no"};
+  mlirage_fence_fail(fence, MLIRAGE_ABORTED, &failure);
+  CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_wait(fence, MLIRAGE_WAIT_FOREVER, &error));
+  CHECK(strcmp(error.text, "kernel said no") == 0);
+  mlirage_fence_release(fence);
+}
+
+static void test_join(mlirage_device_t* device) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  mlirage_fence_t* a = create_fence(device);
+  mlirage_fence_t* b = create_fence(device);
+  mlirage_fence_t* joined = NULL;
+  mlirage_fence_t* const none[2] = {NULL, NULL};
+  CHECK_OK(mlirage_fence_join(2, none, &joined, &error));
+  CHECK(joined == NULL);
+  mlirage_fence_t* const all[4] = {a, NULL, b, a};
+  CHECK_OK(mlirage_fence_join(4, all, &joined, &error));
+  mlirage_fence_signal(a);
+  CHECK_FAILS(MLIRAGE_PENDING, mlirage_fence_query(joined, &error));
+  mlirage_fence_t* rest = NULL;
+  CHECK_OK(mlirage_fence_join(4, all, &rest, &error));
+  CHECK(rest == b);
+  mlirage_fence_release(rest);
+  mlirage_fence_signal(b);
+  CHECK_OK(mlirage_fence_query(joined, &error));
+  mlirage_fence_release(joined);
+  mlirage_fence_release(a);
+  mlirage_fence_release(b);
+
+  a = create_fence(device);
+  b = create_fence(device);
+  mlirage_fence_t* const two[2] = {a, b};
+  CHECK_OK(mlirage_fence_join(2, two, &joined, &error));
+  const mlirage_error_t failure = {MLIRAGE_ABORTED, "b failed"};
+  mlirage_fence_fail(b, MLIRAGE_ABORTED, &failure);
+  CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_query(joined, &error));
+  CHECK(strcmp(error.text, "b failed") == 0);
+  mlirage_fence_signal(a);
+  CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_query(joined, &error));
+  mlirage_fence_release(joined);
+  mlirage_fence_release(a);
+  mlirage_fence_release(b);
+}
+
+static void signal_later(void* argument) {
+  mlirage_fence_t* fence = argument;
+  uint32_t word = 0;
+  mlirage_platform_wait(&word, 0, 2000000);
+  mlirage_fence_signal(fence);
+  mlirage_fence_release(fence);
+}
+
+static void test_threads(mlirage_device_t* device) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  for (int i = 0; i < 20; ++i) {
+    mlirage_fence_t* fence = create_fence(device);
+    mlirage_fence_retain(fence);
+    mlirage_thread_t thread;
+    CHECK(mlirage_platform_thread_create(signal_later, fence, "signal", &thread) == MLIRAGE_OK);
+    CHECK_OK(mlirage_fence_wait(fence, MLIRAGE_WAIT_FOREVER, &error));
+    mlirage_platform_thread_join(thread);
+    mlirage_fence_release(fence);
+  }
+}
+
+// A chain of operations of which each waits for the one before; longer than any stack
+// would stand if they ran inside each other.
+static void test_chain(mlirage_device_t* device) {
+  enum { LENGTH = 20000 };
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  mlirage_buffer_t* buffer = allocate(device, 8);
+  mlirage_command_buffer_t* commands = record(device, 1);
+  CHECK_OK(mlirage_command_buffer_fill(commands, (mlirage_slot_range_t){0, 0, 8}, 0x0102030405060708u, 8, &error));
+  CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
+  const mlirage_binding_t binding = {buffer, 0, 8};
+  mlirage_fence_t* first = create_fence(device);
+  mlirage_fence_t* last = first;
+  mlirage_fence_retain(last);
+  for (int i = 0; i < LENGTH; ++i) {
+    mlirage_fence_t* next = create_fence(device);
+    CHECK_OK(mlirage_queue_execute(device, last, next, commands, 1, &binding, &error));
+    mlirage_fence_release(last);
+    last = next;
+  }
+  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_queue_execute(device, last, NULL, commands, 1, &binding, &error));
+  CHECK_FAILS(MLIRAGE_PENDING, mlirage_fence_query(last, &error));
+  uint64_t value = 0;
+  CHECK_OK(mlirage_buffer_read(buffer, 0, &value, 8, &error));
+  CHECK(value == 0);
+  mlirage_fence_signal(first);
+  CHECK_OK(mlirage_fence_wait(last, MLIRAGE_WAIT_FOREVER, &error));
+  CHECK_OK(mlirage_buffer_read(buffer, 0, &value, 8, &error));
+  CHECK(value == 0x0102030405060708u);
+  mlirage_fence_release(first);
+  mlirage_fence_release(last);
+  mlirage_command_buffer_release(commands);
+  mlirage_buffer_release(buffer);
+}
+
+// Failures travel along the chain; memory is given back all the same.
+static void test_failed_wait(mlirage_device_t* device) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  for (int early = 0; early < 2; ++early) {
+    mlirage_fence_t* wait = create_fence(device);
+    mlirage_fence_t* signals[3] = {create_fence(device), create_fence(device), create_fence(device)};
+    const mlirage_error_t failure = {MLIRAGE_ABORTED, "first failed"};
+    if (early) mlirage_fence_fail(wait, MLIRAGE_ABORTED, &failure);
+    mlirage_buffer_t* buffer = NULL;
+    CHECK_OK(mlirage_queue_alloca(device, wait, signals[0], 64, &buffer, &error));
+    mlirage_command_buffer_t* commands = record(device, 0);
+    CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
+    CHECK_OK(mlirage_queue_execute(device, signals[0], signals[1], commands, 0, NULL, &error));
+    CHECK_OK(mlirage_queue_dealloca(device, signals[1], signals[2], buffer, &error));
+    if (!early) mlirage_fence_fail(wait, MLIRAGE_ABORTED, &failure);
+    for (int i = 0; i < 3; ++i) {
+      CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_query(signals[i], &error));
+      CHECK(strcmp(error.text, "first failed") == 0);
+      mlirage_fence_release(signals[i]);
+    }
+    mlirage_mutable_bytes_t memory;
+    CHECK_FAILS(MLIRAGE_FAILED_PRECONDITION, mlirage_buffer_map(buffer, MLIRAGE_MAP_READ, 0, 1, &memory, &error));
+    mlirage_buffer_release(buffer);
+    mlirage_command_buffer_release(commands);
+    CHECK_FAILS(MLIRAGE_ABORTED, mlirage_queue_alloca(device, wait, NULL, 64, &buffer, &error));
+    CHECK(buffer == NULL);
+    mlirage_fence_release(wait);
+  }
+}
+
+void test_fences(void) {
+  counting_t counting = {0, 0, 0};
+  mlirage_device_t* device = create_device("local-sync", counting_allocator(&counting), 1);
+  test_signal(device);
+  test_join(device);
+  test_threads(device);
+  test_chain(device);
+  test_failed_wait(device);
+  mlirage_device_release(device);
+  CHECK(counting.live == 0);
+}

@@ -6,6 +6,7 @@ from mlirage.stream.elide_copies import elide_copies
 from mlirage.stream.materialize_copy_on_write import materialize_copy_on_write
 from mlirage.stream.pack_constants import pack_constants
 from mlirage.stream.pack_resources import pack_resources
+from mlirage.stream.place_results import place_results
 from mlirage.stream.schedule_allocation import schedule_allocation
 from mlirage.stream.schedule_concurrency import schedule_concurrency
 from mlirage.stream.schedule_execution import schedule_execution
@@ -15,6 +16,7 @@ PIPELINE: tuple[Pass, ...] = (
     "cse",
     materialize_copy_on_write,
     elide_copies,
+    place_results,
     pack_constants,
     schedule_execution,
     schedule_concurrency,

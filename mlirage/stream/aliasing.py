@@ -92,6 +92,32 @@ class Aliasing:
         """The number of `op` in the order of the program."""
         return self._order[identity(op)]
 
+    def set_order(self, op: ir.Operation, like: ir.Operation) -> None:
+        """`op` is new, or has moved, and stands where `like` stands."""
+        self._order[identity(op)] = self.order(like)
+
+    def replace(self, old: ir.Operation, new: ir.Operation) -> None:
+        """`new` does what `old` did."""
+        self.set_order(new, old)
+        for item in self._classes.values():
+            for ops in (item.uses, item.changes):
+                ops[:] = [new if op == old else op for op in ops]
+
+    def forget(self, op: ir.Operation) -> None:
+        """`op` is about to be erased."""
+        for item in self._classes.values():
+            for ops in (item.uses, item.changes):
+                ops[:] = [other for other in ops if other != op]
+
+    def rename(self, old: ir.Value, new: ir.Value) -> None:
+        """The root `old` is called `new` from now on."""
+        item = self.class_of(old)
+        if item.root == old:
+            del self._classes[old]
+            item.root = new
+            self._classes[new] = item
+            self._merged[old] = new
+
     def may_follow(self, use: ir.Operation, change: ir.Operation) -> bool:
         """Whether `use` may happen at or after `change`, both in the iteration in which their root was made."""
         return self.order(use) >= self.order(change) and not _exclude(use, change)

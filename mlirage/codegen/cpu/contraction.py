@@ -33,8 +33,10 @@ from mlirage.mlir import arith, ir, scf, vector
 
 KIND = "contraction"
 
-# A workgroup should take 30 to 100 µs: so many multiply-adds, or so many bytes of the right operand.
-_WORKGROUP_MACS = 8_000_000
+# A workgroup should take 30 µs at least: so many multiply-adds, or so many bytes of the right operand. Large
+# contractions get few large blocks, which read their operands less often.
+_WORKGROUP_MACS = 3_500_000
+_MANY_WORKGROUPS = 16
 _WORKGROUP_BYTES = 512 << 10
 # What a dynamic extent is taken for when blocks are sized.
 _GUESS = 128
@@ -75,14 +77,17 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
     columns = known[c.column]
     rows = math.prod(known[loop] for loop in c.rows)
     macs = max(rows * columns * depth, 1)
-    groups = max(1, macs // _WORKGROUP_MACS, columns * depth * 4 // _WORKGROUP_BYTES if rows <= 16 else 0)
+    groups = max(1, min(macs // _WORKGROUP_MACS, max(_MANY_WORKGROUPS, macs // (4 * _WORKGROUP_MACS))))
+    if rows <= 16:
+        groups = max(groups, columns * depth * 4 // _WORKGROUP_BYTES)
     tiles = [0] * len(extents)
     panels = -(-columns // shape.columns)
     if not c.panel:  # every block of rows would stage the same panels again
         by_column = min(groups, panels)
     else:
         by_column = min(groups, max(1, panels // 2)) if rows <= 2 * shape.rows or panels >= 8 else 1
-    panels_each = -(-panels // by_column)
+    panels_each = _even_part(panels, -(-panels // by_column), 1) or panels
+    by_column = -(-panels // panels_each)
     if panels_each < panels or extents[c.column] is None:
         tiles[c.column] = max(panels_each, 1) * shape.columns
     remaining = max(1, groups // max(1, by_column))

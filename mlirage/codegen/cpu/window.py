@@ -30,7 +30,7 @@ from mlirage.mlir import arith, ir, scf, vector
 
 KIND = "window"
 
-_WORKGROUP_TAPS = 4_000_000
+_WORKGROUP_TAPS = 600_000
 _GUESS = 32
 # Windows with more taps are looped over.
 _UNROLLED_TAPS = 32

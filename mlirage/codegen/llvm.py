@@ -65,8 +65,13 @@ class Compiled:
     assembly: str
 
 
-def compile_ir(text: str, target: CpuTarget, opt_level: int = 3, keep_text: bool = False) -> Compiled:
+def compile_ir(
+    text: str, target: CpuTarget, opt_level: int = 3, keep_text: bool = False, unroll: bool = True
+) -> Compiled:
     """Optimizes and compiles LLVM IR for `target`.
+
+    Args:
+      unroll: whether LLVM unrolls loops that it did not vectorize itself.
 
     Raises:
       RuntimeError: LLVM does not read or verify the text.
@@ -78,7 +83,8 @@ def compile_ir(text: str, target: CpuTarget, opt_level: int = 3, keep_text: bool
     module.verify()
     tuning = binding.create_pipeline_tuning_options(speed_level=opt_level)
     tuning.loop_vectorization = opt_level >= 2
-    tuning.slp_vectorization = opt_level >= 2
+    tuning.slp_vectorization = False  # kernels have loops and vectors: it finds nothing and takes a third of the time
+    tuning.loop_unrolling = unroll and opt_level >= 2
     tuning.loop_interleaving = opt_level >= 2
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)

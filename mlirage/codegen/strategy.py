@@ -6,6 +6,7 @@ Every kind is a file of `codegen/cpu/` with
     configure(entry, target)                      -> (root op, Configuration), or None if it does not want the entry
     schedule(entry, configuration, target)        tiles and vectorizes the entry on tensors
     lower_vectors(entry, configuration, target)   optional; after bufferization, before vectors become LLVM's
+    LLVM_UNROLLS                                  optional; False: LLVM need not unroll loops
 
 and a place in the order of KINDS: special before general.
 """

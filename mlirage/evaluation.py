@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mlirage.program import Array, Program
 
 
-def evaluate(program: Program, arguments: Sequence[Array]) -> list[Array]:
-    """The results of the function `main` of `program` for `arguments`; the program is used up.
+def evaluate(program: Program, calls: Iterable[tuple[str, Sequence[Array]]]) -> list[list[Array]]:
+    """The results of calls (function, arguments) of functions of `program`; the program is used up.
 
     Raises:
       CompileError: it does not compile.
-      DeviceError: it fails.
+      DeviceError: a call fails.
     """
-    # The phases import this package's users: a cycle at import time only.
+    # The phases import this module's users: a cycle at import time only.
     from mlirage import compiler, runtime
     from mlirage.vm.encode import encode_module
 
     program.options = dataclasses.replace(
-        program.options, target="host", compile_from="start", compile_to="end", dump_ir="", print_ir_after="", jobs=1
+        program.options, target="host", compile_from="start", compile_to="end", dump_ir="", print_ir_after=""
     )
     compiler.run_phases(program)
-    return list(runtime.load(encode_module(program), "local-sync")(*arguments))
+    module = runtime.load(encode_module(program), "local-sync")
+    return [list(module[function](*arguments)) for function, arguments in calls]

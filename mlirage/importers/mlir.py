@@ -123,7 +123,8 @@ def _parse_failure(name: str, error: ir.MLIRError) -> ImportFailure:
 def _take_out_blobs(program: Program, blobs: Blobs) -> None:
     """Replaces `dense_resource` attributes: weights leave the IR, small ones become `dense`."""
     for op in walk(program.module.operation):
-        attribute = op.attributes["value"] if op.name in (*CONSTANT_OPS, "ml_program.global") and _has_value(op) else None
+        key = "values" if op.name == "tosa.const" else "value"
+        attribute = op.attributes[key] if op.name in (*CONSTANT_OPS, "ml_program.global") and _has(op, key) else None
         resource = re.match(r'dense_resource<("?)(.*)\1> : ', str(attribute)) if attribute is not None else None
         if resource is None:
             continue
@@ -136,14 +137,14 @@ def _take_out_blobs(program: Program, blobs: Blobs) -> None:
             program.constants[_text_attribute(op, "sym_name")] = array
             op.attributes["value"] = extern(ir.TypeAttr(op.attributes["type"]).value)
         elif array.size <= (_MAX_DENSE_ELEMENTS if op.name == "tosa.const" else MAX_INLINE_ELEMENTS):
-            op.attributes["value"] = _dense(array, ir.ShapedType(attribute.type))
+            op.attributes[key] = _dense(array, ir.ShapedType(attribute.type))
         else:
             replace_constant(program, op, array, name=re.sub(r"[^\w$.]", "_", name))
 
 
-def _has_value(op: ir.Operation) -> bool:
+def _has(op: ir.Operation, key: str) -> bool:
     try:
-        return "value" in op.attributes and isinstance(op.attributes["value"], ir.Attribute)
+        return key in op.attributes and isinstance(op.attributes[key], ir.Attribute)
     except TypeError:  # a dense complex attribute, which the bindings cannot hand out, is no resource
         return False
 

@@ -5,11 +5,13 @@ PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROC
 
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
 from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_linalgx
+from mlirage.input.convert_tm_tensor import convert_tm_tensor
+from mlirage.input.convert_torch import convert_torch
 from mlirage.input.externalize_constants import externalize_constants
 from mlirage.input.inline_scalar_generics import inline_scalar_generics
+from mlirage.input.legalize_signatures import legalize_signatures
 from mlirage.input.strip_signedness import strip_signedness
 from mlirage.input.verify_input import verify_input
-from mlirage.input.legalize_signatures import legalize_signatures
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
@@ -21,9 +23,17 @@ PIPELINE: tuple[Pass, ...] = (
     "func.func(chlo-legalize-to-stablehlo)",
     "func.func(stablehlo-aggressive-simplification)",
     "stablehlo-legalize-to-linalg",
-    strip_signedness,
     inline_scalar_generics,
+    # TOSA.
+    "func.func(tosa-optional-decompositions,tosa-make-broadcastable)",
+    "func.func(tosa-to-linalg-named{prefer-conv2d-kernel-layout-hwcf=true},tosa-to-linalg)",
+    "func.func(tosa-to-arith{include-apply-rescale=true},tosa-to-tensor)",
+    "tosa-to-mlprogram,tosa-to-scf",
+    # torch.
+    convert_torch,
+    convert_tm_tensor,
     # What all share.
+    strip_signedness,
     "canonicalize",
     "cse",
     externalize_constants,

@@ -271,9 +271,14 @@ def empty_like(value: ir.Value) -> ir.Value:
 def _extents(value: ir.Value) -> list[Any]:
     shaped = ir.RankedTensorType(value.type)
     return [
-        tensor.dim(value, arith.constant(ir.IndexType.get(), i)) if shaped.is_dynamic_dim(i) else shaped.get_dim_size(i)
+        tensor.dim(value, index(i)) if shaped.is_dynamic_dim(i) else shaped.get_dim_size(i)
         for i in range(shaped.rank)
     ]
+
+
+def index(value: int) -> ir.Value:
+    """An index constant."""
+    return arith.constant(ir.IndexType.get(), value)
 
 
 def _fill(op: ir.Operation, elements: Sequence[ir.Type], body: Body) -> None:

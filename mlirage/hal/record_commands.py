@@ -144,7 +144,7 @@ def _function_of(op: ir.Operation) -> ir.Operation:
 
 
 def _is_constant(value: ir.Value) -> bool:
-    return not isinstance(value.owner, ir.Block) and value.owner.name == "arith.constant"
+    return not isinstance(value.owner, ir.Block) and value.owner.operation.name == "arith.constant"
 
 
 def _is_static(execute: ir.Operation) -> bool:

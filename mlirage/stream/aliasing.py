@@ -85,7 +85,7 @@ class Aliasing:
             return False
         if isinstance(root.owner, ir.Block):
             return root.owner.owner.operation.name != "func.func"
-        name = root.owner.name
+        name = root.owner.operation.name
         return name in MAKES_ROOT or name in ("stream.async_dispatch", "func.call") or name.startswith("scf.")
 
     def order(self, op: ir.Operation) -> int:

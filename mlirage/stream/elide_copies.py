@@ -77,7 +77,7 @@ def _elide_slice(op: ir.Operation, aliasing: Aliasing) -> bool:
 def _repeat_source(clone: ir.Operation) -> None:
     """A clone of a splat is filled anew instead of copied."""
     source = clone.operands[0]
-    if isinstance(source.owner, ir.Block) or source.owner.name not in ("stream.async_splat", "stream.async_alloca"):
+    if isinstance(source.owner, ir.Block) or source.owner.operation.name not in ("stream.async_splat", "stream.async_alloca"):
         return
     again = source.owner.operation.clone(ip=ir.InsertionPoint(clone))
     clone.results[0].replace_all_uses_with(again.operation.results[0])
@@ -121,11 +121,11 @@ def _versions(store: ir.Operation) -> tuple[ir.Operation, list[ir.Operation], li
     symbol = ir.FlatSymbolRefAttr(store.attributes["symbol"]).value
     while not isinstance(value.owner, ir.Block) and value.owner.operation.block == store.block:
         owner = value.owner.operation
-        if owner.name == "util.global_load":
+        if owner.operation.name == "util.global_load":
             same = ir.FlatSymbolRefAttr(owner.attributes["symbol"]).value == symbol
             return (owner, clones[::-1], changes[::-1]) if same and changes else None
         operand = tied_operand(value)
-        if operand is None or isinstance(operand.owner, ir.Block) or operand.owner.name != "stream.async_clone":
+        if operand is None or isinstance(operand.owner, ir.Block) or operand.owner.operation.name != "stream.async_clone":
             return None
         changes.append(owner)
         clones.append(operand.owner.operation)

@@ -19,7 +19,7 @@ def index_constant(value: int) -> ir.Value:
 def static_index(value: ir.Value) -> int | None:
     """The value of an integer constant, or None."""
     owner = value.owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
+    if isinstance(owner, ir.Block) or owner.operation.name != "arith.constant":
         return None
     attribute = owner.attributes["value"]
     return ir.IntegerAttr(attribute).value if isinstance(attribute, ir.IntegerAttr) else None
@@ -71,11 +71,11 @@ class Linear:
         if constant is not None:
             return Linear({(): constant})
         owner = value.owner
-        if isinstance(owner, ir.Operation | ir.OpView) and owner.name in ("arith.addi", "arith.subi", "arith.muli"):
+        if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name in ("arith.addi", "arith.subi", "arith.muli"):
             a, b = (Linear.of(operand) for operand in owner.operands)
-            if owner.name == "arith.muli":
+            if owner.operation.name == "arith.muli":
                 return a * b
-            return a + b if owner.name == "arith.addi" else a - b
+            return a + b if owner.operation.name == "arith.addi" else a - b
         return Linear({(value,): 1})
 
     def __add__(self, other: Linear) -> Linear:
@@ -128,4 +128,4 @@ def _is_extent(value: ir.Value) -> bool:
     owner = value.owner
     if isinstance(owner, ir.Block):
         return False
-    return owner.name in ("hal.buffer_view_dim", "arith.maxui", "arith.minui", "arith.divui", "arith.andi")
+    return owner.operation.name in ("hal.buffer_view_dim", "arith.maxui", "arith.minui", "arith.divui", "arith.andi")

@@ -101,7 +101,7 @@ def _product(factors: tuple[ir.Value, ...], size: ir.Value) -> ir.Value:
 
 
 def _opaque_factors(value: ir.Value) -> list[ir.Value]:
-    if isinstance(value.owner, ir.Block) or value.owner.name not in ("arith.muli", "arith.addi", "arith.subi"):
+    if isinstance(value.owner, ir.Block) or value.owner.operation.name not in ("arith.muli", "arith.addi", "arith.subi"):
         return [value]
     return [factor for operand in value.owner.operands for factor in _opaque_factors(operand)]
 

@@ -97,7 +97,7 @@ class _Placement:
         if isinstance(value.owner, ir.Block) or static_index(value) is not None:
             return True
         owner = value.owner.operation
-        if owner.name == "arith.constant":
+        if owner.operation.name == "arith.constant":
             return True
         return owner.block != self.update.block or self._is_before(owner)
 
@@ -184,7 +184,7 @@ class _Placement:
 
     def _here(self, value: ir.Value) -> ir.Value:
         """`value` at the insertion point: constants are repeated, they may stand further down."""
-        if isinstance(value.owner, ir.Block) or value.owner.name != "arith.constant":
+        if isinstance(value.owner, ir.Block) or value.owner.operation.name != "arith.constant":
             return value
         constant = static_index(value)
         if constant is not None and isinstance(value.type, ir.IndexType):

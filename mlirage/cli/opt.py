@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 import mlirage.compiler  # noqa: F401  (registers every pass)
 from mlirage.errors import CompileError
-from mlirage.mlir import ir, new_context
+from mlirage.importers.mlir import parse_program
+from mlirage.mlir import ir
 from mlirage.options import CompileOptions
 from mlirage.passes import Observer, explain, parse_pipeline, run_passes
 from mlirage.program import Program
@@ -27,20 +29,21 @@ def command(
     file: Path, passes: str, split_input_file: bool, print_ir_after: str, target: str
 ) -> None:
     """Run PASSES on FILE and print the result."""
-    text = file.read_text()
-    for part in text.split(_SPLIT) if split_input_file else [text]:
-        context = new_context()
-        with context:
-            try:
-                module = ir.Module.parse(part)
-            except ir.MLIRError as error:
-                raise CompileError(f"{file}: {explain(error)}") from error
-        program = Program(module, options=CompileOptions(target=target))
+    options = CompileOptions(target=target)
+    for program in _parts(file, options) if split_input_file else [parse_program(file, options)]:
         run_passes(program, parse_pipeline(passes), Observer(print_ir_after, verify_each=True))
         try:
-            module.operation.verify()
+            program.module.operation.verify()
         except ir.MLIRError as error:
             raise CompileError(f"{file}: {explain(error)}") from error
-        sys.stdout.write(f"{module}\n")
+        sys.stdout.write(f"{program.module}\n")
         if split_input_file:
             sys.stdout.write(f"{_SPLIT}\n")
+
+
+def _parts(file: Path, options: CompileOptions) -> Iterator[Program]:
+    """The parts of a file, each parsed when those before it are done; lines are the file's."""
+    line = 0
+    for part in file.read_text().split(_SPLIT):
+        yield parse_program("\n" * line + part, options)
+        line += part.count("\n")

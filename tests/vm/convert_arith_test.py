@@ -290,7 +290,8 @@ def test_index_dialect(machine: Library) -> None:
     ("body", "text"),
     [
         ("%r = math.exp %a : f32", "math.exp: no such instruction"),
-        ("%e = arith.extf %a : f32 to f64\n%d = arith.addf %e, %e : f64\n%h = arith.truncf %d : f64 to f16\n%r = arith.extf %h : f16 to f32",
+        ("%e = arith.extf %a : f32 to f64\n%d = arith.addf %e, %e : f64\n"
+         "%h = arith.truncf %d : f64 to f16\n%r = arith.extf %h : f16 to f32",
          "f64 as f16 would be rounded twice"),
         ("%i = arith.fptosi %a : f32 to i32\n%h = arith.sitofp %i : i32 to bf16\n%r = arith.extf %h : bf16 to f32",
          "bf16 would be rounded twice"),

@@ -103,7 +103,8 @@ class Generator:
             sides.append((text + yield_, lambda state, run=run, permute=permute: permute(run(state))))
         result = self.fresh()
         text = f"{condition} = arith.cmpi slt, {names[x]}, {names[y]} : i64\n"
-        text += f"{result}:{SCALARS + REFS} = scf.if {condition} -> ({TYPES}) {{\n{sides[0][0]}}} else {{\n{sides[1][0]}}}\n"
+        text += f"{result}:{SCALARS + REFS} = scf.if {condition} -> ({TYPES}) {{\n{sides[0][0]}}}"
+        text += f" else {{\n{sides[1][0]}}}\n"
 
         def step(state: list[Any]) -> list[Any]:
             return sides[0 if to_signed(state[x]) < to_signed(state[y]) else 1][1](state)
@@ -144,9 +145,11 @@ class Generator:
         inner_counter, next_counter = self.fresh(), self.fresh()
         text = f"{one} = arith.constant 1 : i64\n{start} = arith.constant 7 : i64\n"
         text += f"{bit} = arith.andi {names[key]}, {start} : i64\n"
-        text += f"{result}:{SCALARS + REFS + 1} = scf.while ({args}, {counter} = {bit}) : ({TYPES}, i64) -> ({TYPES}, i64) {{\n"
+        text += f"{result}:{SCALARS + REFS + 1} = scf.while ({args}, {counter} = {bit})"
+        text += f" : ({TYPES}, i64) -> ({TYPES}, i64) {{\n"
         text += f"{shifted} = arith.andi {counter}, {one} : i64\n{flag} = arith.trunci {shifted} : i64 to i1\n"
-        text += f"scf.condition({flag}) {passed}, {counter} : {TYPES}, i64 }} do {{ ^bb0({block_args}, {inner_counter}: i64):\n"
+        text += f"scf.condition({flag}) {passed}, {counter} : {TYPES}, i64 }}"
+        text += f" do {{ ^bb0({block_args}, {inner_counter}: i64):\n"
         text += f"{body}{next_counter} = arith.shrui {inner_counter}, {one} : i64\n"
         text += f"scf.yield {', '.join(after[i] for i in order)}, {next_counter} : {TYPES}, i64 }}\n"
 

@@ -163,7 +163,7 @@ static mlirage_status_t verify_instruction(verifier_t* v, bool* out_goes_on) {
   return MLIRAGE_OK;
 }
 
-static bool starts_at(const verifier_t* v, uint32_t pc) { return (v->starts[pc / 8] >> pc % 8 & 1u) != 0; }
+static bool starts_at(const verifier_t* v, uint32_t pc) { return ((unsigned)v->starts[pc / 8] & 1u << pc % 8) != 0; }
 
 // Does an instruction start at each branch target? Only branches have targets, and
 // these are the last operands of theirs.

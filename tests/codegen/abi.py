@@ -38,7 +38,8 @@ _DTYPES: dict[str, Any] = {
     "f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "i64": np.int64,
     "i32": np.int32, "i16": np.int16, "i8": np.int8, "i1": np.bool_, "index": np.int64, "i4": ml_dtypes.int4,
     "complex<f32>": np.complex64, "complex<f64>": np.complex128, "f8E4M3FN": ml_dtypes.float8_e4m3fn,
-    "f8E5M2": ml_dtypes.float8_e5m2,
+    "f8E5M2": ml_dtypes.float8_e5m2, "f8E4M3FNUZ": ml_dtypes.float8_e4m3fnuz,
+    "f8E5M2FNUZ": ml_dtypes.float8_e5m2fnuz, "f8E4M3B11FNUZ": ml_dtypes.float8_e4m3b11fnuz,
 }  # fmt: skip
 
 
@@ -113,10 +114,10 @@ class CompiledLibrary:
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def __post_init__(self) -> None:
-        self._file = tempfile.NamedTemporaryFile(suffix=".so")
-        self._file.write(self.data)
-        self._file.flush()
-        self._handle = ctypes.CDLL(self._file.name)
+        with tempfile.NamedTemporaryFile(suffix=".so") as file:
+            file.write(self.data)
+            file.flush()
+            self._handle = ctypes.CDLL(file.name)
         query = self._handle[QUERY]
         query.restype = ctypes.POINTER(_Library)
         assert not query(0)
@@ -143,7 +144,7 @@ class CompiledLibrary:
         scalars: list[int] = []
         for value, kind in zip(arguments, signature.arguments, strict=True):
             if isinstance(kind, ir.RankedTensorType):
-                array = np.ascontiguousarray(value)
+                array = np.array(value, order="C", copy=None)
                 assert array.dtype.itemsize == _numpy_dtype(kind.element_type).itemsize, (array.dtype, str(kind))
                 assert array.ndim == kind.rank, (array.shape, str(kind))
                 buffers.append(array.copy() if len(buffers) in signature.tied else array)

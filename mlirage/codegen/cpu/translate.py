@@ -16,6 +16,7 @@ from mlirage.codegen.cpu.abi import EntryInterface, build_wrapper
 from mlirage.codegen.cpu.arguments import SCRATCH_ATTRIBUTE, interface_to_arguments
 from mlirage.codegen.cpu.bufferize import bufferize
 from mlirage.codegen.cpu.distribute import distribute
+from mlirage.codegen.cpu.float_formats import expand_floats
 from mlirage.codegen.cpu.lower import expand_complex, lower_to_llvm_ir
 from mlirage.codegen.cpu.math_expansion import expand_math
 from mlirage.codegen.target import CpuTarget
@@ -60,6 +61,7 @@ def translate_entry(
         interface_to_arguments(entry)
         expand_complex(entry)
         expand_math(entry, target)
+        expand_floats(entry, target)
         kind.schedule(entry, configuration, target)
         bufferize(entry)
         if hasattr(kind, "lower_vectors"):

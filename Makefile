@@ -7,10 +7,13 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test check bench setup
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml runtime/CMakeLists.txt
+# Whatever the compiled part is made of: a change installs anew.
+NATIVE := $(shell find runtime/src runtime/include mlirage/runtime -name '*.[ch]' -o -name '*.def' -o -name '*.cpp')
+
+$(STAMP): pyproject.toml CMakeLists.txt runtime/CMakeLists.txt $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check scikit-build-core==1.1.2 nanobind==3.1.0
+	$(BIN)/pip install --quiet --disable-pip-version-check scikit-build-core==1.1.2 nanobind==3.1.0 cmake ninja
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[compiler,onnx,dev]'
 	touch $@
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlirage import structured_ops
 from mlirage.errors import CompileError
-from mlirage.mlir import arith, ir, walk
+from mlirage.mlir import arith, ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -102,11 +102,11 @@ def _stored_elements(value: ir.DenseElementsAttr, new: ir.Type) -> ir.Attribute:
 
 
 def _convert_function(function: ir.Operation) -> None:
-    touched = [op for op in walk(function) if _touches_converted(op)]
+    touched = [op for op in structured_ops.tensor_ops(function) if _touches_converted(op)]
     # Scalars and bodies first, while types tell what things were; then the types of all tensors.
     for op in touched:
         _convert_scalars(op)
-    for op in walk(function):
+    for op in structured_ops.tensor_ops(function):
         for result in op.results:
             _set_storage_type(result)
         for region in op.regions:
@@ -141,6 +141,8 @@ def _convert_scalars(op: ir.Operation) -> None:
             argument.set_type(_storage_element(argument.type))
     elif structured_ops.is_structured(op):
         _convert_body(op if op.name == "linalg.generic" else structured_ops.generalize(op))
+    elif op.name.startswith("linalgx."):
+        _convert_special(op)
     elif op.name in ("tensor.pad", "tensor.generate"):
         _store_yielded(structured_ops.body(op))
     elif op.name == "tensor.extract":
@@ -165,16 +167,33 @@ def _store_operand(op: ir.Operation, number: int) -> None:
 def _convert_body(op: ir.Operation) -> None:
     block = structured_ops.body(op)
     for operand, argument in zip(op.operands, block.arguments, strict=True):
-        old = argument.type
-        new = _storage_element(old)
-        if new == old or not isinstance(operand.type, ir.RankedTensorType):
-            continue
-        argument.set_type(new)
-        if list(argument.uses):
-            with ir.InsertionPoint.at_block_begin(block), op.location:
-                loaded = _load(argument, old)
-            argument.replace_all_uses_except(loaded, loaded.owner.operation)
+        if isinstance(operand.type, ir.RankedTensorType):
+            _load_argument(block, argument)
     _store_yielded(block)
+
+
+def _convert_special(op: ir.Operation) -> None:
+    """Regions of linalgx ops take elements; those of scan and scatter yield some, comparators yield a decision."""
+    if not op.regions:
+        return
+    block = structured_ops.body(op)
+    for argument in block.arguments:
+        _load_argument(block, argument)
+    if op.name not in ("linalgx.sort", "linalgx.topk"):
+        _store_yielded(block)
+
+
+def _load_argument(block: ir.Block, argument: ir.BlockArgument) -> None:
+    """Gives a block argument the type in which its element is stored."""
+    old = argument.type
+    new = _storage_element(old)
+    if new == old:
+        return
+    argument.set_type(new)
+    if list(argument.uses):
+        with ir.InsertionPoint.at_block_begin(block), argument.location:
+            loaded = _load(argument, old)
+        argument.replace_all_uses_except(loaded, loaded.owner.operation)
 
 
 def _store_yielded(block: ir.Block) -> None:

@@ -30,7 +30,7 @@ def outline_dispatches(program: Program) -> None:
         if function.operation.name != "func.func":
             continue
         name = ir.StringAttr(function.attributes["sym_name"]).value
-        regions = [op for op in walk(function.operation) if op.name == "flow.dispatch_region"]
+        regions = [op for op in structured_ops.tensor_ops(function.operation) if op.name == "flow.dispatch_region"]
         extents = HostExtents()
         resolve_dims(function.operation, extents)
         for ordinal, region in enumerate(regions):
@@ -159,6 +159,8 @@ def _tied_argument(value: ir.Value, block: ir.Block, tensor_count: int) -> int:
             value = op.operands[1]
         elif structured_ops.is_structured(op) and op.name != "linalg.fill":
             value = structured_ops.outputs(op)[ir.OpResult(value).result_number]
+        elif op.name.startswith("linalgx."):
+            value = list(op.opview.outs)[ir.OpResult(value).result_number]
         else:
             return -1
         if len(list(value.uses)) != 1:

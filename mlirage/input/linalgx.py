@@ -180,7 +180,7 @@ class ScatterOp(Linalgx.Operation, name="scatter", traits=[ext.Pure]):
 
 
 class CompactOp(Linalgx.Operation, name="compact", traits=[ext.Pure]):
-    """The positions of the true elements of a flat mask (`tensor<Nxi1>`), in order.
+    """The positions of the true elements of a flat mask (`tensor<Nxi1>`, or integers that are not 0), in order.
 
     The out has room for at least as many as there are; what lies behind them keeps the out's contents.
     """

@@ -16,7 +16,10 @@ def lower_compact(op: Any) -> list[ir.Value]:
 
     def element(position: ir.Value, carried: Values) -> Values:
         count, out = carried
-        wanted = arith.andi(tensor.extract(mask, [position]), less(count, room))
+        wanted = tensor.extract(mask, [position])
+        if ir.IntegerType(wanted.type).width > 1:
+            wanted = arith.cmpi(arith.CmpIPredicate.ne, wanted, arith.constant(wanted.type, 0))
+        wanted = arith.andi(wanted, less(count, room))
         number = position if isinstance(kind, ir.IndexType) else arith.index_cast(kind, position)
         (out,) = if_(wanted, [out], lambda: [tensor.insert(number, out, [count])])
         return [arith.addi(count, arith.select(wanted, index(1), index(0))), out]

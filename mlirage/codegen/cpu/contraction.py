@@ -32,6 +32,7 @@ from mlirage.contractions import Contraction, match_contraction
 from mlirage.mlir import arith, ir, scf, vector
 
 KIND = "contraction"
+LLVM_UNROLLS = False  # tiles are in registers: nothing is gained, and compiling takes three times as long
 
 # A workgroup should take 30 µs at least: so many multiply-adds, or so many bytes of the right operand. Large
 # contractions get few large blocks, which read their operands less often.
@@ -97,7 +98,8 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
         tiles[loop] = 1 if extents[loop] != 1 else 0
     if c.outer and extents[c.outer[-1]] != 1 and work * 4 < _WORKGROUP_MACS:
         tiles[c.outer[-1]] = max(1, min(known[c.outer[-1]], _WORKGROUP_MACS // max(1, work) // 2))
-    return tuple(tiles)
+    # one block of everything is no loop
+    return tuple(0 if e is not None and tile >= e else tile for tile, e in zip(tiles, extents, strict=True))
 
 
 def _tile_rows(

@@ -29,6 +29,7 @@ from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import arith, ir, scf, vector
 
 KIND = "window"
+LLVM_UNROLLS = False  # tiles are in registers: nothing is gained, and compiling takes three times as long
 
 _WORKGROUP_TAPS = 600_000
 _GUESS = 32
@@ -84,6 +85,7 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
         elif extents[loop] == structured_ops.DYNAMIC or work * known[loop] > 2 * _WORKGROUP_TAPS:
             tiles[loop] = max(1, _WORKGROUP_TAPS // work)
         work *= tiles[loop] or known[loop]
+    tiles = [0 if e != structured_ops.DYNAMIC and t >= e else t for t, e in zip(tiles, extents, strict=True)]
     return window.op, Configuration(KIND, tuple(tiles), {"lanes": lanes, "neighbours": _NEIGHBOURS})
 
 

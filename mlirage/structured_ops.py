@@ -21,6 +21,8 @@ _NOT_STRUCTURED = frozenset(
     )
 )  # fmt: skip
 
+_CONTROL_FLOW = ("builtin.", "func.", "scf.", "flow.dispatch_region")
+
 
 def is_structured(op: ir.Operation) -> bool:
     """Whether `op` is a linalg op with a scalar body on tensors."""
@@ -264,3 +266,21 @@ def values_read(op: ir.Operation) -> list[ir.Value]:
         defined.update(() if inner == op else inner.results)
         defined.update(argument for region in inner.regions for block in region.blocks for argument in block.arguments)
     return [value for value in dict.fromkeys(values) if value not in defined]
+
+
+def tensor_ops(operation: ir.Operation) -> list[ir.Operation]:
+    """The ops nested in `operation` down through functions and control flow, but not the scalar bodies of tensor ops.
+
+    None of them lies in another one that a rewrite of tensors would erase, so the list stays good while ops go.
+    """
+    ops: list[ir.Operation] = []
+    stack = [iter([op.operation for region in operation.regions for block in region.blocks for op in block.operations])]
+    while stack:
+        op = next(stack[-1], None)
+        if op is None:
+            stack.pop()
+            continue
+        ops.append(op)
+        if len(op.regions) and op.name.startswith(_CONTROL_FLOW):
+            stack.append(iter([i.operation for region in op.regions for block in region.blocks for i in block.operations]))
+    return ops

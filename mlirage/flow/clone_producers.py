@@ -30,7 +30,7 @@ def clone_producers(program: Program) -> None:
         if function.operation.name != "func.func":
             continue
         extents = HostExtents()
-        regions = [op for op in walk(function.operation) if op.name == "flow.dispatch_region"]
+        regions = [op for op in structured_ops.tensor_ops(function.operation) if op.name == "flow.dispatch_region"]
         for region in regions:
             _drop_unread_inits(region, extents)
         for region in regions:

@@ -24,7 +24,7 @@ from mlirage.flow.dialect import (
 )
 from mlirage.extents import Extents, resolve_dims
 from mlirage.flow.host_extents import HostExtents
-from mlirage.mlir import arith, ir, walk
+from mlirage.mlir import arith, ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -41,7 +41,7 @@ def convert_host_ops(program: Program) -> None:
         extents = HostExtents()
         # The extents of a tensor.reshape are loads: those before the loads themselves.
         for last in (False, True):
-            for op in list(walk(function.operation)):
+            for op in structured_ops.tensor_ops(function.operation):
                 if (last or op.name == "tensor.reshape") and _uses_tensors(op):
                     _convert(op, extents)
         resolve_dims(function.operation, HostExtents())
@@ -50,7 +50,7 @@ def convert_host_ops(program: Program) -> None:
 def _externalize_constants(program: Program, function: ir.Operation) -> None:
     """The constants of the host that are no splats become globals, small ones too: their bytes go into the slab."""
     shared: dict[tuple[str, bytes], str] = {}
-    for op in walk(function):
+    for op in structured_ops.tensor_ops(function):
         if op.name != "arith.constant" or not isinstance(op.results[0].type, ir.RankedTensorType):
             continue
         # The bindings cannot hand out a complex attribute, not even to ask whether it is a splat.

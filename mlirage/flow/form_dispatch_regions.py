@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlirage.flow.dialect import DispatchRegionOp, ReturnOp
-from mlirage.extents import Extents, resolve_dims
+from mlirage import structured_ops
+from mlirage.extents import resolve_dims
 from mlirage.flow.host_extents import HostExtents
 from mlirage.flow.grouping import BlockGraph, Group, group_block
-from mlirage.mlir import ir, walk
+from mlirage.mlir import ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -36,7 +37,7 @@ def form_dispatch_regions(program: Program) -> None:
 def host_blocks(function: ir.Operation) -> list[ir.Block]:
     """The blocks of a function whose ops run on the host: its own and those of its scf ops."""
     blocks = list(function.regions[0].blocks)
-    for op in walk(function):
+    for op in structured_ops.tensor_ops(function):
         if op.name.startswith("scf."):
             blocks.extend(block for region in op.regions for block in region.blocks)
     return blocks

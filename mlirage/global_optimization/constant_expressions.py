@@ -46,7 +46,7 @@ class ConstantExpressions:
                 if is_splat(array):
                     self.uniform.add(op.results[0])
             return
-        if not op.name.startswith(_PURE) or not op.results or _is_inner(op) or not _has_static_results(op):
+        if not op.name.startswith(_PURE) or not op.results or not _has_static_results(op):
             return
         operands = structured_ops.values_read(op)
         owners = [None if isinstance(value.owner, ir.Block) else value.owner.operation for value in operands]
@@ -76,9 +76,9 @@ class ConstantExpressions:
         stack: list[ir.Value] = []
         for function in self.program.module.body.operations:
             if function.operation.name == "func.func":
-                for op in walk(function.operation):
+                for op in structured_ops.tensor_ops(function.operation):
                     if op not in self.constant:
-                        stack.extend(op.operands)
+                        stack.extend(structured_ops.values_read(op) if not op.name.startswith("scf.") else op.operands)
         stack.reverse()
         while stack:
             value = stack.pop()
@@ -103,11 +103,6 @@ class ConstantExpressions:
             return True
         size = (_element_bytes(value.type) or 0) * int(np.prod(value.type.shape, dtype=np.int64))
         return size <= self.constant[op] + _GROWTH_BYTES
-
-
-def _is_inner(op: ir.Operation) -> bool:
-    """Whether `op` belongs to the body of another op, which is looked at as a whole."""
-    return op.parent is not None and op.parent.name.startswith(("linalg.", "linalgx.", "tensor."))
 
 
 def _has_static_results(op: ir.Operation) -> bool:

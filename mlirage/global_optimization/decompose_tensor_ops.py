@@ -2,6 +2,7 @@
 
     tensor.concat dim(1) %a, %b      ->  tensor.insert_slice %b into (tensor.insert_slice %a into tensor.empty)
     tensor.generate { ^bb0(%i) … }   ->  linalg.generic { linalg.index … }
+    tensor.pad of an empty tensor    ->  linalg.fill
 
 A concatenation becomes writes into one tensor: whole runs of bytes are copies that may be elided, other parts are
 written in place by dispatches.
@@ -11,21 +12,23 @@ from __future__ import annotations
 
 from mlirage import structured_ops
 from mlirage.extents import Extents
-from mlirage.mlir import arith, ir, linalg, walk
+from mlirage.mlir import arith, ir, linalg
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
 
 @module_pass("global-optimization-decompose-tensor-ops")
 def decompose_tensor_ops(program: Program) -> None:
-    """Rewrites tensor.concat and tensor.generate."""
+    """Rewrites tensor.concat, tensor.generate, and tensor.pad of empty tensors."""
     for function in program.module.body.operations:
         if function.operation.name != "func.func":
             continue
         extents = Extents()
-        for op in list(walk(function.operation)):
+        for op in structured_ops.tensor_ops(function.operation):
             if op.name in _REWRITES:
                 new = _REWRITES[op.name](op, extents)
+                if new is None:
+                    continue
                 op.results[0].replace_all_uses_with(new)
                 extents.forget(op)
                 op.erase()
@@ -37,13 +40,15 @@ def _empty(op: ir.Operation, extents: Extents) -> ir.Value:
         return ir.Operation.create("tensor.empty", [op.results[0].type], dims, loc=op.location).results[0]
 
 
-def _concat(op: ir.Operation, extents: Extents) -> ir.Value:
+def _concat(op: ir.Operation, extents: Extents) -> ir.Value | None:
     axis = ir.IntegerAttr(op.attributes["dim"]).value
     result = _empty(op, extents)
     static_offset = 0
     dynamic_offset: ir.Value | None = None
     for part in op.operands:
         sizes = list(part.type.shape)
+        if 0 in sizes:
+            continue  # nothing to write, and an offset in an empty dim would be out of bounds
         dims = extents.dynamic(part)
         extent = extents.extent(part, axis) if part.type.is_dynamic_dim(axis) else None
         with ir.InsertionPoint(op), op.location:
@@ -74,7 +79,7 @@ def _concat(op: ir.Operation, extents: Extents) -> ir.Value:
     return result
 
 
-def _generate(op: ir.Operation, extents: Extents) -> ir.Value:
+def _generate(op: ir.Operation, extents: Extents) -> ir.Value | None:
     empty = _empty(op, extents)
     rank = op.results[0].type.rank
 
@@ -89,4 +94,17 @@ def _generate(op: ir.Operation, extents: Extents) -> ir.Value:
     return generic.results[0]
 
 
-_REWRITES = {"tensor.concat": _concat, "tensor.generate": _generate}
+def _pad(op: ir.Operation, extents: Extents) -> ir.Value | None:
+    """A padding around nothing is a fill."""
+    if 0 not in op.operands[0].type.shape:
+        return None
+    block = op.regions[0].blocks[0]
+    value = block.operations[len(block.operations) - 1].operands[0]
+    if len(block.operations) != 1 or value.owner == block:
+        return None
+    empty = _empty(op, extents)
+    with ir.InsertionPoint(op), op.location:
+        return linalg.fill(value, outs=[empty])
+
+
+_REWRITES = {"tensor.concat": _concat, "tensor.generate": _generate, "tensor.pad": _pad}

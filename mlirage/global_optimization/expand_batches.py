@@ -12,7 +12,7 @@ from __future__ import annotations
 from mlirage import structured_ops
 from mlirage.extents import Extents, reassociation
 from mlirage.global_optimization.propagate_reshapes import expanded_init, replace_by_collapsed
-from mlirage.mlir import ir, walk
+from mlirage.mlir import ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -23,7 +23,7 @@ def expand_batches(program: Program) -> None:
     for function in program.module.body.operations:
         if function.operation.name == "func.func":
             extents = Extents()
-            for op in list(walk(function.operation)):
+            for op in structured_ops.tensor_ops(function.operation):
                 if op.name == "linalg.batch_matmul":
                     _expand(op, extents)
 

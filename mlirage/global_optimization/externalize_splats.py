@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlirage import structured_ops
 from mlirage.global_optimization.constant_arrays import add_constant
-from mlirage.mlir import ir, ml_program, walk
+from mlirage.mlir import ir, ml_program
 from mlirage.passes import module_pass
 from mlirage.program import Program, numpy_dtype
 
@@ -27,7 +28,7 @@ _MIN_ELEMENTS = 17
 def externalize_splats(program: Program) -> None:
     """Makes large splat constants read by anything but elementwise ops globals."""
     names: dict[tuple[ir.Type, ir.Attribute], str] = {}
-    for op in list(walk(program.module.operation)):
+    for op in structured_ops.tensor_ops(program.module.operation):
         if op.name != "arith.constant" or not isinstance(op.results[0].type, ir.RankedTensorType):
             continue
         kind, value = op.results[0].type, op.attributes["value"]

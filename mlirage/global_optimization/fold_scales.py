@@ -15,7 +15,7 @@ import numpy as np
 
 from mlirage import structured_ops
 from mlirage.global_optimization.constant_arrays import add_constant, constant_array, drop_unread_constants
-from mlirage.mlir import ir, ml_program, walk
+from mlirage.mlir import ir, ml_program
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program, is_splat
 
@@ -23,7 +23,7 @@ from mlirage.program import Array, Program, is_splat
 @module_pass("global-optimization-fold-scales")
 def fold_scales(program: Program) -> None:
     """Moves multiplications by constants from results of convolutions and products to their weights."""
-    for op in list(walk(program.module.operation)):
+    for op in structured_ops.tensor_ops(program.module.operation):
         if op.name != "linalg.generic" or not structured_ops.is_elementwise(op):
             continue
         for number, operand in enumerate(structured_ops.inputs(op)):

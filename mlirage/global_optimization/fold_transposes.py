@@ -10,7 +10,7 @@ of constants, which are carried out at compile time.
 from __future__ import annotations
 
 from mlirage import structured_ops
-from mlirage.mlir import ir, walk
+from mlirage.mlir import ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -18,7 +18,7 @@ from mlirage.program import Program
 @module_pass("global-optimization-fold-transposes")
 def fold_transposes(program: Program) -> None:
     """Folds transposes of operands into the indexing maps of contractions."""
-    for op in list(walk(program.module.operation)):
+    for op in structured_ops.tensor_ops(program.module.operation):
         if structured_ops.is_structured(op) and structured_ops.is_contraction(op) and len(op.results) == 1:
             _fold(op)
 

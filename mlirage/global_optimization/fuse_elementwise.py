@@ -44,7 +44,7 @@ class _Cluster:
 def fuse_elementwise(program: Program) -> None:
     """Fuses elementwise generics into their readers, in every block of the program."""
     blocks: dict[ir.Block, None] = {}
-    for op in walk(program.module.operation):
+    for op in structured_ops.tensor_ops(program.module.operation):
         if op.name == "linalg.generic" and op.results:
             blocks[op.block] = None
     for block in blocks:

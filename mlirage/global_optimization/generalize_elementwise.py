@@ -8,7 +8,7 @@ Contractions, convolutions, poolings and fills keep their names: the kernels kno
 from __future__ import annotations
 
 from mlirage import structured_ops
-from mlirage.mlir import ir, walk
+from mlirage.mlir import ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -16,7 +16,7 @@ from mlirage.program import Program
 @module_pass("global-optimization-generalize-elementwise")
 def generalize_elementwise(program: Program) -> None:
     """Generalizes named structured ops that are not roots of kernels."""
-    for op in list(walk(program.module.operation)):
+    for op in structured_ops.tensor_ops(program.module.operation):
         if op.name == "linalg.generic" or not structured_ops.is_structured(op) or op.name == "linalg.fill":
             continue
         if not structured_ops.is_contraction(op) and not structured_ops.is_window(op) and _on_tensors(op):

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlirage import structured_ops
 from mlirage.evaluation import evaluate
 from mlirage.global_optimization.constant_arrays import add_constant, drop_unread_constants
 from mlirage.global_optimization.constant_expressions import ConstantExpressions
 from mlirage.global_optimization.outline_expressions import Outliner, outline_units
-from mlirage.mlir import arith, ir, ml_program, walk
+from mlirage.mlir import arith, ir, ml_program
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program, is_splat
+
 
 @module_pass("global-optimization-hoist-constants")
 def hoist_constants(program: Program) -> None:
@@ -28,7 +30,7 @@ def hoist_constants(program: Program) -> None:
     expressions = ConstantExpressions(program)
     for function in program.module.body.operations:
         if function.operation.name == "func.func":
-            for op in walk(function.operation):
+            for op in structured_ops.tensor_ops(function.operation):
                 expressions.visit(op)
     roots = expressions.roots()
     for root in [root for root in roots if root in expressions.splats]:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from mlirage import structured_ops
 from mlirage.extents import Extents, reassociation
 from mlirage.global_optimization.simplify_reshape import RESHAPES, collapse_shape, expand_shape, simplify_reshape
-from mlirage.mlir import arith, ir, linalg, walk
+from mlirage.mlir import arith, ir, linalg
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -32,7 +32,7 @@ def propagate_reshapes(program: Program) -> None:
         if function.operation.name != "func.func":
             continue
         extents = Extents()
-        for op in list(walk(function.operation)):
+        for op in structured_ops.tensor_ops(function.operation):
             if op.name == "linalg.generic" and _is_movable(op):
                 _move(op, extents)
             elif op.name in RESHAPES:

@@ -6,38 +6,30 @@ passes that made the flow ops.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mlirage.compiler import run_phases
-from mlirage.importers.mlir import import_mlir
+from mlirage.importers import import_source
 from mlirage.mlir import arith, func, ir, linalg, tensor, walk
-from mlirage.options import CompileOptions, make_options
+from mlirage.options import make_options
 from mlirage.program import Program
 
 
-def before(source: str, options: CompileOptions) -> Program:
-    """The program as imported."""
-    return import_mlir(source, make_options(compile_to="input"))
+def run_after_flow(model: Any, inputs: list[Any]) -> list[Any]:
+    """What MLIR text or ONNX bytes compute, taken through phase flow and run by the reference evaluator."""
+    from tests.importers.reference_runner import run_program
+
+    return run_program(after_flow(model), inputs)
 
 
-def after(source: str, options: CompileOptions) -> Program:
-    """The program after phase flow, as tensor ops."""
-    program = import_mlir(source, make_options(compile_to="flow", verify_each=True))
+def after_flow(model: Any) -> Program:
+    """MLIR text or ONNX bytes after phase flow, as tensor ops."""
+    program = import_source(model, make_options(compile_to="flow", verify_each=True))
     run_phases(program)
     with program.context, ir.Location.unknown():
         _raise(program)
         program.module.operation.verify()
-    return program
-
-
-def onnx_after(source: Any, options: CompileOptions) -> Program:
-    """An ONNX model after phase flow, as tensor ops."""
-    from mlirage.importers.onnx import import_onnx
-
-    program = import_onnx(source, make_options(compile_to="flow"))
-    run_phases(program)
-    with program.context, ir.Location.unknown():
-        _raise(program)
     return program
 
 
@@ -72,24 +64,33 @@ def _reshape(op: Any) -> list[ir.Value]:
     source, result = op.source, op.result.type
     if source.type.element_type != result.element_type:
         source = tensor.bitcast(ir.RankedTensorType.get(source.type.shape, result.element_type), source)
-    dims = iter(op.result_dims)
-    index = ir.IndexType.get()
-    shape = [
-        next(dims) if result.is_dynamic_dim(i) else arith.constant(index, result.shape[i]) for i in range(result.rank)
-    ]
-    if not shape:
+    element, index = result.element_type, ir.IndexType.get()
+    flat = ir.RankedTensorType.get([ir.ShapedType.get_dynamic_size()], element)
+    if source.type.rank == 0:
+        source = tensor.from_elements(ir.RankedTensorType.get([1], element), [tensor.extract(source, [])])
+    if not result.rank:
         zero = [arith.constant(index, 0)] * source.type.rank
         return [tensor.from_elements(result, [tensor.extract(source, zero)])]
-    shape_tensor = tensor.from_elements(ir.RankedTensorType.get([len(shape)], index), shape)
-    return [ir.Operation.create("tensor.reshape", [result], [source, shape_tensor]).results[0]]
+    everything = ir.ArrayAttr.get([ir.IntegerAttr.get(ir.IntegerType.get_signless(64), i) for i in range(source.type.rank)])
+    if source.type.has_static_shape:
+        flat = ir.RankedTensorType.get([math.prod(source.type.shape)], element)
+    line = ir.Operation.create(
+        "tensor.collapse_shape", [flat], [source], {"reassociation": ir.ArrayAttr.get([everything])}
+    ).results[0]
+    if source.type.has_static_shape != result.has_static_shape:
+        size = structured_size(result)
+        line = tensor.cast(ir.RankedTensorType.get([size], element), line)
+    everything = ir.ArrayAttr.get([ir.IntegerAttr.get(ir.IntegerType.get_signless(64), i) for i in range(result.rank)])
+    attributes = {
+        "reassociation": ir.ArrayAttr.get([everything]),
+        "static_output_shape": ir.DenseI64ArrayAttr.get(list(result.shape)),
+    }
+    return [ir.Operation.create("tensor.expand_shape", [result], [line, *op.result_dims], attributes).results[0]]
 
 
-def _rest(value: ir.Value, dims: Any) -> tuple[list[int], list[ir.Value]]:
-    """Static and dynamic sizes of all dims of a value but the first."""
-    given = list(dims)
-    if value.type.is_dynamic_dim(0):
-        given = given[1:]
-    return list(value.type.shape[1:]), given
+def structured_size(kind: ir.RankedTensorType) -> int:
+    """The number of elements, or the sign for a dynamic one."""
+    return math.prod(kind.shape) if kind.has_static_shape else ir.ShapedType.get_dynamic_size()
 
 
 def _window(part: ir.Value | ir.Type, dims: Any) -> tuple[list[int], list[ir.Value]]:

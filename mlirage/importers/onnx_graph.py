@@ -128,7 +128,7 @@ class GraphImporter:
             raise ImportFailure(f"{where}: {error}") from error
         except (ValueError, TypeError, NotImplementedError, ir.MLIRError) as error:
             raise ImportFailure(f"{where}: {error}") from error
-        return result if isinstance(result, tuple | list) else (result,)
+        return result if type(result) in (tuple, list) else (result,)
 
     def _attributes_of(self, proto: onnx.NodeProto) -> dict[str, Any]:
         result: dict[str, Any] = {}

@@ -14,9 +14,6 @@ from mlirage.importers.onnx_ops.registry import find_operator, node_label
 if TYPE_CHECKING:
     from mlirage.importers.onnx_graph import ModelContext
 
-OLDEST_OPSET = 7
-_TOO_OLD = "this form is older than opset 7; convert the model with onnx.version_converter.convert_version(model, 13)"
-
 
 @dataclass
 class _Unsupported:
@@ -62,8 +59,6 @@ def _visit(
                 _add(missing, domain, node, 0, "the function calls itself")
         elif domain not in opsets:
             _add(missing, domain, node, 0, "the model does not import this domain")
-        elif opsets[domain] < OLDEST_OPSET and domain == "" and _changed_since(node.op_type, opsets[domain]):
-            _add(missing, domain, node, opsets[domain], _TOO_OLD)
         elif find_operator(domain, node.op_type) is None:
             reason = _why(domain, node.op_type, opsets[domain])
             if reason:
@@ -73,14 +68,6 @@ def _visit(
                 _visit(attribute.g.node, context, opsets, missing, seen)
             for graph in attribute.graphs:
                 _visit(graph.node, context, opsets, missing, seen)
-
-
-def _changed_since(name: str, opset: int) -> bool:
-    """Whether an operator's form of an opset older than the oldest supported one is not that one's."""
-    try:
-        return onnx.defs.get_schema(name, opset).since_version != onnx.defs.get_schema(name, OLDEST_OPSET).since_version
-    except onnx.defs.SchemaError:
-        return True
 
 
 def _why(domain: str, name: str, opset: int) -> str | None:

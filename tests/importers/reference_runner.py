@@ -1,15 +1,13 @@
 """Runs the linalg program that an importer made, by upstream's plainest lowering: loops, no fusion, no schedule.
 
-It shares nothing with mlirage's own back end, so it tells importer faults from compiler faults. Programs run in a
-child process: a failed `cf.assert` or a crash is an exception here.
+It shares nothing with mlirage's own back end (but the loops of linalgx ops), so it tells importer faults from compiler
+faults: `ModelRunner("tests.importers.reference_runner:import_and_run")`. A failed `cf.assert` ends the process.
 """
 
 from __future__ import annotations
 
 import ctypes
-import multiprocessing as mp
-import traceback
-from multiprocessing.connection import Connection
+import json
 from typing import Any
 
 import numpy as np
@@ -35,81 +33,16 @@ PIPELINE = (
 )
 
 
-class RunFailure(Exception):
-    """The program failed to lower or to run."""
-
-
-class ReferenceRunner:
-    """A child process that imports and runs models one after the other; it is started again when it dies."""
-
-    def __init__(self, timeout: float = 120.0) -> None:
-        self._timeout = timeout
-        self._process: Any = None
-        self._pipe: Connection | None = None
-
-    def run(self, importer: str, source: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """Imports `source` by `importer` (such as "mlirage.importers.onnx:import_onnx") and runs its `main`.
-
-        Raises:
-          RunFailure: with the reason.
-        """
-        if self._process is None or not self._process.is_alive():
-            context = mp.get_context("spawn")
-            self._pipe, far = context.Pipe()
-            self._process = context.Process(target=_serve, args=(far,), daemon=True)
-            self._process.start()
-            far.close()
-        assert self._pipe is not None
-        self._pipe.send((importer, source, inputs))
-        if not self._pipe.poll(self._timeout):
-            self.close()
-            raise RunFailure(f"no answer within {self._timeout} s")
-        try:
-            kind, answer = self._pipe.recv()
-        except EOFError:
-            self._process.join(5)
-            code = self._process.exitcode
-            self.close()
-            raise RunFailure(f"the child process died with exit code {code}") from None
-        if kind == "error":
-            raise RunFailure(answer)
-        return answer
-
-    def close(self) -> None:
-        """Ends the child."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process = None
-
-
-def _serve(pipe: Connection) -> None:
-    while True:
-        try:
-            importer, source, inputs = pipe.recv()
-        except EOFError:
-            return
-        try:
-            pipe.send(("ok", import_and_run(importer, source, inputs)))
-        except Exception as error:  # the parent re-raises it
-            pipe.send(("error", f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}"))
-
-
-def import_and_run(importer: str, source: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    """What the child does."""
-    import importlib
-
+def import_and_run(model: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    """The outputs of an ONNX model."""
+    from mlirage.importers.onnx import import_onnx
     from mlirage.options import CompileOptions
 
-    module, _, name = importer.partition(":")
-    program = getattr(importlib.import_module(module), name)(source, CompileOptions())
-    return run_program(program, inputs)
+    return run_program(import_onnx(model, CompileOptions()), inputs)
 
 
 def run_program(program: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
     """Lowers `program` and calls its `main`."""
-    import json
-
     from torch_mlir.execution_engine import ExecutionEngine
 
     from mlirage.mlir import ir, linalg, run_pipeline, walk

@@ -30,6 +30,8 @@ def LeakyRelu(node: Node, x: Tensor) -> Tensor:
 
 @onnx_op()
 def PRelu(node: Node, x: Tensor, slope: Tensor) -> Tensor:
+    if node.opset < 7 and slope.rank == 1 and slope.shape[0] != 1:  # one per channel
+        slope = b.reshape(slope, (slope.shape[0], *([1] * (x.rank - 2))))
     return b.map_(lambda a, k: s.select(a < 0, a * k, a), x, slope, shape=x.shape)
 
 

@@ -13,24 +13,32 @@ from mlirage.input.builders import scalar as s
 from mlirage.mlir import arith, math
 
 
+def _aligned(node: Node, x: Tensor, y: Tensor) -> Tensor:
+    """Before opset 7, `broadcast` and `axis` said where the axes of `y` stand among those of `x`."""
+    if node.opset < 7 and node.get("broadcast", 0) and "axis" in node.attributes and y.rank:
+        axis = b.normalize_axis(node.get("axis"), x.rank)
+        return b.reshape(y, (*y.shape, *([1] * (x.rank - axis - y.rank))))
+    return y
+
+
 @onnx_op()
 def Add(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.add(x, y)
+    return b.add(x, _aligned(node, x, y))
 
 
 @onnx_op()
 def Sub(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.subtract(x, y)
+    return b.subtract(x, _aligned(node, x, y))
 
 
 @onnx_op()
 def Mul(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.multiply(x, y)
+    return b.multiply(x, _aligned(node, x, y))
 
 
 @onnx_op()
 def Div(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.divide(x, y)
+    return b.divide(x, _aligned(node, x, y))
 
 
 @onnx_op()
@@ -52,6 +60,7 @@ def Mod(node: Node, x: Tensor, y: Tensor) -> Tensor:
 
 @onnx_op()
 def Pow(node: Node, x: Tensor, y: Tensor) -> Tensor:
+    y = _aligned(node, x, y)
     exponent = y.splat()
     if exponent is not None and b.is_float(x.dtype) and float(exponent) in (2.0, 3.0, 0.5, 1.0, -1.0):
         value = float(exponent)
@@ -171,12 +180,12 @@ def Sign(node: Node, x: Tensor) -> Tensor:
 
 @onnx_op()
 def Equal(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.equal(x, y)
+    return b.equal(x, _aligned(node, x, y))
 
 
 @onnx_op()
 def Less(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.less(x, y)
+    return b.less(x, _aligned(node, x, y))
 
 
 @onnx_op()
@@ -186,7 +195,7 @@ def LessOrEqual(node: Node, x: Tensor, y: Tensor) -> Tensor:
 
 @onnx_op()
 def Greater(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.less(y, x)
+    return b.less(_aligned(node, x, y), x)
 
 
 @onnx_op()
@@ -201,12 +210,12 @@ def Where(node: Node, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 @onnx_op()
 def And(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.folding(lambda a, c: a & c, lambda a, c: a and c, x, y)
+    return b.folding(lambda a, c: a & c, lambda a, c: a and c, x, _aligned(node, x, y))
 
 
 @onnx_op()
 def Or(node: Node, x: Tensor, y: Tensor) -> Tensor:
-    return b.folding(lambda a, c: a | c, lambda a, c: a or c, x, y)
+    return b.folding(lambda a, c: a | c, lambda a, c: a or c, x, _aligned(node, x, y))
 
 
 @onnx_op()

@@ -51,7 +51,7 @@ def SequenceInsert(node: Node, sequence: TensorSequence, element: Tensor, positi
         raise ValueError(f"position {index} of a sequence of {len(sequence)} tensors")
     result = TensorSequence(sequence)
     result.insert(index, element)
-    return (result,)
+    return result
 
 
 @onnx_op(takes_sequences=True)
@@ -61,7 +61,7 @@ def SequenceErase(node: Node, sequence: TensorSequence, position: Tensor | None 
         raise ValueError(f"position {index} of a sequence of {len(sequence)} tensors")
     result = TensorSequence(sequence)
     del result[index]
-    return (result,)
+    return result
 
 
 @onnx_op(takes_sequences=True)
@@ -86,7 +86,7 @@ def SplitToSequence(node: Node, x: Tensor, split: Tensor | None = None) -> Any:
         part = b.slice_axis(x, axis, start, size)
         parts.append(b.squeeze(part, [axis]) if split is None and not node.get("keepdims", 1) else part)
         start = start + size
-    return (parts,)
+    return parts
 
 
 @onnx_op(takes_sequences=True)
@@ -111,7 +111,7 @@ def SequenceMap(node: Node, first: TensorSequence, *others: Any) -> Any:
 
 @onnx_op(takes_sequences=True)
 def Optional(node: Node, value: Any = None) -> Any:
-    return (Absent() if value is None else value,)
+    return Absent() if value is None else value
 
 
 @onnx_op(takes_sequences=True)
@@ -123,4 +123,4 @@ def OptionalHasElement(node: Node, value: Any = None) -> Tensor:
 def OptionalGetElement(node: Node, value: Any) -> Any:
     if isinstance(value, Absent):
         raise ValueError("the optional holds nothing")
-    return (value,)
+    return value

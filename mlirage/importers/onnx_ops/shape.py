@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 
-from mlirage.importers.onnx_ops.registry import Node, onnx_op, pairs, static_ints
+from mlirage.importers.onnx_ops.registry import Node, numpy_type, onnx_op, pairs, static_ints
 from mlirage.importers.onnx_weights import as_splat
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Scalar, Sym, Tensor
@@ -59,7 +60,8 @@ def Size(node: Node, x: Tensor) -> Tensor:
 
 
 @onnx_op()
-def Reshape(node: Node, x: Tensor, shape: Tensor) -> Tensor:
+def Reshape(node: Node, x: Tensor, shape: Tensor | None = None) -> Tensor:
+    shape = shape if shape is not None else Tensor.of(node.require("shape"), b.INT64)
     wanted = shape.dims()
     copies = not node.get("allowzero", 0)
     runtime = shape.known is None
@@ -328,7 +330,12 @@ def Split(node: Node, x: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
 def Pad(
     node: Node, x: Tensor, pads: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None
 ) -> Tensor:
-    amounts: list[Dim] = pads.dims() if pads is not None else node.get("pads", node.get("paddings"))
+    mode = node.get("mode", "constant") or "constant"
+    if mode not in ("constant", "edge", "reflect", "wrap"):
+        raise ValueError(f"mode is {mode!r}")
+    amounts: list[Dim] | None = pads.dims() if pads is not None else node.get("pads", node.get("paddings"))
+    if amounts is None:
+        raise ValueError("pads are missing")
     where: list[Dim] = axes.dims() if axes is not None else list(range(x.rank))
     low: list[Dim] = [0] * x.rank
     high: list[Dim] = [0] * x.rank
@@ -340,7 +347,6 @@ def Pad(
         for i in range(x.rank):
             low[i] = b.dims.select("eq", place, i, before, low[i])
             high[i] = b.dims.select("eq", place, i, after, high[i])
-    mode = node.get("mode", "constant") or "constant"
     if mode == "constant":
         fill = value if value is not None else Tensor.of(node.get("value", 0.0), x.dtype)
         return b.pad(x, low, high, b.reshape(fill, ()))
@@ -349,7 +355,10 @@ def Pad(
 
 @onnx_op()
 def Cast(node: Node, x: Tensor) -> Tensor:
-    return cast_to(node, x, node.dtype("to"))
+    target = node.get("to")
+    if isinstance(target, str):  # opset 1
+        target = onnx.TensorProto.DataType.Value(target)
+    return cast_to(node, x, numpy_type(target))
 
 
 @onnx_op()

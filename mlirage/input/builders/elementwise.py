@@ -195,8 +195,7 @@ def fill(shape: Sequence[Dim], value: Any, dtype: DType) -> Tensor:
     shape = tuple(shape)
     if all(isinstance(dim, int) for dim in shape):
         return Tensor.of(np.broadcast_to(np.asarray(value, dtype), shape))  # pyright: ignore[reportArgumentType]
-    scalar = TensorBuilder.current().scalar_constant(value, dtype)
-    return Tensor(shape, dtype, value=linalg.fill(scalar, outs=[empty(shape, dtype)]))
+    return Tensor(shape, dtype, filled=np.asarray(value).astype(dtype)[()])
 
 
 def _fold(operation: Callable[..., Any], operands: Sequence[Tensor], dtype: DType) -> Tensor | None:

@@ -28,8 +28,8 @@ def gather(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     axis = normalize_axis(axis, x.rank)
     if x.is_foldable and indices.is_foldable and x.known is not None and indices.known is not None:
         if indices.known.dtype != object:
-            taken = np.take(x.known, indices.known, axis)
-            return Tensor.of_dims(np.asarray(taken, object), x.dtype) if taken.dtype == object else Tensor.of(taken)
+            taken = np.asarray(np.take(x.known, indices.known, axis), x.known.dtype)
+            return Tensor.of_dims(taken, x.dtype) if taken.dtype == object else Tensor.of(taken)
     single = indices.splat()
     if single is not None and indices.rank == 0 and isinstance(x.shape[axis], int):
         start = int(single) + (x.shape[axis] if single < 0 else 0)  # pyright: ignore[reportOperatorIssue]

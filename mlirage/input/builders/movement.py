@@ -36,10 +36,10 @@ def normalize_axis(axis: int, rank: int) -> int:
 
 def _moved(x: Tensor, move: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]], shape: Sequence[Dim]) -> Tensor:
     """The known tensor `x` after a numpy function; a splat stays one."""
+    if x.filled is not None or (x.known is not None and is_splat(x.known)):
+        return fill(shape, x.splat(), x.dtype)
     assert x.known is not None
-    if is_splat(x.known) and all(isinstance(d, int) for d in shape):
-        return Tensor.of(np.broadcast_to(x.known.reshape(-1)[0], tuple(shape)), name=x.name)  # pyright: ignore
-    known = move(x.known)
+    known = np.asarray(move(x.known), x.known.dtype)
     return Tensor(known.shape, x.dtype, known=known) if known.dtype == object else Tensor.of(known, name=x.name)
 
 
@@ -61,7 +61,7 @@ def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
     TensorBuilder.current().require_equal(
         product(x.shape), product(shape), f"reshape of {list(x.shape)} to {list(shape)} changes the number of elements"
     )
-    if x.known is not None and all(isinstance(d, int) for d in shape):
+    if x.filled is not None or (x.known is not None and all(isinstance(d, int) for d in shape)):
         return _moved(x, lambda known: known.reshape(shape), shape)  # pyright: ignore
     if any(d == 0 for d in (*x.shape, *shape)):
         return Tensor(shape, x.dtype, value=empty(shape, x.dtype))
@@ -130,6 +130,8 @@ def squeeze(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     dropped = {normalize_axis(axis, x.rank) for axis in axes}
     for axis in dropped:
         TensorBuilder.current().require_equal(x.shape[axis], 1, f"squeeze of axis {axis} of shape {list(x.shape)}")
+    if x.filled is not None:
+        return fill([d for i, d in enumerate(x.shape) if i not in dropped], x.filled, x.dtype)
     if any(x.shape[axis] != 1 for axis in dropped):
         x = Tensor.from_value(x.value, x.dtype, [1 if i in dropped else d for i, d in enumerate(x.shape)])
     return reshape(x, [d for i, d in enumerate(x.shape) if i not in dropped])
@@ -192,6 +194,8 @@ def slice_(x: Tensor, starts: Sequence[Dim], sizes: Sequence[Dim], steps: Sequen
     if any(d == 0 for d in (*x.shape, *sizes)):
         return Tensor(sizes, x.dtype, value=empty(sizes, x.dtype))
     static = all(isinstance(d, int) for d in (*starts, *sizes))
+    if x.filled is not None:
+        return fill(sizes, x.filled, x.dtype)
     if static and x.known is not None and (x.is_foldable or x.splat() is not None):
         place = tuple(
             slice(a, a + (n - 1) * step + 1 if n else a, step) for a, n, step in zip(starts, sizes, steps, strict=True)
@@ -343,8 +347,10 @@ def tile(x: Tensor, repeats: Sequence[Dim]) -> Tensor:
     """`x` laid `repeats` times after itself along each axis."""
     if all(r == 1 for r in repeats):
         return x
+    shape = [r * d for r, d in zip(repeats, x.shape, strict=True)]
+    if x.splat() is not None:
+        return fill(shape, x.splat(), x.dtype)
     if x.is_foldable and all(isinstance(r, int) for r in repeats):
-        return _moved(x, lambda known: np.tile(known, tuple(repeats)), [0])  # pyright: ignore
-    shape = [dim for r, d in zip(repeats, x.shape, strict=True) for dim in (r, d)]
-    spread = broadcast_to(reshape(x, [dim for d in x.shape for dim in (1, d)]), shape)
-    return reshape(spread, [r * d for r, d in zip(repeats, x.shape, strict=True)])
+        return _moved(x, lambda known: np.tile(known, tuple(repeats)), shape)  # pyright: ignore
+    spread_shape = [dim for r, d in zip(repeats, x.shape, strict=True) for dim in (r, d)]
+    return reshape(broadcast_to(reshape(x, [dim for d in x.shape for dim in (1, d)]), spread_shape), shape)

@@ -1,8 +1,9 @@
 """Tensor, the value that builders take and return, and TensorBuilder, the place where their IR goes.
 
-A tensor is known in one of three ways, and changes from the first to the others only when needed:
-* `known`: its elements, as a numpy array — of numbers, or (dtype object, for shape arithmetic) of `Dim`s;
-* a weight: `known` too, but big: it becomes an external global, by reference;
+A tensor is known in one of these ways, and becomes an SSA value only when needed:
+* `known`: its elements, as a numpy array — of numbers, or (dtype object, for shape arithmetic) of `Dim`s; a weight is
+  `known` too, and becomes an external global, by reference;
+* `filled`: one number for all elements, where some extent is dynamic;
 * `value`: SSA.
 """
 
@@ -26,7 +27,7 @@ from mlirage.input.builders.element_types import (
     is_complex,
     scalar_attribute,
 )
-from mlirage.mlir import arith, cf, complex_, ir, ml_program, tensor
+from mlirage.mlir import arith, cf, complex_, ir, linalg, ml_program, tensor
 from mlirage.program import Array, is_splat
 
 FOLD_LIMIT = 4096
@@ -253,10 +254,11 @@ class Tensor:
       shape: its extents.
       dtype: numpy dtype of the elements.
       known: its elements where the compiler knows them.
+      filled: the number that all elements are, for a tensor with dynamic extents that is not `known`.
       name: where it comes from, for the symbol names of weights.
     """
 
-    __slots__ = ("_value", "dtype", "known", "name", "shape")
+    __slots__ = ("_value", "dtype", "filled", "known", "name", "shape")
 
     def __init__(
         self,
@@ -265,7 +267,9 @@ class Tensor:
         value: ir.Value | None = None,
         known: Array | None = None,
         name: str = "constant",
+        filled: Any = None,
     ) -> None:
+        self.filled = filled
         self.shape: Shape = tuple(shape)
         self.dtype = dtype
         self.known = known
@@ -312,8 +316,11 @@ class Tensor:
         """The SSA value, made now if the tensor is a constant."""
         if self._value is not None:
             return self._value
-        assert self.known is not None
         builder = TensorBuilder.current()
+        if self.filled is not None:
+            number = builder.scalar_constant(self.filled, self.dtype)
+            return linalg.fill(number, outs=[empty(self.shape, self.dtype)])
+        assert self.known is not None
         if self.known.dtype == object:
             kind = element_type(self.dtype)
             elements = [arith.index_cast(kind, builder.index(dim)) for dim in self.known.reshape(-1).tolist()]
@@ -332,6 +339,8 @@ class Tensor:
     def splat(self) -> Any | None:
         """The one value of all elements, as a numpy scalar, if known."""
         known = self.known
+        if self.filled is not None:
+            return self.filled
         if known is None or known.dtype == object or known.size == 0:
             return None
         return known.reshape(-1)[0] if known.size == 1 or is_splat(known) else None

@@ -1,0 +1,118 @@
+"""The backend test cases that the onnx package ships, and those of them that are known not to pass."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from onnx.backend.test.case.node import collect_testcases
+
+from tests.importers.model_runner import ModelRunner, difference
+
+DATA = Path(onnx.__file__).parent / "backend/test/data"
+FOLDERS = ("simple", "pytorch-operator", "pytorch-converted")
+EXPECTED_FAILURES = Path(__file__).with_name("onnx_backend_expected_failures.txt")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and what it must make of given inputs.
+
+    Attributes:
+      name: in the onnx package.
+      model: serialized.
+      runs: inputs and outputs; a thing that is no tensor (a sequence, an optional) stays as it is.
+      rtol: relative tolerance.
+      atol: absolute tolerance; at least 1e-6, as much as sums of f32 in another order differ by.
+    """
+
+    name: str
+    model: bytes
+    runs: list[tuple[list[Any], list[Any]]]
+    rtol: float
+    atol: float
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it is one of the seventh that every test run takes."""
+        return zlib.crc32(self.name.encode()) % 7 == 0
+
+    def check(self, runner: ModelRunner) -> None:
+        """Compiles, runs and compares.
+
+        Raises:
+          AssertionError: a result is wrong.
+          RunFailure: there is none.
+        """
+        for inputs, outputs in self.runs:
+            arrays = [x for x in inputs if x is not None]
+            assert all(isinstance(x, np.ndarray | np.generic) for x in arrays), "inputs are not all tensors"
+            results = runner.run(self.model, [np.asarray(x) for x in arrays])
+            assert len(results) == len(outputs)
+            for i, (want, got) in enumerate(zip(outputs, results, strict=True)):
+                assert isinstance(want, np.ndarray | np.generic), "outputs are not all tensors"
+                wrong = difference(np.asarray(want), got, self.rtol, self.atol)
+                assert wrong is None, f"output {i}: {wrong}"
+
+
+def cases() -> Iterator[Case]:
+    """All cases: of single nodes, simple models, and old PyTorch exports."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for case in collect_testcases(None):
+            runs = [([_array(x) for x in inputs], [_array(y) for y in outputs]) for inputs, outputs in case.data_sets]
+            yield Case(case.name, case.model.SerializeToString(), runs, case.rtol, max(case.atol, 1e-6))
+        for folder in FOLDERS:
+            for path in sorted((DATA / folder).glob("*/model.onnx")):
+                runs = [
+                    (_arrays(data, "input"), _arrays(data, "output"))
+                    for data in sorted(path.parent.glob("test_data_set_*"))
+                ]
+                yield Case(f"{folder}/{path.parent.name}", path.read_bytes(), runs, 1e-3, 1e-5)
+
+
+def parameters(sampled_only: bool) -> list[Any]:
+    """Pytest parameters; known failures are strict xfails."""
+    reasons = expected_failures()
+    return [
+        pytest.param(
+            case,
+            id=case.name,
+            marks=[pytest.mark.xfail(reason=reasons[case.name], strict=True)] if case.name in reasons else [],
+        )
+        for case in cases()
+        if case.is_sampled or not sampled_only
+    ]
+
+
+def expected_failures() -> dict[str, str]:
+    """Reason by case name: lines `name  # reason`."""
+    lines = EXPECTED_FAILURES.read_text().splitlines()
+    pairs = [line.split("#", 1) for line in lines if line and not line.startswith("#")]
+    return {name.strip(): reason.strip() for name, reason in pairs}
+
+
+def _array(value: Any) -> Any:
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
+def _arrays(folder: Path, role: str) -> list[Any]:
+    count = len(list(folder.glob(f"{role}_*.pb")))
+    return [_read(folder / f"{role}_{i}.pb") for i in range(count)]
+
+
+def _read(path: Path) -> Any:
+    tensor = onnx.TensorProto()
+    try:
+        tensor.ParseFromString(path.read_bytes())
+        return numpy_helper.to_array(tensor)
+    except Exception:  # not a tensor: a sequence or optional
+        return path

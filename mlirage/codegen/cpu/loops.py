@@ -98,6 +98,8 @@ def row_loops(ops: list[ir.Operation]) -> set[int]:
     """Loops of the root (the last op) along which tiling computes nothing twice, but cheap elementwise ops."""
     root = ops[-1]
     rows = {loop for loop, parallel in enumerate(structured_ops.parallel_loops(root)) if parallel}
+    if not all(_grows(e) for op in ops for m in structured_ops.indexing_maps(op) for e in m.results):
+        return set()
     # for each op: the loop of the op that each root loop is, where it is one
     loops_of: dict[ir.Operation, dict[int, int]] = {root: {loop: loop for loop in rows}}
     for op in reversed(ops):
@@ -126,6 +128,20 @@ def row_loops(ops: list[ir.Operation]) -> set[int]:
                 rows &= set(mapping) | (set(known) if cheap else set())
             loops_of[producer] = mapping
     return rows
+
+
+def _grows(expression: ir.AffineExpr) -> bool:
+    """Whether an index grows with every loop: tiling derives the extent of a tile from its last index."""
+    match expression:
+        case ir.AffineDimExpr() | ir.AffineConstantExpr():
+            return True
+        case ir.AffineAddExpr():
+            return _grows(expression.lhs) and _grows(expression.rhs)
+        case ir.AffineMulExpr():
+            factor = expression.rhs
+            return _grows(expression.lhs) and isinstance(factor, ir.AffineConstantExpr) and factor.value > 0
+        case _:
+            return False
 
 
 def _reads_of(ops: list[ir.Operation], producer: ir.Operation) -> bool:

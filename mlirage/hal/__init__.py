@@ -5,6 +5,7 @@ from mlirage.hal.convert_to_hal import convert_to_hal
 from mlirage.hal.link_executables import link_executables
 from mlirage.hal.materialize_interfaces import materialize_interfaces
 from mlirage.hal.translate_executables import translate_executables
+from mlirage.hal.verify_hal import verify_hal
 from mlirage.passes import Pass
 
 EXECUTABLE_SOURCES: tuple[Pass, ...] = (materialize_interfaces,)
@@ -14,4 +15,5 @@ PIPELINE: tuple[Pass, ...] = (
     convert_to_hal,
     "canonicalize",
     "cse",
+    verify_hal,
 )

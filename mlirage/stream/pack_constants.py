@@ -73,7 +73,8 @@ def pack_constants(program: Program) -> None:
             name = ir.StringAttr(op.attributes["name"]).value
             raise CompileError(f"{op.location}: constant {name!r} has {data.size} bytes where {_size(op)} are used")
         offset = constants.add(hashlib.sha256(data).digest(), data.size)
-        pieces.setdefault(offset, data)
+        if data.size:  # an empty one shares the offset of the next
+            pieces.setdefault(offset, data)
         places.append((op, CONSTANTS, offset))
     for op, slab, offset in places:
         _replace(op, slab, offset, constants.size if slab == CONSTANTS else splats.size)

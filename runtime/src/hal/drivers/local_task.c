@@ -1,7 +1,7 @@
 // local-task: shares workgroups between the calling thread and a few workers.
 //
 // An execution is a list of waves (what lies between two barriers); a wave is divided
-// into claims (contiguous workgroups of one command, a few microseconds each). Threads
+// into claims (contiguous workgroups of one command, some microseconds each). Threads
 // take claims from |cursor|; whoever completes the last claim of a wave opens the next
 // one itself. So there is no barrier at which threads meet: the caller never waits for
 // a worker to arrive, only for a claim that a worker holds. A worker that sleeps or was
@@ -21,8 +21,8 @@
 #define MAX_CLAIMS (((uint64_t)1 << CLAIM_BITS) - 1)
 
 // Nanoseconds. What a claim should last at least; waves below are run by one thread.
-#define CLAIM_TIME 4000u
-#define WORTH_SHARING 6000u
+#define CLAIM_TIME 2000u
+#define WORTH_SHARING 4000u
 // Waking a sleeping thread costs the waker about 5 us and takes about 50.
 #define WORTH_WAKING 40000u
 // How long a thread looks for work before it sleeps: while an execution runs, and after.
@@ -30,8 +30,14 @@
 #define SPIN_IDLE 20000u
 // Seen no progress for this long while spinning: the core was taken away.
 #define DESCHEDULED 500000u
-// Time without sharing (or spinning) once the machine has turned out to be busy.
+// Time without spinning after that.
 #define BACK_OFF 20000000u
+// Once sharing has lost time, it rests for this many times the loss; longer from time to
+// time until it gains again. So it costs little however busy the machine is.
+#define LEAST_REST 8u
+#define MOST_REST 128u
+// Gains that are remembered against later losses.
+#define MOST_CREDIT 2000000
 // A command that was never measured counts as this much.
 #define UNKNOWN_COST 100000u
 // Of a piece of a fill or copy (128 KiB).
@@ -60,8 +66,10 @@ struct task_device_t {
   mlirage_lock_t owner;  // one execution at a time; others run on their own thread
   execution_t execution;
   worker_t caller;
-  uint64_t share_again_at;  // of the owner: no sharing before
-  uint32_t regrets;         // of the owner: shared executions in a row that were too slow
+  // Of the owner: is sharing worth it on this machine, now?
+  uint64_t share_again_at;  // not before
+  int64_t lost;             // nanoseconds that sharing cost more than it gained
+  uint32_t rest;            // times the loss to rest
   // Words that all threads look at, on lines of their own.
   char padding0[64];
   uint64_t cursor;  // wave << 2 * CLAIM_BITS | claims << CLAIM_BITS | taken
@@ -120,8 +128,9 @@ static uint64_t estimate(const mlirage_command_t* command, uint64_t units) {
 static void learn(const mlirage_command_t* command, uint64_t units, uint64_t nanoseconds) {
   if (command->kind != MLIRAGE_COMMAND_DISPATCH || units == 0) return;
   if (nanoseconds > UINT64_MAX / 1000) return;
-  const uint64_t measured = nanoseconds * 1000 / units + 1;
+  uint64_t measured = nanoseconds * 1000 / units + 1;
   const uint64_t known = __atomic_load_n(cost_of(command), __ATOMIC_RELAXED);
+  if (known != 0 && measured > 2 * known) measured = 2 * known;  // descheduled, most likely
   uint64_t kept = measured;
   if (known != 0) kept = measured < known ? known - (known - measured) / 4 : known + (measured - known) / 16;
   __atomic_store_n(cost_of(command), kept, __ATOMIC_RELAXED);
@@ -156,7 +165,9 @@ static void run_claim(task_device_t* task, uint64_t claim, uint32_t worker_id) {
   const uint64_t share = units / count;
   const uint64_t larger = units % count;  // the first claims have one unit more
   const uint64_t first = claim * share + (claim < larger ? claim : larger);
-  run_units(task, command, first, first + share + (claim < larger), worker_id, true);
+  // Clocks are slow on some machines: once known, one claim of a command is enough.
+  const bool measure = claim == 0 || estimate(command, units) == 0;
+  run_units(task, command, first, first + share + (claim < larger), worker_id, measure);
 }
 
 // The claims of the commands from |first| on that can be open at the same time.
@@ -337,6 +348,22 @@ static mlirage_status_t run_shared(task_device_t* task, mlirage_replay_t* replay
   return mlirage_command_fail(&commands[failure - 1], task->failure_code, error);
 }
 
+// Compares a shared execution with the estimate of one thread. On a machine whose cores
+// are busy with other programs a wave waits for the slowest of its threads, which may be
+// waiting for a core: alone is faster.
+static void account(task_device_t* task, uint64_t start, uint64_t estimated) {
+  const uint64_t now = mlirage_platform_now_ns();
+  task->lost += (int64_t)(now - start) - (int64_t)estimated;
+  if (task->lost < -MOST_CREDIT) {
+    task->lost = -MOST_CREDIT;
+    task->rest = LEAST_REST;
+  }
+  if (task->lost <= (int64_t)WORTH_WAKING) return;
+  task->share_again_at = now + (uint64_t)task->lost * task->rest;
+  task->lost = 0;
+  if (task->rest < MOST_REST) task->rest *= 2;
+}
+
 // Shares the execution if that is likely to be faster. The owner's lock is held.
 static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay, uint32_t* claim_counts,
                                   mlirage_error_t* error) {
@@ -345,16 +372,7 @@ static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay,
   const uint64_t start = mlirage_platform_now_ns();
   if (start < task->share_again_at) return mlirage_replay_run(replay, error);
   const mlirage_status_t status = run_shared(task, replay, claim_counts, &plan, error);
-  // On a machine whose cores are busy with other programs a wave waits for the
-  // slowest of its threads: alone is faster. Found out by comparing with the estimate.
-  if (plan.known && plan.shared >= WORTH_WAKING) {
-    const uint64_t now = mlirage_platform_now_ns();
-    if (now - start > plan.total + plan.total / 4) {
-      if (++task->regrets >= 3) task->share_again_at = now + BACK_OFF;
-    } else {
-      task->regrets = 0;
-    }
-  }
+  if (plan.known) account(task, start, plan.total);
   const mlirage_command_buffer_t* buffer = replay->command_buffer;
   size_t dispatches = 0;
   size_t workgroups = 0;
@@ -452,6 +470,7 @@ mlirage_status_t mlirage_local_task_device_create(const mlirage_cpu_device_optio
   task->cpu.loader_count = options->loader_count;
   task->caller = (worker_t){.task = task};
   task->finished = 1;
+  task->rest = LEAST_REST;
   for (uint32_t i = 0; i + 1 < worker_count; ++i) {
     worker_t* worker = &task->workers[i];
     worker->task = task;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.arguments import SCRATCH_ATTRIBUTE, contiguous_view
+from mlirage.codegen.cpu.loop_values import carry_in_place
 from mlirage.errors import CompileError
 from mlirage.mlir import arith, ir, linalg, memref, run_pipeline
 
@@ -27,14 +28,10 @@ def bufferize(entry: Entry) -> None:
     Raises:
       CompileError: a temporary has no bound on its size.
     """
+    carry_in_place(entry)
     run_pipeline(entry.operation.parent, _PIPELINE)
-    _refresh(entry)
     place_temporaries(entry)
     copies_to_loops(entry)
-
-
-def _refresh(entry: Entry) -> None:
-    pass
 
 
 def place_temporaries(entry: Entry) -> None:
@@ -48,6 +45,8 @@ def place_temporaries(entry: Entry) -> None:
             continue
         if op.name != "memref.alloc":
             continue
+        if any(use.owner.operation.name in ("scf.yield", "scf.condition") for use in op.results[0].uses):
+            _refuse_carried(op, entry)
         kind = ir.MemRefType(op.results[0].type)
         count = _bound_of(op, kind)
         if count is None:
@@ -71,6 +70,14 @@ def place_temporaries(entry: Entry) -> None:
         op.results[0].replace_all_uses_with(view)
         op.erase()
     entry.operation.attributes[SCRATCH_ATTRIBUTE] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), offset)
+
+
+def _refuse_carried(op: ir.Operation, entry: Entry) -> None:
+    """A buffer that one iteration allocates and the next one reads cannot have one place."""
+    for use in op.results[0].uses:
+        parent = use.owner.operation.parent
+        if use.owner.operation.name in ("scf.yield", "scf.condition") and parent.name in ("scf.for", "scf.while"):
+            raise CompileError(f"{op.location}: entry point @{entry.name} carries a new buffer from iteration to iteration")
 
 
 def byte_width(element: ir.Type) -> int:

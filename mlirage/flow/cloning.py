@@ -14,7 +14,7 @@ _DEQUANTIZE = _CASTS | {"arith.subi", "arith.subf", "arith.mulf", "arith.constan
 
 def is_free(op: ir.Operation) -> bool:
     """Whether `op` costs nothing where it is used: constants, fills, empty tensors."""
-    return op.name in ("tensor.empty", "tensor.splat", "linalg.fill", "arith.constant")
+    return op.name in ("tensor.empty", "tensor.splat", "linalg.fill", "arith.constant", "complex.constant")
 
 
 def is_clonable(op: ir.Operation) -> bool:

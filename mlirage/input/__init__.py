@@ -4,6 +4,7 @@ PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROC
 """
 
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
+from mlirage.input.convert_stablehlo_fft import convert_stablehlo_fft
 from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_linalgx
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
 from mlirage.input.convert_torch import convert_torch
@@ -22,6 +23,7 @@ PIPELINE: tuple[Pass, ...] = (
     convert_stablehlo_to_linalgx,
     "func.func(chlo-legalize-to-stablehlo)",
     "func.func(stablehlo-aggressive-simplification)",
+    convert_stablehlo_fft,
     "stablehlo-legalize-to-linalg",
     inline_scalar_generics,
     # TOSA.

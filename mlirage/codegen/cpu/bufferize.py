@@ -13,7 +13,8 @@ from mlirage.errors import CompileError
 from mlirage.mlir import arith, ir, linalg, memref, run_pipeline
 
 _PIPELINE = (
-    "eliminate-empty-tensors,empty-tensor-to-alloc-tensor,"
+    # extents of computed values come from their operands, so that the values themselves are not kept for them
+    "resolve-ranked-shaped-type-result-dims,canonicalize,cse,eliminate-empty-tensors,empty-tensor-to-alloc-tensor,"
     "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map "
     "buffer-alignment=64},canonicalize,cse,"
     "func.func(buffer-hoisting,buffer-loop-hoisting),canonicalize,cse"

@@ -54,7 +54,9 @@ def make_test_module() -> ModuleFile:
 def test_c_program(tmp_path: Path, flags: list[str]) -> None:
     module = tmp_path / "test.mlirage"
     module.write_bytes(make_test_module().encode())
-    program = build(tmp_path / "vm_test", "-D_POSIX_C_SOURCE=200809L", *flags, sources=[RUNTIME / "tests" / "vm" / "vm_test.c"])
+    program = build(
+        tmp_path / "vm_test", "-D_POSIX_C_SOURCE=200809L", *flags, sources=[RUNTIME / "tests" / "vm" / "vm_test.c"]
+    )
     result = subprocess.run([program, module], capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
     print(result.stdout)
@@ -69,8 +71,8 @@ def test_freestanding(tmp_path: Path) -> None:
             continue
         objects.append(tmp_path / f"{source.stem}.o")
         subprocess.run(
-            ["gcc", "-std=c11", *WARNINGS, "-Os", "-ffreestanding", "-fno-pic", "-fno-stack-protector", f"-I{RUNTIME / 'include'}",
-             f"-I{RUNTIME / 'src'}", "-c", source, "-o", objects[-1]], check=True
+            ["gcc", "-std=c11", *WARNINGS, "-Os", "-ffreestanding", "-fno-pic", "-fno-stack-protector",
+             f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}", "-c", source, "-o", objects[-1]], check=True
         )  # fmt: skip
     linked = tmp_path / "vm.o"
     subprocess.run(["ld", "-r", *objects, "-o", linked], check=True)

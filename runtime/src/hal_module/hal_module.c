@@ -76,6 +76,13 @@ static mlirage_status_t check_equal_groups(const mlirage_vm_call_t* call, size_t
                       counts[2], what);
 }
 
+// Work that waits for itself would never start, and keep everything that it uses.
+static mlirage_status_t check_fences(const mlirage_vm_call_t* call, const mlirage_fence_t* wait,
+                                     const mlirage_fence_t* signal) {
+  if (wait == NULL || wait != signal) return MLIRAGE_OK;
+  return mlirage_fail(call->error, MLIRAGE_INVALID_ARGUMENT, "wait and signal are the same fence");
+}
+
 // Scratch memory of |count| elements of |size|.
 static mlirage_status_t take_scratch(const mlirage_vm_call_t* call, size_t count, size_t size, void** out_memory) {
   mlirage_hal_module_t* module = call->self;
@@ -209,6 +216,7 @@ static mlirage_status_t device_queue_alloca(mlirage_vm_call_t* call) {
   REF(device, device, 0);
   OPTIONAL_REF(fence, wait, 1);
   OPTIONAL_REF(fence, signal, 2);
+  MLIRAGE_TRY(check_fences(call, wait, signal));
   SIZE(size, 0);
   mlirage_buffer_t* buffer = NULL;
   MLIRAGE_TRY(mlirage_queue_alloca(device, wait, signal, size, &buffer, call->error));
@@ -220,6 +228,7 @@ static mlirage_status_t device_queue_dealloca(mlirage_vm_call_t* call) {
   REF(device, device, 0);
   OPTIONAL_REF(fence, wait, 1);
   OPTIONAL_REF(fence, signal, 2);
+  MLIRAGE_TRY(check_fences(call, wait, signal));
   REF(buffer, buffer, 3);
   return mlirage_queue_dealloca(device, wait, signal, buffer, call->error);
 }
@@ -228,6 +237,7 @@ static mlirage_status_t device_queue_execute(mlirage_vm_call_t* call) {
   REF(device, device, 0);
   OPTIONAL_REF(fence, wait, 1);
   OPTIONAL_REF(fence, signal, 2);
+  MLIRAGE_TRY(check_fences(call, wait, signal));
   REF(command_buffer, command_buffer, 3);
   MLIRAGE_TRY(check_equal_groups(call, 0, "a binding table: buffers, offsets, lengths"));
   const size_t count = call->group_counts[0];

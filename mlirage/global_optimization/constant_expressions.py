@@ -41,7 +41,7 @@ class ConstantExpressions:
         if op.name == "ml_program.global_load_const":
             array = self.program.constants.get(ir.SymbolRefAttr(op.attributes["global"]).value[0])
             if array is not None:
-                self.constant[op] = array.itemsize if is_splat(array) else array.nbytes
+                self.constant[op] = array.itemsize if is_splat(array) or not array.size else array.nbytes
                 self.arrays[op.results[0]] = array
                 if is_splat(array):
                     self.uniform.add(op.results[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def _where(argument: Argument) -> str:
 
 def _as_numpy(value: Any, argument: Argument) -> tuple[Array, Wrap | None]:
     if isinstance(value, np.ndarray | np.generic):
-        return np.asarray(value), None
+        return np.asarray(cast(Any, value)), None
     library = type(value).__module__.partition(".")[0]
     if library == "torch" and hasattr(value, "detach"):
         return _from_torch(value)

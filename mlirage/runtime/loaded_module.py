@@ -12,6 +12,7 @@ from mlirage.runtime.signature import Signature, parse_signature
 from mlirage.runtime.trees import flattener, unflattener
 
 ModuleSource = str | os.PathLike[str] | bytes | bytearray | memoryview
+_MODULE_SOURCES = (str, os.PathLike, bytes, bytearray, memoryview)
 
 
 class LoadedModule(_runtime.Session):
@@ -101,12 +102,12 @@ def load(source: ModuleSource, device: str | Device = "local-task", threads: int
       DeviceError: the module is malformed, or its code is not for this machine.
       UsageError: no such device.
     """
+    if not isinstance(source, _MODULE_SOURCES):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"load() takes a path or the bytes of a module, got {type(source).__name__}")
     if isinstance(device, Device):
         if threads is not None:
             raise UsageError("threads= belongs to the device: make it with mlirage.runtime.device(name, threads)")
         return LoadedModule(source, device)
-    if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
-        raise UsageError(f"load() takes a path or the bytes of a module, got {type(source).__name__}")
     return LoadedModule(source, _device(device, threads))
 
 

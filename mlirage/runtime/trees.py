@@ -7,7 +7,7 @@ A tree in a signature is JSON: `"*"` for an array, `{"tuple": [...]}`, `{"list":
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from mlirage.errors import UsageError
 
@@ -42,17 +42,23 @@ def _flatten(tree: Any, value: Any, where: str, leaves: list[Any]) -> None:
         if value is not None:
             raise UsageError(f"{where}: None expected, got {type(value).__name__}")
     elif kind == "dict":
-        if not isinstance(value, Mapping) or set(value) != set(children):
-            got = f"keys {sorted(map(str, value))}" if isinstance(value, Mapping) else type(value).__name__
+        keys = sorted(map(str, cast(Mapping[Any, Any], value))) if isinstance(value, Mapping) else None
+        if keys != sorted(children):
+            got = _type_name(value) if keys is None else f"keys {keys}"
             raise UsageError(f"{where}: keys {sorted(children)} expected, got {got}")
         for key, child in children.items():
             _flatten(child, value[key], f"{where}[{key!r}]", leaves)
     else:
-        if not isinstance(value, tuple | list) or len(value) != len(children):
-            got = f"{len(value)}" if isinstance(value, tuple | list) else type(value).__name__
+        length = len(cast(list[Any], value)) if isinstance(value, tuple | list) else None
+        if length != len(children):
+            got = _type_name(value) if length is None else length
             raise UsageError(f"{where}: a {kind} of {len(children)} expected, got {got}")
         for i, child in enumerate(children):
             _flatten(child, value[i], f"{where}[{i}]", leaves)
+
+
+def _type_name(value: Any) -> str:
+    return type(value).__name__
 
 
 def _unflatten(tree: Any, leaves: Any) -> Any:

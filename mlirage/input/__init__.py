@@ -4,6 +4,7 @@ PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROC
 """
 
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
+from mlirage.input.convert_stablehlo_dynamism import convert_stablehlo_dynamism
 from mlirage.input.convert_stablehlo_fft import convert_stablehlo_fft
 from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_linalgx
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
@@ -36,6 +37,8 @@ PIPELINE: tuple[Pass, ...] = (
     convert_tm_tensor,
     # What all share.
     strip_signedness,
+    convert_stablehlo_dynamism,
+    "resolve-ranked-shaped-type-result-dims",
     "canonicalize",
     "cse",
     externalize_constants,

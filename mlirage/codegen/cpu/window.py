@@ -144,8 +144,7 @@ def match_window(op: ir.Operation) -> Window | None:
     extents = tuple(all_extents[loop] for loop in taps)
     if structured_ops.DYNAMIC in extents:
         return None
-    window = Window(op, order[-1], order[-2], tuple(order[:-2]), taps, extents)
-    return window if _padding(window) is not None else None
+    return Window(op, order[-1], order[-2], tuple(order[:-2]), taps, extents)
 
 
 def linear_terms(expr: ir.AffineExpr) -> dict[int, int] | None:
@@ -174,15 +173,14 @@ class _Padding:
     padded: tuple[bool, ...]
 
 
-def _padding(window: Window) -> _Padding | None:
-    """The padding of the image that may be left out; None if there is padding that counts."""
+def _padding(window: Window) -> _Padding:
+    """The padding of the image that may be left out. Padding that counts is read, element by element."""
     image = window.image
     rank = ir.RankedTensorType(image.type).rank
+    as_it_is = _Padding(image, (0,) * rank, (False,) * rank)
     op = None if isinstance(image.owner, ir.Block) else image.owner.operation
-    if op is None or op.name != "tensor.pad":
-        return _Padding(image, (0,) * rank, (False,) * rank)
-    if not _adds_nothing(window.op, op):
-        return None
+    if op is None or op.name != "tensor.pad" or not _adds_nothing(window.op, op):
+        return as_it_is
     segments = list(ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]))
     if segments[1] or segments[2]:
         padded = [True] * rank
@@ -192,7 +190,7 @@ def _padding(window: Window) -> _Padding | None:
     for indexing, is_padded in zip(window.image_map.results, padded, strict=True):
         terms = linear_terms(indexing) or {}
         if is_padded and sum(loop in window.taps for loop in terms) != 1:
-            return None
+            return as_it_is
     low, _ = pad_amounts(op)
     return _Padding(op.operands[0], tuple(low), tuple(padded))
 
@@ -251,9 +249,7 @@ class _Kernel:
         root = self.window.op.results[0]
         with ir.InsertionPoint(terminator), self.window.op.location:
             self.outputs: list[Output] = find_outputs(self.entry, root)
-            padding = _padding(self.window)
-            assert padding is not None
-            self.padding = padding
+            self.padding = padding = _padding(self.window)
             self.sizes = [
                 extent(padding.source, d) for d in range(ir.RankedTensorType(padding.source.type).rank)
             ]

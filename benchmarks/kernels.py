@@ -1,0 +1,189 @@
+"""Single kernels against the machine's peaks, on one thread: `python -m benchmarks.kernels [resnet50|FILE.onnx|shapes]`.
+
+    dispatch                                   count      µs   GF/s   of FMA peak
+    main$4_conv_1x64x56x56x64x3x3_f32             16    1030  224.1         0.95
+
+Every entry point of a model is compiled alone, called through the executable ABI on random data, and timed in turn with
+the peak, in processor time of this thread. `shapes` runs a list of matrix products instead: aligned, ragged, small,
+dynamic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks.models import LIGHT, light
+from benchmarks.roofline import fma_kernel, interleaved
+from mlirage import structured_ops
+from mlirage.codegen.register_shapes import panel_columns
+from mlirage.codegen.target import parse_target
+from mlirage.compiler import lower
+from mlirage.global_optimization.pack_weights import into_panels
+from mlirage.mlir import ir, new_context, walk
+from mlirage.options import make_options
+from tests.codegen.abi import compile_entries
+
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One kernel.
+
+    Attributes:
+      name: entry point.
+      kind: schedule.
+      seconds: per call.
+      share: of the FMA peak.
+      flops: floating-point operations per call.
+    """
+
+    name: str
+    kind: str
+    seconds: float
+    share: float
+    flops: int
+
+
+def measure_function(name: str, text: str, flops: int, arguments: Callable[[], list[np.ndarray]]) -> Measured:
+    """Compiles and times one entry point with static shapes."""
+    library = compile_entries(text, keep_files=False)
+    run, _ = library.prepare(name, *arguments())
+    return _timed(name, library.kinds[name], run, flops)
+
+
+def _timed(name: str, kind: str, run: Callable[[], None], flops: int) -> Measured:
+    peak, peak_flops = fma_kernel()
+    times = interleaved({"peak": peak, "kernel": run}, 0.15)
+    return Measured(name, kind, times["kernel"], flops / times["kernel"] / (peak_flops / times["peak"]), flops)
+
+
+def work_of(function: ir.Operation) -> int:
+    """Multiplications and additions of the contractions and windows of an entry point."""
+    total = 0
+    for op in walk(function):
+        if structured_ops.is_structured(op) and not all(structured_ops.parallel_loops(op)):
+            factor = 2 if structured_ops.multiply_add(op) is not None else 1
+            total += factor * math.prod(structured_ops.loop_extents(op))
+    return total
+
+
+def measure_model(path: str) -> list[tuple[Measured, int]]:
+    """Every entry point of a model, and how often it is dispatched."""
+    source = light(path)[0] if path in LIGHT else path
+    program = lower(source, make_options(compile_to="flow"))
+    dispatches = [op for op in walk(program.module.operation) if op.name == "flow.dispatch"]
+    calls = Counter(str(op.attributes["entry"]).split("::@")[-1].strip('"') for op in dispatches)
+    measured: list[tuple[Measured, int]] = []
+    with program.context:
+        for executable in program.module.body.operations:
+            if "flow.executable" not in executable.operation.attributes:
+                continue
+            for op in executable.operation.regions[0].blocks[0].operations:
+                function = op.operation
+                name = ir.StringAttr(function.attributes["sym_name"]).value
+                text = function.get_asm(print_generic_op_form=True, use_local_scope=True)
+                types = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value).inputs
+                result = measure_function(name, text, work_of(function), lambda types=types: _random(types))
+                measured.append((result, calls.get(name, 1)))
+    return measured
+
+
+def _random(types: list[ir.Type]) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [
+        generator.uniform(0.5, 1, kind.shape).astype(_DTYPES[str(kind.element_type)])
+        for kind in map(ir.RankedTensorType, types)
+    ]
+
+
+_DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i8": np.int8, "i32": np.int32, "i64": np.int64}
+
+
+# (rows, columns, depth, whether the number of rows is known to the compiler)
+_SHAPES = (
+    (512, 512, 512, True), (1024, 1024, 1024, True), (128, 768, 768, True), (100, 1000, 300, True),
+    (127, 1000, 300, True), (1, 768, 768, True), (4, 768, 3072, True), (1, 4096, 4096, True),
+    *((rows, 768, 768, False) for rows in (1, 2, 3, 4, 7, 16, 127)),
+)  # fmt: skip
+
+
+def measure_shapes() -> list[tuple[Measured, int]]:
+    """Matrix products with packed constants, bias and relu."""
+    return [(_measure_matmul(*shape), 1) for shape in _SHAPES]
+
+
+def _measure_matmul(rows: int, columns: int, depth: int, known: bool) -> Measured:
+    width = panel_columns_of_host(columns)
+    panels = -(-columns // width)
+    m = str(rows) if known else "?"
+    name = f"matmul_{m if known else f'D{rows}'}x{columns}x{depth}"
+    left, right, result = f"tensor<{m}x{depth}xf32>", f"tensor<{panels}x{depth}x{width}xf32>", f"tensor<{m}x{columns}xf32>"
+    dims = "" if known else ", %d0: index, %d1: index"
+    text = f"""
+    func.func @{name}(%a: {left}, %b: {right}, %bias: tensor<{columns}xf32>{dims}) -> {result} {{
+      %zero = arith.constant 0.0 : f32
+      %empty = tensor.empty({"" if known else "%d1"}) : {result}
+      %init = linalg.fill ins(%zero : f32) outs(%empty : {result}) -> {result}
+      %product = linalg.generic {{indexing_maps = [affine_map<(m, n, k) -> (m, k)>,
+          affine_map<(m, n, k) -> (n floordiv {width}, k, n mod {width})>, affine_map<(m, n, k) -> (m, n)>],
+          iterator_types = ["parallel", "parallel", "reduction"]}} ins(%a, %b : {left}, {right}) outs(%init : {result}) {{
+      ^bb0(%x: f32, %y: f32, %sum: f32):
+        %p = arith.mulf %x, %y : f32
+        %s = arith.addf %sum, %p : f32
+        linalg.yield %s : f32
+      }} -> {result}
+      %relu = linalg.generic {{indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (n)>,
+          affine_map<(m, n) -> (m, n)>], iterator_types = ["parallel", "parallel"]}}
+          ins(%product, %bias : {result}, tensor<{columns}xf32>) outs(%empty : {result}) {{
+      ^bb0(%x: f32, %y: f32, %o: f32):
+        %s = arith.addf %x, %y : f32
+        %r = arith.maximumf %s, %zero : f32
+        linalg.yield %r : f32
+      }} -> {result}
+      return %relu : {result}
+    }}"""
+    generator = np.random.default_rng(0)
+    a, w = (generator.standard_normal(s, np.float32) for s in ((rows, depth), (depth, columns)))
+    bias = generator.standard_normal(columns, np.float32)
+    library = compile_entries(text, keep_files=False)
+    run, results = library.prepare(name, a, into_panels(np.ascontiguousarray(w.T), 0, width), bias, result_dims=[] if known else [rows])
+    run()
+    np.testing.assert_allclose(results[0], np.maximum(a.astype(np.float64) @ w + bias, 0), rtol=1e-4, atol=1e-3)
+    return _timed(name, library.kinds[name], run, 2 * rows * columns * depth)
+
+
+def panel_columns_of_host(columns: int) -> int:
+    """Columns per packed panel for f32 on this machine."""
+    with new_context():
+        return panel_columns(columns, ir.F32Type.get(), parse_target("host"))
+
+
+@click.command()
+@click.argument("what", default="shapes")
+def main(what: str) -> None:
+    """Prints the table of WHAT: the name of a light model, an ONNX file, or `shapes`."""
+    if what == "shapes":
+        rows = measure_shapes()
+    else:
+        if what not in LIGHT and not Path(what).exists():
+            raise click.UsageError(f"{what} is neither a file nor one of {', '.join(LIGHT)}")
+        rows = measure_model(what)
+    total = sum(m.seconds * n for m, n in rows)
+    print(f"{'dispatch':60} {'kind':12} {'count':>5} {'µs':>9} {'GF/s':>7} {'of peak':>8} {'of time':>8}")
+    for m, n in sorted(rows, key=lambda r: -r[0].seconds * r[1]):
+        print(
+            f"{m.name:60} {m.kind:12} {n:5} {m.seconds * 1e6:9.1f} {m.flops / m.seconds / 1e9:7.1f} {m.share:8.3f} "
+            f"{m.seconds * n / total:8.3f}"
+        )
+    print(f"{'all':60} {'':12} {sum(n for _, n in rows):5} {total * 1e6:9.1f}")
+
+
+if __name__ == "__main__":
+    main()

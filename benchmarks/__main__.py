@@ -1,6 +1,6 @@
 """`python -m benchmarks`: models, ours beside the peers, interleaved in one run; a table and JSON.
 
-    python -m benchmarks --models resnet50,lstm --threads 2 --peers onnxruntime,iree --json result.json
+python -m benchmarks --models resnet50,lstm --threads 2 --peers onnxruntime,iree --json result.json
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from mlirage.options import make_options
 from tests.codegen.abi import compile_entries
 
 
-
 @dataclass(frozen=True)
 class Measured:
     """One kernel.
@@ -124,7 +123,11 @@ def _measure_matmul(rows: int, columns: int, depth: int, known: bool) -> Measure
     panels = -(-columns // width)
     m = str(rows) if known else "?"
     name = f"matmul_{m if known else f'D{rows}'}x{columns}x{depth}"
-    left, right, result = f"tensor<{m}x{depth}xf32>", f"tensor<{panels}x{depth}x{width}xf32>", f"tensor<{m}x{columns}xf32>"
+    left, right, result = (
+        f"tensor<{m}x{depth}xf32>",
+        f"tensor<{panels}x{depth}x{width}xf32>",
+        f"tensor<{m}x{columns}xf32>",
+    )
     dims = "" if known else ", %d0: index, %d1: index"
     text = f"""
     func.func @{name}(%a: {left}, %b: {right}, %bias: tensor<{columns}xf32>{dims}) -> {result} {{
@@ -153,7 +156,9 @@ def _measure_matmul(rows: int, columns: int, depth: int, known: bool) -> Measure
     a, w = (generator.standard_normal(s, np.float32) for s in ((rows, depth), (depth, columns)))
     bias = generator.standard_normal(columns, np.float32)
     library = compile_entries(text, keep_files=False)
-    run, results = library.prepare(name, a, into_panels(np.ascontiguousarray(w.T), 0, width), bias, result_dims=[] if known else [rows])
+    run, results = library.prepare(
+        name, a, into_panels(np.ascontiguousarray(w.T), 0, width), bias, result_dims=[] if known else [rows]
+    )
     run()
     np.testing.assert_allclose(results[0], np.maximum(a.astype(np.float64) @ w + bias, 0), rtol=1e-4, atol=1e-3)
     return _timed(name, library.kinds[name], run, 2 * rows * columns * depth)

@@ -38,6 +38,4 @@ def interleaved(
             for _ in range(repeats[name]):
                 call()
             times[name].append((time.perf_counter() - start) / repeats[name])
-    return {
-        name: Timing(statistics.median(values), min(values), max(values), rounds) for name, values in times.items()
-    }
+    return {name: Timing(statistics.median(values), min(values), max(values), rounds) for name, values in times.items()}

@@ -54,11 +54,16 @@ def light(name: str) -> Built:
     return model, inputs
 
 
-def _model(nodes: list[Any], inputs: dict[str, Array], outputs: dict[str, list[Any]], weights: dict[str, Array]) -> Built:
+def _model(
+    nodes: list[Any], inputs: dict[str, Array], outputs: dict[str, list[Any]], weights: dict[str, Array]
+) -> Built:
     graph = helper.make_graph(
         nodes,
         "benchmark",
-        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in inputs.items()],
+        [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+            for n, a in inputs.items()
+        ],
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in outputs.items()],
         [numpy_helper.from_array(a, n) for n, a in weights.items()],
     )

@@ -15,8 +15,8 @@ HEAD = """# The command line
 <!-- Written by docs/make_cli.py from --help; a test keeps it current. -->
 
 Exit codes: 0 fine, 1 it failed (the model, the module or the comparison), 2 wrong usage. Errors go to stderr, without a
-traceback unless `MLIRAGE_DEBUG` is 1 or more. `MLIRAGE_FLAGS` gives options of `mlirage compile` where there is no command
-line.
+traceback unless `MLIRAGE_DEBUG` is 1 or more. `MLIRAGE_FLAGS` gives options of `mlirage compile` where there is no
+command line.
 """
 
 

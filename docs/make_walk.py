@@ -1,7 +1,7 @@
 """Writes docs/walk.md: a small model followed from file to result, with the program after every phase.
 
-    python docs/make_walk.py          # writes the page
-    python docs/make_walk.py --check  # exit code 1 if the page is not what this would write
+python docs/make_walk.py          # writes the page
+python docs/make_walk.py --check  # exit code 1 if the page is not what this would write
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ INTRODUCTION = """# The walk of a model
 <!-- Written by docs/make_walk.py from a real compilation; a test keeps it current. -->
 
 A dense layer with softmax, from the ONNX file to the module, for an AVX2 machine. Every block below is what
-`mlirage compile layer.onnx --dump-ir=DIR` writes (locations left out), and every one of them can be edited and compiled on
-from: `mlirage compile DIR/06-flow.mlir --compile-from=flow`.
+`mlirage compile layer.onnx --dump-ir=DIR` writes (locations left out), and every one of them can be edited and compiled
+on from: `mlirage compile DIR/06-flow.mlir --compile-from=flow`.
 
 The model: `y = softmax(relu(x · w + b))`, `x: [rows, 8]`, `w: [8, 4]`.
 """
 
 NOTES = {
-    "start": "The importer writes linalg on tensors. The weights are not in the text: `#ml_program.extern` names an array "
-    "that travels beside the module. The signature keeps names, dtypes and the symbolic dimension.",
+    "start": "The importer writes linalg on tensors. The weights are not in the text: `#ml_program.extern` names an "
+    "array that travels beside the module. The signature keeps names, dtypes and the symbolic dimension.",
     "input": "Dialects that are not linalg, tensor, arith, math or scf would be converted here. ONNX comes in as "
     "linalg already.",
     "abi": "Public functions get their final signature.",
     "preprocessing": "Ops are raised and normalized.",
-    "global-optimization": "Whole-program rewrites: constants are evaluated by our own compiler and runtime, weights get "
-    "the layout the kernels want, elementwise ops fuse.",
+    "global-optimization": "Whole-program rewrites: constants are evaluated by our own compiler and runtime, weights "
+    "get the layout the kernels want, elementwise ops fuse.",
     "dispatch-creation": "What is computed together is grouped: one region is one kernel launch.",
     "flow": "Regions become functions of executables, named by what they compute; the host program launches them.",
-    "stream": "Tensors become byte ranges of resources with lifetimes. The whole function is one region of work with one "
-    "timepoint; memory is planned.",
+    "stream": "Tensors become byte ranges of resources with lifetimes. The whole function is one region of work with "
+    "one timepoint; memory is planned.",
     "executable-sources": "Executables get their interface: bindings and 32-bit constants in place of tensors.",
-    "executable-configurations": "How each kernel is to be computed is written on its root op as data, and the number of "
-    "workgroups becomes a function of the shapes.",
+    "executable-configurations": "How each kernel is to be computed is written on its root op as data, and the number "
+    "of workgroups becomes a function of the shapes.",
     "executable-targets": "Executables are machine code now; the bytes travel beside the module like weights.",
     "hal": "The host program records command buffers, allocates, executes and waits.",
     "vm": "The host program is register code.",

@@ -1,6 +1,6 @@
 """The demo of `make demo`: a model trained on real handwritten digits, compiled, run and checked; then ResNet-50.
 
-    python examples/digits/demo.py [--target TARGET]
+python examples/digits/demo.py [--target TARGET]
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def draw(images: np.ndarray, predicted: np.ndarray, labels: np.ndarray) -> None:
     """Draws images side by side in characters, with what the model says under each."""
     for row in range(images.shape[-2]):
         console.print(
-            "   ".join("".join(SHADES[int(p) * (len(SHADES) - 1) // 16] * 2 for p in image[0, row]) for image in images),
+            "   ".join(
+                "".join(SHADES[int(p) * (len(SHADES) - 1) // 16] * 2 for p in image[0, row]) for image in images
+            ),
             markup=False,
         )
     width = images.shape[-1] * 2
-    captions = (
-        f"says {p}" + ("" if p == t else f", is {t}") for p, t in zip(predicted, labels, strict=True)
-    )
+    captions = (f"says {p}" + ("" if p == t else f", is {t}") for p, t in zip(predicted, labels, strict=True))
     console.print("   ".join(f"{caption:^{width}}" for caption in captions), markup=False)
 
 

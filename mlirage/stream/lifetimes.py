@@ -19,6 +19,8 @@ def assign_lifetimes(function: ir.Operation, module: ir.Module) -> None:
         if op.name in ("stream.tensor_import", "func.call"):
             for result in op.results:
                 _set(result, "external")
+        elif op.name == "stream.resource_constant":
+            _set(op.results[0], "constant")
         elif op.name == "util.global_load" and stream.is_resource(op.results[0]):
             op.results[0].set_type(globals_[ir.FlatSymbolRefAttr(op.attributes["symbol"]).value])
         elif op.name.startswith("scf."):

@@ -19,6 +19,7 @@ from mlirage.codegen.configuration import Configuration, Entry
 from mlirage.codegen.cpu import contraction, default, loops, special, window
 from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import ir
+from mlirage.structured_ops import element_type
 
 
 class Kind(Protocol):
@@ -36,6 +37,7 @@ class Kind(Protocol):
 
 
 KINDS: tuple[Kind, ...] = (special, contraction, window, loops, default)
+_SCALAR_KINDS: tuple[Kind, ...] = (special, default)  # those that make no vectors
 
 
 def configure(entry: Entry, target: CpuTarget) -> None:
@@ -43,12 +45,18 @@ def configure(entry: Entry, target: CpuTarget) -> None:
     try:
         entry.configured()
     except ValueError:
-        for kind in KINDS:
+        for kind in _SCALAR_KINDS if _is_complex(entry) else KINDS:
             choice = kind.configure(entry, target)
             if choice is not None:
                 entry.configure(*choice)
                 return
         raise AssertionError("the default kind takes everything") from None
+
+
+def _is_complex(entry: Entry) -> bool:
+    """Whether the entry computes complex numbers, of which there are no vectors."""
+    types = (value.type for op in entry.walk() for value in (*op.operands, *op.results))
+    return any(isinstance(element_type(kind), ir.ComplexType) for kind in types)
 
 
 def kind_of(configuration: Configuration) -> Kind:

@@ -88,9 +88,11 @@ class _FunctionEncoder:
         for number, block in enumerate(self.blocks):
             self.labels[number].pc = len(self.units)
             self.discard(self.allocation.dead_at_entry.get(number, []))
-            for position, op in enumerate(block.operations):
-                self.encode_op(op.operation, number)
-                self.discard(self.allocation.dead_after.get((number, position), []))
+            ops = [op.operation for op in block.operations]
+            for position, op in enumerate(ops):
+                self.encode_op(op, number)
+                if ops[-1].name != "func.return" or position != len(ops) - 2:  # returning releases everything
+                    self.discard(self.allocation.dead_after.get((number, position), []))
 
     def finish(self) -> np.ndarray[Any, np.dtype[np.uint16]]:
         for position, label in self.fixups:

@@ -40,10 +40,12 @@ void mlirage_platform_pages_free(void* pages, size_t size);
 
 typedef struct mlirage_thread_t {
   uintptr_t handle;
+  long process;  // that it belongs to: forked processes do not have it
 } mlirage_thread_t;
 // |call| runs on a new thread with |argument|; |name| (15 characters) is for debuggers.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), void* argument,
                                                                  const char* name, mlirage_thread_t* out_thread);
+// Returns at once in a process forked after the thread was made.
 void mlirage_platform_thread_join(mlirage_thread_t thread);
 // Cores that this process may use.
 uint32_t mlirage_platform_core_count(void);

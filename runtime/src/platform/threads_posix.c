@@ -26,7 +26,7 @@ static void* start_thread(void* parameter) {
 
 mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), void* argument, const char* name,
                                                 mlirage_thread_t* out_thread) {
-  out_thread->handle = 0;
+  *out_thread = (mlirage_thread_t){0, 0};
   start_t* start = malloc(sizeof(*start));
   if (start == NULL) return MLIRAGE_OUT_OF_MEMORY;
   *start = (start_t){.call = call, .argument = argument, .name = {0}};
@@ -42,11 +42,13 @@ mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), vo
     free(start);
     return MLIRAGE_IO;
   }
-  out_thread->handle = (uintptr_t)thread;
+  *out_thread = (mlirage_thread_t){(uintptr_t)thread, (long)getpid()};
   return MLIRAGE_OK;
 }
 
-void mlirage_platform_thread_join(mlirage_thread_t thread) { pthread_join((pthread_t)thread.handle, NULL); }
+void mlirage_platform_thread_join(mlirage_thread_t thread) {
+  if (thread.process == (long)getpid()) pthread_join((pthread_t)thread.handle, NULL);
+}
 
 uint32_t mlirage_platform_core_count(void) {
 #if defined(__linux__)

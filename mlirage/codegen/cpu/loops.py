@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 
 from mlirage import structured_ops
-from mlirage.codegen.configuration import Configuration, Entry, is_structured
+from mlirage.codegen.configuration import Configuration, Datum, Entry, is_structured
 from mlirage.codegen.cpu.loop_order import allow_reordering, best_order, order_loops
 from mlirage.codegen.cpu.transforms import OP, apply_transforms, match
+from mlirage.codegen.cpu.transpose import block_tiles, vectorize_blocks
 from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import ir, walk
 
@@ -26,6 +27,8 @@ LLVM_UNROLLS = False
 _ROOT = "loops_root"
 _WORKGROUP_NS = 40_000.0
 _ROW_BLOCK_ELEMENTS = 1024
+# Elements of a transposing block along the loops that are contiguous where it reads and where it writes.
+_READ_BLOCK, _WRITE_BLOCK = 16, 64
 # What a dynamic extent is taken for where a cost is needed.
 _GUESS = 256
 _DYNAMIC_INNER_TILE, _DYNAMIC_OUTER_TILE = 16384, 16
@@ -37,7 +40,6 @@ _TRANSCENDENTAL_NS, _DIVISION_NS, _SIMPLE_NS = 0.15, 0.06, 0.012
 
 def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configuration] | None:
     """Takes entries whose structured ops all lead to one root and that hold nothing else but views of operands."""
-    del target
     ops = _chain(entry)
     if ops is None:
         return None
@@ -49,7 +51,14 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     total_ns = sum(_cost_ns(op) for op in ops)
     dynamic = [e == structured_ops.DYNAMIC for e in structured_ops.loop_extents(root)]
     tiles = _workgroup_tiles(extents, dynamic, rows, total_ns, best_order(root))
-    data = {"row_tiles": _row_tiles(ops, extents, rows)} if len(_heavy(ops)) > 1 and rows else {}
+    data: dict[str, Datum] = {}
+    if len(_heavy(ops)) > 1 and rows:
+        data["row_tiles"] = _row_tiles(ops, extents, rows)
+    elif rows == set(range(len(extents))):
+        if blocks := block_tiles(root, target):
+            data["register_blocks"] = blocks
+        elif blocks := _transpose_tiles(root, extents):
+            data["row_tiles"] = blocks
     return root, Configuration(KIND, tiles, data)
 
 
@@ -243,6 +252,30 @@ def _row_tiles(ops: list[ir.Operation], extents: list[int], rows: set[int]) -> t
     return tuple(tiles)
 
 
+def _transpose_tiles(root: ir.Operation, extents: list[int]) -> tuple[int, ...]:
+    """Blocks for an op that reads along one loop and writes along another: what is read of a cache line is used soon."""
+    maps = structured_ops.indexing_maps(root)
+    inputs = structured_ops.segment_sizes(root)[0]
+    written = _last_loop(maps[inputs])
+    read = {_last_loop(m) for m in maps[:inputs] if len(m.results) > 1} - {written, None}
+    if written is None or not read or not all(m.n_dims == len(extents) for m in maps):
+        return ()
+    tiles = [0] * len(extents)
+    for loop in read:
+        if loop is not None and extents[loop] > _READ_BLOCK:
+            tiles[loop] = _READ_BLOCK
+    if not any(tiles):
+        return ()
+    if extents[written] > _WRITE_BLOCK:
+        tiles[written] = _WRITE_BLOCK
+    return tuple(tiles)
+
+
+def _last_loop(indexing_map: ir.AffineMap) -> int | None:
+    dims = structured_ops.map_dims(indexing_map)
+    return dims[-1] if dims else None
+
+
 def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> None:
     """Distributes, tiles rows, fuses the chain into them, and orders the loops."""
     del target
@@ -258,6 +291,10 @@ def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> N
     assert isinstance(row_tiles, tuple)
     tile_and_fuse(entry, row_tiles, "")
     _write_in_place(entry)
+    register_blocks = configuration.data.get("register_blocks", ())
+    assert isinstance(register_blocks, tuple)
+    if register_blocks:
+        vectorize_blocks(entry, _ROOT, register_blocks)
     for op in list(entry.structured_ops()):
         if op.name == "linalg.generic":
             order_loops(op)

@@ -39,7 +39,7 @@ def import_mlir(source: str | bytes | Path, options: CompileOptions) -> Program:
     name, data = _contents(source)
     module, blobs = _parse(name, data)
     program = Program(module, options=options)
-    with module.context:
+    with module.context, ir.Location.unknown():
         _take_out_blobs(program, blobs)
         for function in public_functions(module):
             if SIGNATURE not in function.attributes:
@@ -92,11 +92,12 @@ def _parse(name: str, data: str | bytes) -> tuple[ir.Module, Blobs]:
             if blobs or name.startswith("<"):
                 return ir.Module.parse(text, context), blobs
             return ir.Module.parseFile(name, context), blobs  # keeps the file's name in locations
-        blobs = bytecode_blobs(data)
         if data[len(MAGIC) + 1 :].startswith(b"StableHLO_v"):  # the producer named in a portable artifact
             with context:
-                return stablehlo_api.deserialize_portable_artifact(context, data), blobs
-        return ir.Module.parse(data, context), blobs
+                module = stablehlo_api.deserialize_portable_artifact(context, data)
+        else:
+            module = ir.Module.parse(data, context)
+        return module, bytecode_blobs(data)
     except ir.MLIRError as error:
         raise _parse_failure(name, error) from error
     except ValueError as error:  # "failed to deserialize module"

@@ -39,6 +39,7 @@ PIPELINE: tuple[Pass, ...] = (
     strip_signedness,
     convert_stablehlo_dynamism,
     "resolve-ranked-shaped-type-result-dims",
+    "cse",  # equal extents become one value, which decides tests of their equality
     "canonicalize",
     "cse",
     externalize_constants,

@@ -241,15 +241,22 @@ class _Kernel:
             self._panels(height, outer, starts, sizes, staged, tiles)
 
         if isinstance(count, int):
-            high, more, fewer = even_heights(count, self.height, self._inner_rows(sizes))
+            inner = self._inner_rows(sizes)
+            run_ = inner if runs_apart(count, inner, self.height) else count
+            high, more, fewer = even_heights(run_, self.height, inner)
 
             def static(tile: Callable[[Index, int], None]) -> None:
-                for_each(more, 1, lambda i: tile(mul(i, high), high))
-                for_each(fewer, 1, lambda i: tile(add(more * high, mul(i, high - 1)), high - 1))
+                def tiles_of(start: Index) -> None:
+                    for_each(more, 1, lambda i: tile(add(start, mul(i, high)), high))
+                    for_each(fewer, 1, lambda i: tile(add(start, add(more * high, mul(i, high - 1))), high - 1))
+
+                for_each(count // run_, 1, lambda i: tiles_of(mul(i, run_)))
 
             if count:
+                self.apart = run_ < count
                 run(high, static)
             return
+        self.apart = False
         self._dynamic_heights(count, self.height, run)
 
     def _inner_rows(self, sizes: Mapping[int, Index]) -> int:
@@ -336,10 +343,17 @@ class _Kernel:
             panels = [staging.stage_panel(self.tile, panel, outer, self.target) for panel in panels]
 
         def tile(first: Index, height: int) -> None:
-            rows = row_places(first, height, c.rows, starts, sizes)
+            rows = row_places(first, height, c.rows, starts, sizes, self.apart)
             self.tile.build(rows, outer, panels, staged)
 
         tiles(tile)
+
+
+def runs_apart(count: int, inner: int, most: int) -> bool:
+    """Whether tiles that keep to runs of `inner` rows are as few, or nearly, as tiles that do not."""
+    if inner <= 1 or count % inner:
+        return False
+    return count // inner * -(-inner // most) <= 1.06 * -(-count // most)
 
 
 def even_heights(count: int, most: int, inner: int = 1) -> tuple[int, int, int]:
@@ -368,9 +382,18 @@ def panels_together(height: int) -> int:
 
 
 def row_places(
-    first: Index, height: int, loops: Sequence[int], starts: Mapping[int, Index], sizes: Mapping[int, Index]
+    first: Index,
+    height: int,
+    loops: Sequence[int],
+    starts: Mapping[int, Index],
+    sizes: Mapping[int, Index],
+    apart: bool,
 ) -> list[dict[int, Index]]:
-    """The loop indices of `height` consecutive rows of a block, row number `first` on."""
+    """The loop indices of `height` consecutive rows of a block, row number `first` on.
+
+    Args:
+      apart: the rows lie in one run of the innermost loop for sure.
+    """
     wide = [loop for loop in loops if sizes[loop] != 1]
     fixed = {loop: starts[loop] for loop in loops if loop not in wide}
     if not wide:
@@ -378,7 +401,7 @@ def row_places(
     extents = [sizes[loop] for loop in wide]
     inner = extents[-1]
     rows: list[dict[int, Index]] = []
-    together = len(wide) == 1 or (isinstance(inner, int) and inner % height == 0)
+    together = apart or len(wide) == 1 or (isinstance(inner, int) and inner % height == 0)
     base = split(first, extents) if together else []
     for r in range(height):
         at = [*base[:-1], add(base[-1], r)] if together else split(add(first, r), extents)

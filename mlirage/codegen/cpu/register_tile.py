@@ -20,7 +20,7 @@ from mlirage.contractions import Contraction
 from mlirage.mlir import arith, ir, scf, vector
 
 
-# An innermost depth loop that is not longer is unrolled.
+# Innermost depth loops are unrolled to so many steps.
 _UNROLLED = 4
 
 
@@ -174,7 +174,7 @@ class RegisterTile:
         if level == len(loops):
             return self._multiply(depth, sums, rows, outer, panels, staged)
         count = self.extents[loops[level]]
-        if isinstance(count, int) and count <= (_UNROLLED if level == len(loops) - 1 else 1):
+        if isinstance(count, int) and count * self._steps_inside(level) <= _UNROLLED:
             for i in range(count):
                 sums = self._sum(level + 1, {**depth, loops[level]: i}, sums, rows, outer, panels, staged)
             return list(sums)
@@ -188,6 +188,14 @@ class RegisterTile:
             )  # fmt: skip
             scf.yield_(inner)
         return list(loop.results)
+
+    def _steps_inside(self, level: int) -> int:
+        """Steps of the depth loops inside one; many if their number is not known."""
+        steps = 1
+        for loop in self.contraction.depth[level + 1 :]:
+            count = self.extents[loop]
+            steps *= count if isinstance(count, int) else _UNROLLED + 1
+        return steps
 
     def _multiply(
         self,

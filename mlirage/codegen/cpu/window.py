@@ -5,6 +5,8 @@
         for each vector of channels:
           for each tile of neighbours in a row:  sums in registers, all taps of the window unrolled
 
+(poolings: neighbours outside, channels inside).
+
 Padding that adds nothing to a window (zeros of a sum, the lowest value of a maximum) is never read: near the edges the
 taps outside are left out. Rows that reach over an edge loop over the taps they have; so do single elements at the
 ends of rows.
@@ -338,53 +340,43 @@ class _Kernel:
         return low, larger(low, high)
 
     def _row(self, at: Mapping[int, Index], ranges: Mapping[int, tuple[Index, Index]]) -> None:
-        """One row of the result: vectors of channels, then the end of the channels."""
-        channels = self.extents[self.window.channel]
-        whole = div(channels, self.lanes)
+        """One row of the result. A filter stays in registers along the row; without one, memory is read in order."""
+        channel = self.window.channel
 
-        def vectors(i: Index) -> None:
-            self._columns({**at, self.window.channel: mul(i, self.lanes)}, ranges, Elements(self.lanes))
+        def tile(
+            places: Sequence[Mapping[int, Index]], taps: Mapping[int, tuple[Index, Index]], start: Index, e: Elements
+        ) -> None:
+            self._tile([{**place, channel: start} for place in places], taps, e)
 
-        for_each(whole, 1, vectors)
-        left = rem(channels, self.lanes)
-
-        def tail() -> None:
-            mask = vector.create_mask(ir.VectorType.get([self.lanes], ir.IntegerType.get_signless(1)), [value(left)])
-            start = mul(whole, self.lanes)
-            self._columns({**at, self.window.channel: start}, ranges, Elements(self.lanes, mask, left))
-
-        if isinstance(left, int):
-            if left:
-                tail()
+        if self.has_filter:
+            self._channels(lambda start, e: self._along(at, ranges, lambda p, taps: tile(p, taps, start, e)))
         else:
-            if_else(arith.cmpi(arith.CmpIPredicate.ne, left, value(0)), tail, None)
+            self._along(at, ranges, lambda p, taps: self._channels(lambda start, e: tile(p, taps, start, e)))
 
-    def _columns(
-        self, at: Mapping[int, Index], ranges: Mapping[int, tuple[Index, Index]], elements: Elements
+    def _along(
+        self,
+        at: Mapping[int, Index],
+        ranges: Mapping[int, tuple[Index, Index]],
+        run: Callable[[Sequence[Mapping[int, Index]], Mapping[int, tuple[Index, Index]]], None],
     ) -> None:
-        """Along a row: the elements whose windows reach over its start, tiles inside, the rest one by one."""
+        """Along a row: elements whose windows reach over its start, tiles inside, the rest one by one."""
         along = self.window.along
         count = self.extents[along]
         first, last = self._inside(count)
-        unclipped = {
-            loop: (0, n)
+        free = [
+            (loop, n)
             for loop, n in zip(self.window.taps, self.window.extents, strict=True)
             if loop not in ranges
-        }
+        ]
 
         def edge(i: Index) -> None:
             here = {**at, along: i}
-            clipped = {
-                loop: self._tap_range(loop, n, here)
-                for loop, n in zip(self.window.taps, self.window.extents, strict=True)
-                if loop not in ranges
-            }
-            self._tile([here], {**ranges, **clipped}, elements)
+            run([here], {**ranges, **{loop: self._tap_range(loop, n, here) for loop, n in free}})
 
         def tiles(number: int) -> Callable[[Index], None]:
             def build(i: Index) -> None:
                 places = [{**at, along: add(add(first, i), n)} for n in range(number)]
-                self._tile(places, {**ranges, **unclipped}, elements)
+                run(places, {**ranges, **{loop: (0, n) for loop, n in free}})
 
             return build
 
@@ -399,6 +391,22 @@ class _Kernel:
         else:
             for_each(left, 1, lambda i: tiles(1)(add(grouped, i)))
         for_each(sub(count, last), 1, lambda i: edge(add(last, i)))
+
+    def _channels(self, run: Callable[[Index, Elements], None]) -> None:
+        """All channels: vectors, then the end of the channels."""
+        whole = div(self.extents[self.window.channel], self.lanes)
+        left = rem(self.extents[self.window.channel], self.lanes)
+
+        def tail() -> None:
+            mask = vector.create_mask(ir.VectorType.get([self.lanes], ir.IntegerType.get_signless(1)), [value(left)])
+            run(mul(whole, self.lanes), Elements(self.lanes, mask, left))
+
+        for_each(whole, 1, lambda i: run(mul(i, self.lanes), Elements(self.lanes)))
+        if isinstance(left, int):
+            if left:
+                tail()
+        else:
+            if_else(arith.cmpi(arith.CmpIPredicate.ne, left, value(0)), tail, None)
 
     def _inside(self, count: Index) -> tuple[Index, Index]:
         """The elements along a row whose windows lie inside the image as a whole."""

@@ -1,0 +1,68 @@
+"""Entry points whose innermost loops must all work on vectors, whatever the shape."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlirage.codegen.cpu.loop_remarks import scalar_loops
+from tests.codegen.abi import compile_entries
+from tests.codegen.elementwise_test import elementwise
+from tests.codegen.loops_test import chain, softmax, tensor_type
+
+_FUNCTIONS = ("exp", "log", "tanh", "erf", "sin", "cos", "sqrt", "rsqrt", "floor", "log1p", "expm1", "atan", "powf")
+
+
+def _scalar(text: str, target: str = "host") -> list[str]:
+    library = compile_entries(text, target=target)
+    return [str(loop) for files in library.files.values() for loop in scalar_loops(files["optimized.ll"])]
+
+
+@pytest.mark.parametrize("target", ["host", "x86_64-unknown-linux-gnu:x86-64-v3"])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_functions_are_vectorized(dynamic: bool, target: str) -> None:
+    texts: list[str] = []
+    for name in _FUNCTIONS:
+        operands = "%a, %a" if name == "powf" else "%a"
+        texts.append(elementwise(name, ["f32"], "f32", (5003,), f"    %v = math.{name} {operands} : f32", dynamic))
+    texts.append(elementwise("half", ["f16"], "f16", (5003,), "    %v = arith.addf %a, %a : f16", dynamic))
+    texts.append(elementwise("brain", ["bf16"], "bf16", (5003,), "    %v = arith.mulf %a, %a : bf16", dynamic))
+    texts.append(elementwise("bytes", ["i8"], "i32", (5003,), "    %v = arith.extsi %a : i8 to i32", dynamic))
+    texts.append(elementwise("pick", ["i1", "f32"], "f32", (5003,), "    %v = arith.select %a, %b, %b : f32", dynamic))
+    assert _scalar("\n".join(texts), target) == []
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_softmax_is_vectorized(dynamic: bool) -> None:
+    assert _scalar(softmax("s", (64,), 1003, dynamic)) == []
+
+
+def test_pooling_over_columns_is_vectorized() -> None:
+    source, result = tensor_type((1, 15, 15, 67)), tensor_type((1, 7, 7, 67))
+    body = f"""  %ninf = arith.constant 0xFF800000 : f32
+  %e = tensor.empty() : {result}
+  %k = tensor.empty() : tensor<3x3xf32>
+  %f = linalg.fill ins(%ninf : f32) outs(%e : {result}) -> {result}
+  %y = linalg.pooling_nhwc_max {{strides = dense<2> : tensor<2xi64>, dilations = dense<1> : tensor<2xi64>}}
+      ins(%x, %k : {source}, tensor<3x3xf32>) outs(%f : {result}) -> {result}"""
+    assert _scalar(chain("pool", f"%x: {source}", result, body)) == []
+
+
+def test_a_scalar_loop_is_reported() -> None:
+    recurrence = """
+func.func @scan(%a: tensor<1000xf32>) -> tensor<1000xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %n = arith.constant 1000 : index
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1000xf32>
+  %y:2 = scf.for %i = %c0 to %n step %c1 iter_args(%t = %e, %s = %zero) -> (tensor<1000xf32>, f32) {
+    %x = tensor.extract %a[%i] : tensor<1000xf32>
+    %m = arith.mulf %s, %x : f32
+    %v = arith.addf %m, %x : f32
+    %u = tensor.insert %v into %t[%i] : tensor<1000xf32>
+    scf.yield %u, %v : tensor<1000xf32>, f32
+  }
+  return %y#0 : tensor<1000xf32>
+}"""
+    (report,) = _scalar(recurrence)
+    assert "scan" in report and "scalar" in report

@@ -279,7 +279,7 @@ def checksum(data: bytes | Bytes) -> int:
         if piece.size % 8:
             piece = np.concatenate([piece, np.zeros(-piece.size % 8, np.uint8)])
         first = begin // 8
-        weights = np.arange(2 * first + 1, 2 * (first + piece.size // 8) + 1, 2, np.uint64)
+        weights = np.arange(2 * first + 1, 2 * (first + piece.size // 8) + 1, 2).astype(np.uint64)
         total += int((piece.view("<u8") * weights).sum(dtype=np.uint64))
     return total % 2**64
 
@@ -288,7 +288,7 @@ class _Reader:
     """Takes a module file apart."""
 
     def __init__(self, contents: memoryview) -> None:
-        if len(contents) < _HEADER.size or contents[:8] != MAGIC:
+        if len(contents) < _HEADER.size or bytes(contents[:8]) != MAGIC:
             raise DeviceError("INVALID_MODULE: not a mlirage module: wrong magic bytes")
         _, version, header_size, size, self.checksum, structure_size, count, name, module_version = _HEADER.unpack_from(
             contents

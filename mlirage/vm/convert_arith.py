@@ -44,18 +44,20 @@ _INDEX = {"add": "addi", "sub": "subi", "mul": "muli", "shl": "shli", "divu": "d
           "or": "ori", "xor": "xori", "shru": "shrui", "minu": "minui", "maxu": "maxui", "divs": "divsi",
           "rems": "remsi", "shrs": "shrsi", "mins": "minsi", "maxs": "maxsi", "floordivs": "floordivsi",
           "ceildivs": "ceildivsi", "ceildivu": "ceildivui"}  # fmt: skip
-_OPCODES = {f"arith.{name}": opcode for table in (_WRAPPING, _UNSIGNED, _SIGNED) for name, opcode in table.items()}
-_OPCODES |= {f"index.{name}": _OPCODES[f"arith.{same}"] for name, same in _INDEX.items() if f"arith.{same}" in _OPCODES}
+_ARITH = {f"arith.{name}": opcode for table in (_WRAPPING, _UNSIGNED, _SIGNED) for name, opcode in table.items()}
+_OPCODES = _ARITH | {
+    f"index.{name}": _ARITH[f"arith.{same}"] for name, same in _INDEX.items() if f"arith.{same}" in _ARITH
+}
 
 
-def _registers_bits(type_: ir.Type) -> int:
+def _register_bits(type_: ir.Type) -> int:
     return 64 if kind_of(type_) == "I" else 32
 
 
 def _normalize(value: ir.Value, type_: ir.Type, emit: Emitter) -> ir.Value:
     """`value` with the bits above the width of `type_` cleared."""
     width = width_of(type_)
-    if width == _registers_bits(type_):
+    if width == _register_bits(type_):
         return value
     mask = emit.constant((1 << width) - 1, type_)
     return emit.typed("and", type_, value, mask)
@@ -63,7 +65,7 @@ def _normalize(value: ir.Value, type_: ir.Type, emit: Emitter) -> ir.Value:
 
 def _sign_extend(value: ir.Value, emit: Emitter) -> ir.Value:
     """`value` with its sign copied to all higher bits of the register."""
-    width, bits = width_of(value.type), _registers_bits(value.type)
+    width, bits = width_of(value.type), _register_bits(value.type)
     if width == bits:
         return value
     if width in (8, 16):
@@ -154,7 +156,7 @@ def _compare(predicate: str, left: ir.Value, right: ir.Value, emit: Emitter) -> 
 @_handles("math.ctlz", "math.cttz", "math.ctpop")
 def _convert_bit_count(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     value, type_ = op.operands[0], op.result.type
-    width, bits = width_of(type_), _registers_bits(type_)
+    width, bits = width_of(type_), _register_bits(type_)
     if op.name == "math.ctpop":
         return [emit.typed("popcnt", type_, value)]
     if op.name == "math.ctlz":

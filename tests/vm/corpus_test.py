@@ -37,7 +37,7 @@ def test_device_programs(folder: Path) -> None:
 def test_scalar_programs(folder: Path, machine: Library) -> None:
     context = Context(machine, (folder / "recursion.mlirage").read_bytes())
     assert context.call("even", 10) == [1]
-    with pytest.raises(Failure, match="^ABORTED: odd\n  at even"):
+    with pytest.raises(Failure, match=r"^ABORTED: odd\n  at even"):
         context.call("even", 7)
     for path in folder.iterdir():
         assert ModuleFile.decode(path.read_bytes()).functions

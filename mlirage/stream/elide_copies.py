@@ -91,6 +91,8 @@ def _in_place(store: ir.Operation, aliasing: Aliasing) -> list[ir.Operation]:
     chain = _versions(store)
     if chain is None:
         return []
+    if not chain[2]:  # its own contents: had they changed since, the store would have a snapshot
+        return [store]
     load, clones, changes = chain
     first, last = aliasing.order(changes[0]), aliasing.order(store)
     variable = aliasing.class_of(load.results[0])
@@ -123,7 +125,7 @@ def _versions(store: ir.Operation) -> tuple[ir.Operation, list[ir.Operation], li
         owner = value.owner.operation
         if owner.operation.name == "util.global_load":
             same = ir.FlatSymbolRefAttr(owner.attributes["symbol"]).value == symbol
-            return (owner, clones[::-1], changes[::-1]) if same and changes else None
+            return (owner, clones[::-1], changes[::-1]) if same else None
         operand = tied_operand(value)
         if operand is None or isinstance(operand.owner, ir.Block) or operand.owner.operation.name != "stream.async_clone":
             return None

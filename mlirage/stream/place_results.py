@@ -269,7 +269,8 @@ def _next_change(version: ir.Value) -> tuple[ir.Operation, int] | None:
 
 def _is_tied_to(result: ir.Value, version: ir.Value, operand_number: int) -> bool:
     owner = ir.OpResult(result).owner
-    if tied_operand(result) != version:
+    operand = tied_operand(result)
+    if operand is None or operand != version:
         return False
     view = owner.opview
     if not isinstance(view, stream.AsyncDispatchOp):

@@ -6,6 +6,7 @@ DISPATCH_CREATION groups ops into regions; PIPELINE outlines them into executabl
 from mlirage.flow.clone_producers import clone_producers
 from mlirage.flow.convert_host_ops import convert_host_ops
 from mlirage.flow.deduplicate_executables import deduplicate_executables
+from mlirage.flow.expand_paddings import expand_paddings
 from mlirage.flow.form_dispatch_regions import form_dispatch_regions
 from mlirage.flow.legalize_boundary_types import legalize_boundary_types
 from mlirage.flow.outline_dispatches import outline_dispatches
@@ -14,6 +15,7 @@ from mlirage.passes import Pass
 DISPATCH_CREATION: tuple[Pass, ...] = (
     "canonicalize",
     "cse",
+    expand_paddings,
     form_dispatch_regions,
     clone_producers,
 )

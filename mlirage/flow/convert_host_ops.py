@@ -77,16 +77,18 @@ def _convert(op: ir.Operation, extents: Extents) -> None:
 
 def reshape(source: ir.Value, result: ir.RankedTensorType, dims: list[ir.Value], extents: Extents) -> ir.Value:
     """`source` as a tensor of type `result` with dynamic extents `dims`, at the current insertion point."""
-    if source.type == result:
+    while not isinstance(source.owner, ir.Block) and source.owner.operation.name == TensorReshapeOp.OPERATION_NAME:
+        source = source.owner.operation.operands[0]
+    source_dims = extents.dynamic(source)
+    if source.type == result and source_dims == dims:
         return source
-    return TensorReshapeOp(result, source, extents.dynamic(source), dims).result
+    return TensorReshapeOp(result, source, source_dims, dims).result
 
 
 def _reshape(op: ir.Operation, extents: Extents, ip: ir.InsertionPoint) -> ir.Value:
     dims = extents.dynamic(op.results[0])
-    source_dims = extents.dynamic(op.operands[0])
     with ip, op.location:
-        return TensorReshapeOp(op.results[0].type, op.operands[0], source_dims, dims).result
+        return reshape(op.operands[0], op.results[0].type, dims, extents)
 
 
 def _empty(op: ir.Operation, extents: Extents, ip: ir.InsertionPoint) -> ir.Value:

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import mlirage.compiler  # noqa: F401  (registers every pass)
 from mlirage.mlir import ir, new_context, walk
 from mlirage.passes import find_pass, run_passes
 from mlirage.program import Program, is_splat

@@ -1,0 +1,133 @@
+// RUN: mlirage opt --passes=flow-form-dispatch-regions %s | filecheck %s
+
+#id = affine_map<(i, j) -> (i, j)>
+#row = affine_map<(i, j) -> (i)>
+
+// The residual goes with the later product; the earlier one is a dispatch before it.
+// CHECK-LABEL: func.func @residual(
+// CHECK: %[[FIRST:.+]] = "flow.dispatch_region"
+// CHECK-NEXT: linalg.matmul
+// CHECK-NEXT: flow.return
+// CHECK: %[[SECOND:.+]] = "flow.dispatch_region"
+// CHECK-NEXT: %[[P:.+]] = linalg.matmul
+// CHECK-NEXT: %[[S:.+]] = linalg.generic {{.*}} ins(%[[FIRST]], %[[P]]
+// CHECK: "flow.return"(%[[S]])
+// CHECK: return %[[SECOND]]
+func.func @residual(%x: tensor<4x4xf32>, %y: tensor<4x4xf32>, %z: tensor<4x4xf32>) -> tensor<4x4xf32> {
+  %e = tensor.empty() : tensor<4x4xf32>
+  %0 = linalg.matmul ins(%x, %y : tensor<4x4xf32>, tensor<4x4xf32>) outs(%z : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %1 = linalg.matmul ins(%y, %x : tensor<4x4xf32>, tensor<4x4xf32>) outs(%z : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %2 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]} ins(%0, %1 : tensor<4x4xf32>, tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %s = arith.addf %a, %b : f32
+    linalg.yield %s : f32
+  } -> tensor<4x4xf32>
+  return %2 : tensor<4x4xf32>
+}
+
+// A result that others read, too, is stored: the reader is a dispatch of its own.
+// CHECK-LABEL: func.func @read_twice(
+// CHECK: "flow.dispatch_region"
+// CHECK-NEXT: linalg.matmul
+// CHECK-NEXT: flow.return
+// CHECK: "flow.dispatch_region"
+// CHECK-NEXT: linalg.generic
+func.func @read_twice(%x: tensor<4x4xf32>, %z: tensor<4x4xf32>) -> (tensor<4x4xf32>, tensor<4x4xf32>) {
+  %e = tensor.empty() : tensor<4x4xf32>
+  %0 = linalg.matmul ins(%x, %x : tensor<4x4xf32>, tensor<4x4xf32>) outs(%z : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %1 = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%0 : tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %s = math.exp %a : f32
+    linalg.yield %s : f32
+  } -> tensor<4x4xf32>
+  return %0, %1 : tensor<4x4xf32>, tensor<4x4xf32>
+}
+
+// Means of two inputs that one op combines share its rows: one dispatch (layer norm from sums of x and of x * x).
+// CHECK-LABEL: func.func @two_sums(
+// CHECK: "flow.dispatch_region"
+// CHECK-COUNT-3: linalg.generic
+// CHECK: flow.return
+// CHECK-NOT: flow.dispatch_region
+func.func @two_sums(%x: tensor<64x8xf32>, %z: tensor<64xf32>) -> tensor<64x8xf32> {
+  %e = tensor.empty() : tensor<64x8xf32>
+  %0 = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "reduction"]} ins(%x : tensor<64x8xf32>) outs(%z : tensor<64xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %s = arith.addf %a, %o : f32
+    linalg.yield %s : f32
+  } -> tensor<64xf32>
+  %1 = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "reduction"]} ins(%x : tensor<64x8xf32>) outs(%z : tensor<64xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %m = arith.mulf %a, %a : f32
+    %s = arith.addf %m, %o : f32
+    linalg.yield %s : f32
+  } -> tensor<64xf32>
+  %2 = linalg.generic {indexing_maps = [#id, #row, #row, #id], iterator_types = ["parallel", "parallel"]} ins(%x, %0, %1 : tensor<64x8xf32>, tensor<64xf32>, tensor<64xf32>) outs(%e : tensor<64x8xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32, %o: f32):
+    %m = arith.subf %a, %b : f32
+    %s = arith.divf %m, %c : f32
+    linalg.yield %s : f32
+  } -> tensor<64x8xf32>
+  return %2 : tensor<64x8xf32>
+}
+
+// Two chains that read each other's middle may not both be merged: that would be a cycle.
+// CHECK-LABEL: func.func @no_cycle(
+// CHECK-COUNT-2: flow.dispatch_region
+// CHECK: return
+func.func @no_cycle(%x: tensor<4x4xf32>, %z: tensor<4x4xf32>) -> tensor<4x4xf32> {
+  %e = tensor.empty() : tensor<4x4xf32>
+  %0 = linalg.matmul ins(%x, %x : tensor<4x4xf32>, tensor<4x4xf32>) outs(%z : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %1 = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%0 : tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %s = math.exp %a : f32
+    linalg.yield %s : f32
+  } -> tensor<4x4xf32>
+  %2 = linalg.matmul ins(%1, %x : tensor<4x4xf32>, tensor<4x4xf32>) outs(%z : tensor<4x4xf32>) -> tensor<4x4xf32>
+  %3 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]} ins(%1, %2 : tensor<4x4xf32>, tensor<4x4xf32>) outs(%e : tensor<4x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %s = arith.addf %a, %b : f32
+    linalg.yield %s : f32
+  } -> tensor<4x4xf32>
+  return %3 : tensor<4x4xf32>
+}
+
+// Sums over outer dims are not cut into rows with what they read.
+// CHECK-LABEL: func.func @column_sum(
+// CHECK: "flow.dispatch_region"
+// CHECK-NEXT: linalg.generic
+// CHECK: flow.return
+// CHECK: "flow.dispatch_region"
+// CHECK-NEXT: linalg.generic
+func.func @column_sum(%x: tensor<64x8xf32>, %z: tensor<8xf32>) -> (tensor<64x8xf32>, tensor<8xf32>) {
+  %e = tensor.empty() : tensor<64x8xf32>
+  %0 = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%x : tensor<64x8xf32>) outs(%e : tensor<64x8xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %s = math.exp %a : f32
+    linalg.yield %s : f32
+  } -> tensor<64x8xf32>
+  %1 = linalg.generic {indexing_maps = [affine_map<(i, j) -> (j, i)>, #row], iterator_types = ["parallel", "reduction"]} ins(%0 : tensor<64x8xf32>) outs(%z : tensor<8xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %s = arith.addf %a, %o : f32
+    linalg.yield %s : f32
+  } -> tensor<8xf32>
+  return %0, %1 : tensor<64x8xf32>, tensor<8xf32>
+}
+
+// State keeps its order around dispatches; a run of bytes is no dispatch, a strided slice is.
+// CHECK-LABEL: func.func @slices(
+// CHECK: ml_program.global_load @state
+// CHECK: ml_program.global_store @state
+// CHECK: ml_program.global_load @state
+// CHECK: tensor.extract_slice %{{.+}}[1, 0] [2, 8] [1, 1]
+// CHECK: "flow.dispatch_region"
+// CHECK-NEXT: tensor.extract_slice %{{.+}}[0, 0] [4, 4] [1, 2]
+ml_program.global private mutable @state(dense<0.0> : tensor<4x8xf32>) : tensor<4x8xf32>
+func.func @slices(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<2x8xf32>, tensor<4x4xf32>) {
+  %0 = ml_program.global_load @state : tensor<4x8xf32>
+  ml_program.global_store @state = %x : tensor<4x8xf32>
+  %1 = ml_program.global_load @state : tensor<4x8xf32>
+  %2 = tensor.extract_slice %1[1, 0] [2, 8] [1, 1] : tensor<4x8xf32> to tensor<2x8xf32>
+  %3 = tensor.extract_slice %1[0, 0] [4, 4] [1, 2] : tensor<4x8xf32> to tensor<4x4xf32>
+  return %0, %2, %3 : tensor<4x8xf32>, tensor<2x8xf32>, tensor<4x4xf32>
+}

@@ -54,7 +54,9 @@ def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, option
         try:
             run_pipeline(program.module.operation, "cse")
         except ir.MLIRError as error:
-            raise ImportFailure(f"the importer made invalid IR (a fault of mlirage, please report it): {error}") from error
+            raise ImportFailure(
+                f"the importer made invalid IR (a fault of mlirage, please report it): {error}"
+            ) from error
     return program
 
 
@@ -129,7 +131,9 @@ def _declared(value: onnx.ValueInfoProto, role: str) -> tuple[Any, list[int | st
     elif kind != "tensor_type":
         raise ImportFailure(f"{role} {value.name!r} is a {kind.removesuffix('_type')}, only tensors can be passed")
     if not value.type.tensor_type.HasField("shape"):
-        raise ImportFailure(f"{role} {value.name!r} has no shape: its number of axes must be known (extents need not be)")
+        raise ImportFailure(
+            f"{role} {value.name!r} has no shape: its number of axes must be known (extents need not be)"
+        )
     try:
         dtype = numpy_type(value.type.tensor_type.elem_type)
     except ValueError as error:
@@ -166,7 +170,9 @@ def _arguments(
             dim = builder.atoms.extent(argument, axis)
             if extent is not None and extent in named:
                 builder.require_equal(
-                    dim, named[extent], f"input {value.name!r}: axis {axis} must have the same extent {extent!r} everywhere"
+                    dim,
+                    named[extent],
+                    f"input {value.name!r}: axis {axis} must have the same extent {extent!r} everywhere",
                 )
                 dim = named[extent]
             elif extent is not None:

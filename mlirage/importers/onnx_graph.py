@@ -162,7 +162,9 @@ class GraphImporter:
         schema = onnx.defs.get_schema(proto.op_type, self.opsets[domain], domain)
         if schema.has_function:
             function = onnx.FunctionProto()
-            function.ParseFromString(schema.get_function_with_opset_version(self.opsets[domain]) or schema.function_body.SerializeToString())
+            function.ParseFromString(
+                schema.get_function_with_opset_version(self.opsets[domain]) or schema.function_body.SerializeToString()
+            )
             return self._with_defaults(schema, function)
         types = [_type_proto(x).SerializeToString() if x is not None else b"" for x in inputs]
         resolved = onnx.NodeProto()

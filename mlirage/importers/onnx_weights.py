@@ -58,7 +58,7 @@ class WeightReader:
         available = path.stat().st_size - offset
         if available < count:
             raise ImportFailure(
-                f"tensor {tensor.name!r}: {path} holds {max(available, 0)} bytes from offset {offset}, {count} are needed"
+                f"tensor {tensor.name!r}: {path} holds {max(available, 0)} bytes from {offset} on, not {count}"
             )
         if count == 0:
             return np.empty(shape, dtype)
@@ -66,15 +66,17 @@ class WeightReader:
         if dtype.name in _PACKED:
             inline = onnx.TensorProto(data_type=tensor.data_type, dims=list(shape), raw_data=data.tobytes())
             return np.asarray(numpy_helper.to_array(inline), dtype).reshape(shape)
-        return np.asarray(data.view(dtype) if offset % dtype.itemsize == 0 else np.frombuffer(data, dtype)).reshape(shape)
+        return np.asarray(data.view(dtype) if offset % dtype.itemsize == 0 else np.frombuffer(data, dtype)).reshape(
+            shape
+        )
 
     def _external_path(self, tensor: onnx.TensorProto) -> Path:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
         if self.folder is None:
             raise ImportFailure(
-                f"tensor {tensor.name!r} lies in the external file {location!r}, which cannot be found for a model given "
-                "as bytes or object: pass the model's path"
+                f"tensor {tensor.name!r} lies in the external file {location!r}, which cannot be found for a model "
+                "given as bytes or object: pass the model's path"
             )
         path = self.folder / location
         if Path(location).is_absolute() or ".." in Path(location).parts:

@@ -85,7 +85,10 @@ def test_external_data_outside_the_folder(tmp_path: Path) -> None:
 def test_cycle_and_missing_input() -> None:
     cycle = helper.make_model(
         helper.make_graph(
-            [helper.make_node("Add", ["x", "b"], ["a"], name="one"), helper.make_node("Relu", ["a"], ["b"], name="two")],
+            [
+                helper.make_node("Add", ["x", "b"], ["a"], name="one"),
+                helper.make_node("Relu", ["a"], ["b"], name="two"),
+            ],
             "g",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
             [helper.make_tensor_value_info("b", TensorProto.FLOAT, [2])],
@@ -107,13 +110,13 @@ def test_cycle_and_missing_input() -> None:
         ("y = Relu (x, x)", "takes 1 to 1 inputs, 2 are given"),
         ("y = Conv (x)", "takes 2 to 3 inputs, 1 are given"),
         ("y = Softmax <axis = 9> (x)", "axis 9"),
-        ("y = Einsum <equation = \"ij,jk->ik\"> (x)", "names 2 operands, not 1"),
+        ('y = Einsum <equation = "ij,jk->ik"> (x)', "names 2 operands, not 1"),
         ("y = Add (x, i)", "int64"),
-        ("y = Pad <mode = \"fold\"> (x)", "fold"),
+        ('y = Pad <mode = "fold"> (x)', "fold"),
     ],
 )
 def test_nodes_that_make_no_sense(body: str, message: str) -> None:
-    model = parser.parse_model(HEADER + "g (float[2, 3] x, float[2, 5] w, int64[1] i) => (float[p, q] y) { %s }" % body)
+    model = parser.parse_model(HEADER + f"g (float[2, 3] x, float[2, 5] w, int64[1] i) => (float[p, q] y) {{ {body} }}")
     model.graph.node[0].name = "culprit"
     text = failure(model)
     assert "node 'culprit'" in text

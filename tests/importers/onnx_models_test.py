@@ -65,9 +65,7 @@ CNN = model_of(
     }""",
     {"w1": (8, 3, 3, 3), "b1": (8,), "w2": (8, 1, 3, 3), "w3": (8, 4, 2, 2), "w4": (4, 4)},
 )
-CNN.graph.initializer.extend(
-    [numpy_helper.from_array(np.float32(v), name) for name, v in (("zero", 0), ("six", 6))]
-)
+CNN.graph.initializer.extend([numpy_helper.from_array(np.float32(v), name) for name, v in (("zero", 0), ("six", 6))])
 
 # The Shape -> Gather -> Concat -> Reshape chains of the TorchScript exporter.
 ENCODER = model_of(
@@ -199,7 +197,7 @@ def test_lstm(runner: ModelRunner, batch: int, length: int) -> None:
 
 
 def test_named_extents_must_agree(runner: ModelRunner) -> None:
-    with pytest.raises(RunFailure, match="batch|died"):
+    with pytest.raises(RunFailure, match=r"batch|died"):
         runner.run(ENCODER.SerializeToString(), [np.zeros((2, 3, 24), np.float32), np.ones((3, 3), np.int64)])
 
 
@@ -306,7 +304,10 @@ def test_loop_with_a_run_time_condition(runner: ModelRunner) -> None:
         [node],
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["m"]), helper.make_tensor_value_info("sums", 1, ["k", 1])],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["m"]),
+            helper.make_tensor_value_info("sums", 1, ["k", 1]),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     x = np.array([1.0, 2.0], np.float32)

@@ -14,9 +14,9 @@ import numpy as np
 
 PIPELINE = (
     "canonicalize",
-    "cse",
     "convert-tensor-to-linalg",
-    "one-shot-bufferize{bufferize-function-boundaries=true allow-return-allocs-from-loops=true function-boundary-type-conversion=identity-layout-map}",
+    "one-shot-bufferize{bufferize-function-boundaries=true allow-return-allocs-from-loops=true"
+    " function-boundary-type-conversion=identity-layout-map}",
     "func.func(convert-linalg-to-loops)",
     "canonicalize",
     "func.func(convert-complex-to-standard)",
@@ -72,15 +72,22 @@ def run_program(program: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.nda
     holder = type("Results", (ctypes.Structure,), {"_fields_": [(f"r{i}", kind) for i, kind in enumerate(results)]})()
     pointers = [ctypes.pointer(ctypes.pointer(d)) for d in ([holder] if results else []) + descriptors]
     engine.invoke("main", *pointers)
-    return [
-        _array(getattr(holder, f"r{i}"), numpy_dtype(r["dtype"])) for i, r in enumerate(signature["results"])
-    ]
+    return [_array(getattr(holder, f"r{i}"), numpy_dtype(r["dtype"])) for i, r in enumerate(signature["results"])]
 
 
 def lower_linalgx_ops(program: Any) -> None:
-    """Replaces linalgx ops by loops, with mlirage's own lowering (upstream has none)."""
-    from mlirage.codegen.linalgx import lower_linalgx
+    """Replaces linalgx ops by loops, with mlirage's own lowering (upstream has none).
 
+    Each out gets a `tensor.empty` of its own: upstream's bufferization shares the memory of one that two outs use.
+    """
+    from mlirage.codegen.linalgx import lower_linalgx
+    from mlirage.mlir import ir, walk
+
+    for op in list(walk(program.module.operation)):
+        if op.name.startswith("linalgx."):
+            for i, operand in enumerate(op.operands):
+                if isinstance(operand.owner, ir.Operation) and operand.owner.name == "tensor.empty":
+                    op.operands[i] = operand.owner.clone(ir.InsertionPoint(op)).results[0]
     for op in program.module.body.operations:
         if op.operation.name == "func.func":
             lower_linalgx(op.operation)
@@ -107,7 +114,11 @@ def _weights_to_arguments(main: Any, program: Any) -> list[np.ndarray[Any, Any]]
 
 
 def _memref(rank: int) -> Any:
-    fields: list[tuple[str, Any]] = [("allocated", ctypes.c_void_p), ("aligned", ctypes.c_void_p), ("offset", ctypes.c_int64)]
+    fields: list[tuple[str, Any]] = [
+        ("allocated", ctypes.c_void_p),
+        ("aligned", ctypes.c_void_p),
+        ("offset", ctypes.c_int64),
+    ]
     if rank:
         fields += [("sizes", ctypes.c_int64 * rank), ("strides", ctypes.c_int64 * rank)]
     return type(f"MemRef{rank}", (ctypes.Structure,), {"_fields_": fields})

@@ -79,7 +79,12 @@ def Pow(node: Node, x: Tensor, y: Tensor) -> Tensor:
 
     def body(a: Scalar, e: Scalar) -> Scalar:
         power = s.power(s.cast(a, wide), s.cast(e, wide))
-        return s.cast(power, b.compute_dtype(x.dtype))
+        if b.is_float(x.dtype):
+            return s.cast(power, b.compute_dtype(x.dtype))
+        # A power that misses a whole number by a rounding error must not be cut to the one below.
+        whole = e.eq(s.trunc(e)) & (s.absolute(e) < 1024.0)
+        exact = _integer_power(a, s.cast(s.select(whole, e, 0.0), x.dtype))
+        return s.select(whole, exact, s.cast(power, x.dtype))
 
     return b.map_(body, x, y)
 

@@ -36,8 +36,8 @@ def NonMaxSuppression(
     iou_threshold: Tensor | None = None,
     score_threshold: Tensor | None = None,
 ) -> Tensor:
-    """Picks, round by round and for all batches and classes at once, the best box left and drops those that overlap it."""
-    batches, classes, count = scores.shape
+    """Picks the best box left and drops those that overlap it, in rounds, for all batches and classes at once."""
+    count = scores.shape[2]
     center = bool(node.get("center_point_box", 0))
     most: Dim = b.dims.maximum(limit.dims()[0], 0) if limit is not None else 0
     most = b.dims.minimum(most, count)

@@ -187,9 +187,7 @@ def GlobalLpPool(node: Node, x: Tensor) -> Tensor:
 
 
 @onnx_op()
-def BatchNormalization(
-    node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
-) -> Any:
+def BatchNormalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Any:
     epsilon = node.get("epsilon", 1e-5)
     training = bool(node.get("training_mode", 0)) and node.opset >= 14
     if node.opset < 9 and not node.get("spatial", 1):
@@ -208,15 +206,11 @@ def BatchNormalization(
     return result, b.map_(blend, mean, batch_mean), b.map_(blend, variance, batch_variance)
 
 
-def _normalized(
-    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float
-) -> Tensor:
+def _normalized(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> Tensor:
     """(x - mean) · scale / sqrt(variance + ε) + bias, as one factor and one term per channel."""
     wide = b.compute_dtype(x.dtype)
     factor = b.map_(lambda v, a: s.cast(a, wide) / s.sqrt(s.cast(v, wide) + epsilon), variance, scale, dtype=wide)
-    term = b.map_(
-        lambda m, f, c: s.cast(c, wide) - s.cast(m, wide) * f, mean, factor, bias, dtype=wide
-    )
+    term = b.map_(lambda m, f, c: s.cast(c, wide) - s.cast(m, wide) * f, mean, factor, bias, dtype=wide)
     return b.map_(lambda a, f, t: a * f + t, x, channels(factor, x.rank), channels(term, x.rank))
 
 

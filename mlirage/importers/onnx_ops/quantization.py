@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from mlirage.importers.onnx_ops.neural import auto_pads, channels
 from mlirage.importers.onnx_ops.registry import Node, numpy_type, onnx_op
 from mlirage.input import builders as b
@@ -89,7 +85,9 @@ def DynamicQuantizeLinear(node: Node, x: Tensor) -> tuple[Tensor, Tensor, Tensor
     top = b.map_(lambda a: s.maximum(a, 0.0), b.amax(x))
     bottom = b.map_(lambda a: s.minimum(a, 0.0), b.amin(x))
     scale = b.map_(lambda p, q: (p - q) / 255.0, top, bottom)
-    zero = b.map_(lambda q, k: s.saturating_cast(s.round_even(s.clamp(-q / k, 0.0, 255.0)), b.UINT8), bottom, scale, dtype=b.UINT8)
+    zero = b.map_(
+        lambda q, k: s.saturating_cast(s.round_even(s.clamp(-q / k, 0.0, 255.0)), b.UINT8), bottom, scale, dtype=b.UINT8
+    )
     y = b.map_(lambda a, k, z: quantized(a, k, z, b.UINT8), x, scale, zero, dtype=b.UINT8)
     return y, scale, zero
 
@@ -197,5 +195,3 @@ def bitcast(x: Tensor, dtype: b.DType) -> Tensor:
 
     identity = ir.AffineMap.get_identity(x.rank)
     return Tensor(x.shape, dtype, value=b.generic([x.value], [identity], x.shape, dtype, build))
-
-

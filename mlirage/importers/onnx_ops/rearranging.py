@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mlirage.importers.onnx_ops.registry import Node, onnx_op, pairs
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Scalar, Tensor, scattering
@@ -53,9 +51,6 @@ def CenterCropPad(node: Node, x: Tensor, shape: Tensor) -> Tensor:
 def Col2Im(node: Node, x: Tensor, image: Tensor, block: Tensor) -> Tensor:
     """Sums the columns of blocks back into an image: each pixel reads every block that covers it."""
     extents, kernel = image.dims(), block.dims()
-    if not all(isinstance(k, int) for k in kernel):
-        if block.rank != 1 or not isinstance(block.shape[0], int):
-            raise ValueError("the number of block axes must be known")
     rank = len(kernel)
     dilations = node.get("dilations", [1] * rank)
     strides = node.get("strides", [1] * rank)
@@ -106,5 +101,3 @@ def MaxUnpool(node: Node, x: Tensor, indices: Tensor, output_shape: Tensor | Non
         return filled
     wanted = output_shape.dims()
     return b.pad(filled, [0] * x.rank, [w - d for w, d in zip(wanted, inferred, strict=True)], 0)
-
-

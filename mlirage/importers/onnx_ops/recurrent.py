@@ -75,13 +75,11 @@ def _directions(node: Node, per_direction: Sequence[str]) -> list[_Direction]:
         beta = next(betas, None) if name.lower() in takes_beta else None
         functions.append(activation(name, alpha, beta))
     size = len(per_direction)
-    return [
-        _Direction(i, kind == "reverse" or i == 1, functions[i * size : (i + 1) * size]) for i in range(count)
-    ]
+    return [_Direction(i, kind == "reverse" or i == 1, functions[i * size : (i + 1) * size]) for i in range(count)]
 
 
-def _of_direction(x: Tensor | None, number: int) -> Tensor | None:
-    return None if x is None else b.squeeze(b.slice_axis(x, 0, number, 1), [0])
+def _of_direction(x: Tensor, number: int) -> Tensor:
+    return b.squeeze(b.slice_axis(x, 0, number, 1), [0])
 
 
 def _clipped(node: Node) -> Activation:
@@ -155,8 +153,9 @@ def _inputs(node: Node, x: Tensor, recurrent: Tensor, lengths: Tensor | None, *i
 
 
 def _state(given: Tensor | None, number: int, inputs: _Inputs) -> Tensor:
-    state = _of_direction(given, number)
-    return state if state is not None else b.fill((inputs.x.shape[1], inputs.hidden), 0, inputs.x.dtype)
+    if given is not None:
+        return _of_direction(given, number)
+    return b.fill((inputs.x.shape[1], inputs.hidden), 0, inputs.x.dtype)
 
 
 def _outputs(inputs: _Inputs, sequences: list[Tensor], *finals: list[Tensor]) -> tuple[Tensor, ...]:
@@ -170,9 +169,9 @@ def _outputs(inputs: _Inputs, sequences: list[Tensor], *finals: list[Tensor]) ->
 
 
 def _biases(bias: Tensor | None, number: int, gates: int, hidden: int) -> tuple[Tensor | None, Tensor | None]:
-    own = _of_direction(bias, number)
-    if own is None:
+    if bias is None:
         return None, None
+    own = _of_direction(bias, number)
     return b.slice_axis(own, 0, 0, gates * hidden), b.slice_axis(own, 0, gates * hidden, gates * hidden)
 
 
@@ -192,7 +191,6 @@ def RNN(
     finals: list[Tensor] = []
     for direction in _directions(node, ["Tanh"]):
         w, r = _of_direction(weight, direction.number), _of_direction(recurrent, direction.number)
-        assert w is not None and r is not None
         input_bias, state_bias = _biases(bias, direction.number, 1, inputs.hidden)
         total = input_bias if state_bias is None or input_bias is None else b.add(input_bias, state_bias)
         turned, function = b.transpose(r, [1, 0]), direction.activations[0]
@@ -224,7 +222,6 @@ def GRU(
     finals: list[Tensor] = []
     for direction in _directions(node, ["Sigmoid", "Tanh"]):
         w, r = _of_direction(weight, direction.number), _of_direction(recurrent, direction.number)
-        assert w is not None and r is not None
         input_bias, state_bias = _biases(bias, direction.number, 3, hidden)
         f, g = direction.activations
         turned = b.transpose(r, [1, 0])
@@ -288,11 +285,11 @@ def LSTM(
     cells: list[Tensor] = []
     for direction in _directions(node, ["Sigmoid", "Tanh", "Tanh"]):
         w, r = _of_direction(weight, direction.number), _of_direction(recurrent, direction.number)
-        assert w is not None and r is not None
         input_bias, state_bias = _biases(bias, direction.number, 4, hidden)
         total = input_bias if state_bias is None or input_bias is None else b.add(input_bias, state_bias)
-        own = _of_direction(peepholes, direction.number)
-        peeps = None if own is None else [_gate(own, i, hidden) for i in range(3)]
+        peeps = None
+        if peepholes is not None:
+            peeps = [_gate(_of_direction(peepholes, direction.number), i, hidden) for i in range(3)]
         f, g, h = direction.activations
         turned = b.transpose(r, [1, 0])
 
@@ -316,9 +313,7 @@ def LSTM(
 
             enter = gate(0, 0, cell)
             forget = b.map_(lambda a: s.coerce(1.0, a.dtype) - a, enter) if coupled else gate(2, 2, cell)
-            after = b.map_(
-                lambda k, c, i, n: k * c + i * g(clip(n)), forget, cell, enter, _gate(gates, 3, hidden)
-            )
+            after = b.map_(lambda k, c, p, n, g=g: k * c + p * g(clip(n)), forget, cell, enter, _gate(gates, 3, hidden))
             leave = gate(1, 1, after)
             return [b.map_(lambda o, c: o * h(c), leave, after), after]
 

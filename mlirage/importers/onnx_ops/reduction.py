@@ -27,7 +27,7 @@ def reduce_axes(node: Node, x: Tensor, axes: Tensor | None, reducer: Reducer) ->
         where = axes.dims()
     if not where:
         if node.get("noop_with_empty_axes", 0):
-            return x if axes is not None or where is None else x
+            return x
         where = list(range(x.rank))
     if all(isinstance(axis, int) for axis in where):
         static = [b.normalize_axis(axis, x.rank) for axis in where]  # pyright: ignore[reportArgumentType]

@@ -3,8 +3,8 @@
     @onnx_op()
     def Relu(node: Node, x: Tensor) -> Tensor: ...
 
-A function gets the node (attributes, opset) and its inputs (None where absent) and returns its output or a tuple of them.
-Opset differences are the function's own business: `node.opset`.
+A function gets the node (attributes, opset) and its inputs (None where absent) and returns its output or a tuple of
+them. Opset differences are the function's own business: `node.opset`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Scalar, Tensor
 from mlirage.input.builders import scalar as s
 
-
 _F64 = b.FLOAT64
 
 
@@ -233,9 +232,7 @@ def _by_sizes(node: Node, x: Tensor, sizes: list[Dim], roi: Tensor | None, numbe
                 total = combine(total, ratio)
             ratios = [(None, total)] * len(ratios)
             sizes = [_floor_dim(_real(x.shape[n]) * total + 0.5) for n in numbers]
-        ratios = [
-            (None if known is None else known, scale) for known, scale in ratios
-        ]
+        ratios = [(None if known is None else known, scale) for known, scale in ratios]
     return [
         _Axis(number, x.shape[number], size, scale, known, *_region(roi, i, len(numbers)))
         for i, (number, size, (known, scale)) in enumerate(zip(numbers, sizes, ratios, strict=True))
@@ -273,5 +270,3 @@ def Resize(
 def Upsample(node: Node, x: Tensor, scales: Tensor | None = None) -> Tensor:
     given = scales if scales is not None else Tensor.of(node.require("scales"), b.FLOAT32)
     return _resized(node, x, _by_scales(node, x, given, None, list(range(x.rank))))
-
-

@@ -171,9 +171,7 @@ def RoiAlign(node: Node, x: Tensor, rois: Tensor, batches: Tensor) -> Tensor:
         parts: list[Scalar] = []
         for yy, wy in ((y0, wy0), (y1, wy1)):
             for zz, wz in ((z0, wz0), (z1, wz1)):
-                yi, zi = (
-                    s.clamp(_whole(q), 0, b.dim_scalar(d) - 1) for q, d in ((yy, x.shape[2]), (zz, x.shape[3]))
-                )
+                yi, zi = (s.clamp(_whole(q), 0, b.dim_scalar(d) - 1) for q, d in ((yy, x.shape[2]), (zz, x.shape[3])))
                 parts.append(s.read(x, [batch, c, yi, zi]) * wy * wz)
         live = (s.cast(s.cast(i, b.INT64), wide) < row_samples) & (s.cast(s.cast(j, b.INT64), wide) < column_samples)
         if maximum:

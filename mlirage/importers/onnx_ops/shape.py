@@ -26,7 +26,9 @@ def Constant(node: Node) -> Tensor:
             return Tensor.of(attributes[name], dtype)
         if name + "s" in attributes:
             return Tensor.of(as_splat(np.array(attributes[name + "s"], dtype)))
-    raise ValueError("the constant has no value that can be computed with (strings and sparse tensors are not supported)")
+    raise ValueError(
+        "the constant has no value that can be computed with (strings and sparse tensors are not supported)"
+    )
 
 
 @onnx_op()

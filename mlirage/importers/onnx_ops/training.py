@@ -77,14 +77,16 @@ def Adam(node: Node, rate: Tensor, step: Tensor, *tensors: Tensor) -> list[Tenso
     seconds: list[Tensor] = []
     for weight, gradient, first, second in _groups(tensors, 4):
         dtype = b.compute_dtype(weight.dtype)
-        t = _number(step, dtype)
-        one = s.coerce(1.0, dtype)
-        correction = s.sqrt(one - s.power(s.coerce(beta, dtype), t)) / (one - s.power(s.coerce(alpha, dtype), t))
-        r = _number(rate, dtype)
-        r = s.select(t > 0.0, r * correction, r)
+
+        def corrected(r: Scalar, t: Scalar, dtype: b.DType = dtype) -> Scalar:
+            one, t, r = s.coerce(1.0, dtype), s.cast(t, dtype), s.cast(r, dtype)
+            bias = s.sqrt(one - s.power(s.coerce(beta, dtype), t)) / (one - s.power(s.coerce(alpha, dtype), t))
+            return s.select(t > 0.0, r * bias, r)
+
+        r = b.map_(corrected, b.reshape(rate, ()), b.reshape(step, ()), dtype=dtype)
         v = b.map_(lambda x, g, m: m * alpha + (x * norm + g) * (1 - alpha), weight, gradient, first)
         h = b.map_(lambda x, g, m: m * beta + (x * norm + g) * (x * norm + g) * (1 - beta), weight, gradient, second)
-        new = b.map_(lambda x, p, q, r=r: (x - r * p / (s.sqrt(q) + epsilon)) * (1 - after_norm), weight, v, h)
+        new = b.map_(lambda x, p, q, r: (x - r * p / (s.sqrt(q) + epsilon)) * (1 - after_norm), weight, v, h, r)
         weights.append(new)
         firsts.append(v)
         seconds.append(h)

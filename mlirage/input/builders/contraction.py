@@ -186,7 +186,7 @@ def _contract(terms: list[tuple[str, Tensor]], output: str) -> Tensor:
 
 
 def _as_matmul(terms: list[tuple[str, Tensor]], output: str) -> Tensor | None:
-    """A two-operand contraction as transposes around a (batch) matmul, where its subscripts fall into its four classes."""
+    """A contraction of two operands as transposes around a (batch) matmul, where its subscripts allow that."""
     (left, x), (right, y) = terms
     if x.dtype == BOOL:
         return None

@@ -16,7 +16,16 @@ import numpy as np
 from mlirage.input.builders import dims as dim_math
 from mlirage.input.builders import scalar as s
 from mlirage.input.builders.dims import Dim, Sym
-from mlirage.input.builders.element_types import BOOL, INT32, INT64, DType, bit_width, compute_dtype, integer_range, is_integer
+from mlirage.input.builders.element_types import (
+    BOOL,
+    INT32,
+    INT64,
+    DType,
+    bit_width,
+    compute_dtype,
+    integer_range,
+    is_integer,
+)
 from mlirage.input.builders.scalar import Scalar
 from mlirage.input.builders.tensor import Shape, Tensor, TensorBuilder, empty, tensor_type
 from mlirage.mlir import arith, ir, linalg, scf, tensor
@@ -130,7 +139,7 @@ def map_(body: Body, *operands: Tensor, dtype: DType | None = None, shape: Shape
 def aligned_operands(
     operands: Sequence[Tensor], shape: Shape
 ) -> tuple[list[ir.Value], list[ir.AffineMap], Callable[[Sequence[ir.Value]], list[Scalar]]]:
-    """Inputs and maps of a linalg op over `shape` that reads the operands, and what turns its block arguments into scalars.
+    """Inputs and maps of a linalg op over `shape` that reads the operands, and what makes scalars of its arguments.
 
     Splats are no inputs; they become constants in the body.
     """
@@ -164,7 +173,7 @@ def generic(
     dtype: DType,
     build: Callable[..., ir.Value],
 ) -> ir.Value:
-    """A parallel `linalg.generic` that writes each element of a new tensor; `build` makes its value from the inputs'."""
+    """A parallel `linalg.generic` that writes each element of a new tensor; `build` makes it of the inputs'."""
     rank = len(shape)
     op = linalg.GenericOp(
         [tensor_type(shape, dtype)],

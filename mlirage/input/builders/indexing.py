@@ -1,4 +1,4 @@
-"""Reading at positions that are data: gather in ONNX's and numpy's forms. Positions out of range never leave the buffer."""
+"""Reading at positions that are data: gather in ONNX's and numpy's forms. No position leads out of the buffer."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def checked_index(index: Scalar, extent: Dim, wrap: bool = True) -> Scalar:
 def gather(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     """numpy's take: `indices` replaces `axis` in the shape; negative indices count from the end."""
     axis = normalize_axis(axis, x.rank)
-    if x.is_foldable and indices.is_foldable and x.known is not None and indices.known is not None:
-        if indices.known.dtype != object:
-            taken = np.asarray(np.take(x.known, indices.known, axis), x.known.dtype)
-            return Tensor.of_dims(taken, x.dtype) if taken.dtype == object else Tensor.of(taken)
+    positions = indices.known if indices.is_foldable else None
+    if x.is_foldable and x.known is not None and positions is not None and positions.dtype != object:
+        taken = np.asarray(np.take(x.known, positions, axis), x.known.dtype)
+        return Tensor.of_dims(taken, x.dtype) if taken.dtype == object else Tensor.of(taken)
     single = indices.splat()
     if single is not None and indices.rank == 0 and isinstance(x.shape[axis], int):
         start = int(single) + (x.shape[axis] if single < 0 else 0)  # pyright: ignore[reportOperatorIssue]
@@ -72,9 +72,7 @@ def gather_nd(x: Tensor, indices: Tensor, batch: int = 0) -> Tensor:
 
     def body() -> ir.Value:
         place = [s.index_of(i) for i in range(len(outer))]
-        coordinates = [
-            checked_index(s.read(indices, [*place, k]), x.shape[batch + k]) for k in range(depth)
-        ]
+        coordinates = [checked_index(s.read(indices, [*place, k]), x.shape[batch + k]) for k in range(depth)]
         rest = [s.index_of(len(outer) + i) for i in range(x.rank - batch - depth)]
         return s.store(s.read(x, [*place[:batch], *coordinates, *rest]), x.dtype)
 

@@ -1,7 +1,7 @@
 """Conditionals and loops over tensors: scf.if, scf.for and scf.while, with extents followed through them.
 
-A body is built first, in a scratch block, to learn what it makes; then the block moves into the op with the right types. An
-extent of a carried tensor that the body changes becomes a run-time one.
+A body is built first, in a scratch block, to learn what it makes; then the block moves into the op with the right
+types. An extent of a carried tensor that the body changes becomes a run-time one.
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ def scalar_condition(condition: Tensor) -> ir.Value:
     return tensor.extract(flat.value, [])
 
 
-def if_(
-    condition: Tensor, then: Callable[[], list[Tensor]], otherwise: Callable[[], list[Tensor]]
-) -> list[Tensor]:
+def if_(condition: Tensor, then: Callable[[], list[Tensor]], otherwise: Callable[[], list[Tensor]]) -> list[Tensor]:
     """The tensors of one of two branches; only that branch is built if the condition is known.
 
     Raises:
@@ -81,9 +79,7 @@ def if_value(
         block.append_to(region)
         with ir.InsertionPoint(block):
             scf.yield_([_as_type(r, kind) for r, kind in zip(results, kinds, strict=True)])
-    return [
-        _result(value, x.dtype, shape) for value, x, shape in zip(op.results, made[0], shapes, strict=True)
-    ]
+    return [_result(value, x.dtype, shape) for value, x, shape in zip(op.results, made[0], shapes, strict=True)]
 
 
 def _value_in(builder: TensorBuilder, block: ir.Block, x: Tensor) -> ir.Value:
@@ -140,23 +136,21 @@ def loop(
                 _result(value, dtype, shape)
                 for value, dtype, shape in zip(list(block.arguments)[1:], dtypes, assumed, strict=True)
             ]
-            go_on, following, collected = body(
-                builder.runtime_dim(block.arguments[0], nonnegative=True), arguments
-            )
+            go_on, following, collected = body(builder.runtime_dim(block.arguments[0], nonnegative=True), arguments)
             following = [Tensor(x.shape, x.dtype, value=x.value) for x in following]
             collected = [Tensor(x.shape, x.dtype, value=x.value) for x in collected]
         if not _generalize(assumed, following, dtypes):
             break
     else:
         raise ValueError("the shapes of the loop's values do not settle")
-    always = (go_on is None or bool(go_on.splat())) and (
-        condition is None or bool(condition.splat())
-    )
+    always = (go_on is None or bool(go_on.splat())) and (condition is None or bool(condition.splat()))
     initial = [_as_type(x, kind) for x, kind in zip(carried, kinds, strict=True)]
     opaque = [[None if _depends_on(dim, block) else dim for dim in x.shape] for x in collected]
     if count is not None and always and all(dim is not None for shape in opaque for dim in shape):
         return _for_loop(builder, block, count, initial, kinds, assumed, following, collected, dtypes)
-    return _while_loop(builder, block, count, condition, go_on, initial, kinds, assumed, following, collected, opaque, dtypes)
+    return _while_loop(
+        builder, block, count, condition, go_on, initial, kinds, assumed, following, collected, opaque, dtypes
+    )
 
 
 def _generalize(assumed: list[list[Dim | None]], following: Sequence[Tensor], dtypes: Sequence[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Builders that move elements without calculating: reshape, transpose, slice, concatenate, pad, broadcast, reverse, tile.
+"""Builders that move elements without calculating: reshape, transpose, slice, concatenate, pad, broadcast, reverse.
 
 Known shapes and shape arithmetic move at compile time; weights are reshaped as views.
 """
@@ -65,6 +65,10 @@ def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
         return _moved(x, lambda known: known.reshape(shape), shape)  # pyright: ignore
     if any(d == 0 for d in (*x.shape, *shape)):
         return Tensor(shape, x.dtype, value=empty(shape, x.dtype))
+    if not shape and any(d != 1 for d in x.shape):  # collapsing to no axes wants extents that are known to be 1
+        x = Tensor.from_value(x.value, x.dtype, [1] * x.rank)
+    if not x.shape and any(d != 1 for d in shape):
+        return Tensor.from_value(reshape(x, [1] * len(shape)).value, x.dtype, shape)
     groups = _common_runs(x.shape, shape)
     value = x.value
     middle = [math.prod(part) if all(isinstance(d, int) for d in part) else _DYNAMIC for part, _ in groups]

@@ -15,9 +15,9 @@ from mlirage.input.builders.element_types import (
     DType,
     compute_dtype,
     integer_range,
+    is_complex,
     is_float,
     is_small_float,
-    is_complex,
 )
 from mlirage.input.builders.elementwise import aligned_operands, broadcast_shapes, cast, map_
 from mlirage.input.builders.movement import normalize_axis, unsqueeze
@@ -197,4 +197,3 @@ def arg_extreme(x: Tensor, axis: int, largest: bool, last: bool, keepdims: bool)
         linalg.yield_([s.select(better, a, b).value, s.select(better, position, i).value])
     result = Tensor(shape, INT64, value=op.results[1])
     return unsqueeze(result, [axis]) if keepdims else result
-

@@ -1,7 +1,7 @@
 """Scalar arithmetic for the bodies of linalg ops: Python operators on `Scalar` make arith, math and complex ops.
 
-The narrow floats (16 bits and less) are widened to f32 where a tensor is read and rounded where one is written, so scalar code
-only sees types with arithmetic of their own.
+The narrow floats (16 bits and less) are widened to f32 where a tensor is read and rounded where one is written, so
+scalar code only sees types with arithmetic of their own.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def bitcast(x: Scalar, dtype: DType) -> Scalar:
 
 
 def cast(x: Scalar, dtype: DType) -> Scalar:
-    """`x` converted: floats to integers towards zero (modulo 2ⁿ where numpy wraps), to bool by ≠ 0, integers modulo 2ⁿ."""
+    """`x` converted: floats to integers towards zero (narrow ones modulo 2ⁿ), to bool by ≠ 0, integers modulo 2ⁿ."""
     if x.dtype == dtype:
         return x
     source, target = x.dtype, element_type(dtype)

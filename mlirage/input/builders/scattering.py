@@ -32,9 +32,7 @@ def _wrapped(indices: Tensor, extent: Dim) -> Tensor:
     return map_(lambda i, n: s.select(i < 0, i + n, i), cast(indices, INT64), size)
 
 
-def scatter_elements(
-    x: Tensor, indices: Tensor, updates: Tensor, axis: int, combine: Combine | None = None
-) -> Tensor:
+def scatter_elements(x: Tensor, indices: Tensor, updates: Tensor, axis: int, combine: Combine | None = None) -> Tensor:
     """`x` with every update combined in at its own place, but at `indices` along the axis."""
     axis = normalize_axis(axis, x.rank)
     count = product(indices.shape)
@@ -66,9 +64,7 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, combine: Combine | N
     count = product(indices.shape[:-1])
     flat = reshape(indices, [count, depth])
     extents = Tensor.of_dims(list(x.shape[:depth])) if depth else Tensor.of([], INT64)
-    places = (
-        map_(lambda i, n: s.select(i < 0, i + n, i), cast(flat, INT64), extents) if depth else cast(flat, INT64)
-    )
+    places = map_(lambda i, n: s.select(i < 0, i + n, i), cast(flat, INT64), extents) if depth else cast(flat, INT64)
     windows = reshape(updates, [count, *([1] * depth), *x.shape[depth:]])
     (value,) = linalgx.scatter([x.value], places.value, [windows.value], list(range(depth)), _combiner(x, combine))
     return Tensor(x.shape, x.dtype, value=value)

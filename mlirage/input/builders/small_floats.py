@@ -1,6 +1,7 @@
 """Conversions between f32 and the 8-bit and 4-bit floats, in integer arithmetic that every target has.
 
-Rounding is to nearest, ties to even. What exceeds the format becomes its largest number (saturating) or its infinity or NaN.
+Rounding is to nearest, ties to even. What exceeds the format becomes its largest number (saturating) or its infinity
+or NaN.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ class TensorBuilder:
 
     def require(self, condition: ir.Value, message: str) -> None:
         """Makes the program fail with `message` where `condition` (i1) does not hold."""
-        cf.assert_(condition, message)
+        cf.AssertOp(condition, message)
 
     def require_equal(self, left: Dim, right: Dim, message: str) -> None:
         """Makes the program fail unless two dims are equal; nothing if they provably are.
@@ -228,9 +228,7 @@ class TensorBuilder:
                     sym_visibility="private",
                 ).operation
             self._globals[id(array)] = (array, symbol)
-        return ml_program.GlobalLoadConstOp(
-            kind, ir.FlatSymbolRefAttr.get(self._globals[id(array)][1])
-        ).result
+        return ml_program.GlobalLoadConstOp(kind, ir.FlatSymbolRefAttr.get(self._globals[id(array)][1])).result
 
 
 def _inline_constant(array: Array) -> ir.Value:

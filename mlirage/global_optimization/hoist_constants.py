@@ -74,10 +74,10 @@ def _evaluate(program: Program, expressions: ConstantExpressions, roots: list[ir
 
 
 def _splat_if_equal(array: Array) -> Array:
+    if array.size <= 1:
+        return array
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(array.size, -1)
-    if array.size > 1 and bool((data == data[0]).all()):
-        return np.broadcast_to(array.reshape(-1)[0], array.shape)
-    return array
+    return np.broadcast_to(array.reshape(-1)[0], array.shape) if bool((data == data[0]).all()) else array
 
 
 def _replace_by_splat(root: ir.Value, value: ir.Attribute) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,6 +161,30 @@ def test_constants_splats_and_state(device: str) -> None:
     with pytest.raises(MlirageError, match=r"offset of -1 is no size\n  at hal\.buffer_load"):
         run(-1)
     assert int(run(4)[3]) == 105
+
+
+def test_writing_to_constants_of_a_file_is_no_crash(tmp_path: Path) -> None:
+    """No compiler makes such programs; a hostile one must not take the process down nor change the file."""
+    module = compile_host(
+        """
+        func.func public @main(%v: i64) -> i64 attributes { {SIGNATURE} } {
+          %zero = arith.constant 0 : i64
+          %c0 = arith.constant 0 : index
+          %c16 = arith.constant 16 : index
+          %eight = arith.constant 8 : i32
+          %d = "hal.device_get"(%zero) : (i64) -> !hal.device
+          %r = "util.rodata"() {name = "data"} : () -> !util.buffer
+          %b = "hal.allocator_import"(%d, %r, %c0, %c16) : (!hal.device, !util.buffer, index, index) -> !hal.buffer
+          "hal.buffer_store"(%v, %b, %c0, %eight) : (i64, !hal.buffer, index, i32) -> ()
+          %x = "hal.buffer_load"(%b, %c0, %eight) : (!hal.buffer, index, i32) -> i64
+          return %x : i64
+        }""".replace("{SIGNATURE}", signature([("v", "int64", [])], [("x", "int64", [])])),
+        data=np.zeros(16, np.uint8),
+    )
+    path = tmp_path / "hostile.mlirage"
+    path.write_bytes(module.encode())
+    assert int(runtime.load(path, device="local-sync")(5)[0]) == 5
+    assert path.read_bytes() == module.encode()
 
 
 @pytest.mark.parametrize(

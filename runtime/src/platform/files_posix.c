@@ -26,7 +26,8 @@ mlirage_status_t mlirage_platform_file_map(const char* path, mlirage_bytes_t* ou
     status = mlirage_fail(error, MLIRAGE_IO, "'%s' is not a regular file", path);
   } else if (information.st_size > 0) {
     const size_t size = (size_t)information.st_size;
-    void* contents = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
+    // Copy on write: a program that writes to its constants changes pages of its own, and does not crash.
+    void* contents = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
     if (contents == MAP_FAILED) {
       status = mlirage_fail(error, MLIRAGE_IO, "cannot map '%s': %s", path, strerror(errno));
     } else {

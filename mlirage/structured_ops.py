@@ -61,7 +61,8 @@ def map_dims(indexing_map: ir.AffineMap) -> list[int | None]:
 def parallel_loops(op: ir.Operation) -> list[bool]:
     """For every loop whether it is parallel."""
     if "iterator_types" in op.attributes:
-        return ["parallel" in str(kind) for kind in ir.ArrayAttr(op.attributes["iterator_types"])]
+        parallel = ir.Attribute.parse("#linalg.iterator_type<parallel>", op.context)
+        return [kind == parallel for kind in ir.ArrayAttr(op.attributes["iterator_types"])]
     maps = indexing_maps(op)
     count_ = maps[0].n_dims if maps else 0
     outer = {dim for m in maps[segment_sizes(op)[0] :] for dim in map_dims(m)}

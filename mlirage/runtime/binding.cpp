@@ -187,9 +187,19 @@ mlirage_element_type_t element_type_of(const Py_buffer& buffer) {
   if (format[0] == '\0' || format[1] != '\0') return 0;
   switch (format[0]) {
     case '?': return MLIRAGE_ELEMENT_BOOL_8;
-    case 'b': case 'h': case 'i': case 'l': case 'q': return MLIRAGE_ELEMENT_TYPE(0x03, bits);
-    case 'B': case 'H': case 'I': case 'L': case 'Q': return MLIRAGE_ELEMENT_TYPE(0x04, bits);
-    case 'e': case 'f': case 'd': return MLIRAGE_ELEMENT_TYPE(0x05, bits);
+    case 'b':
+    case 'h':
+    case 'i':
+    case 'l':
+    case 'q': return MLIRAGE_ELEMENT_TYPE(0x03, bits);
+    case 'B':
+    case 'H':
+    case 'I':
+    case 'L':
+    case 'Q': return MLIRAGE_ELEMENT_TYPE(0x04, bits);
+    case 'e':
+    case 'f':
+    case 'd': return MLIRAGE_ELEMENT_TYPE(0x05, bits);
     default: return 0;
   }
 }
@@ -431,7 +441,8 @@ bool order_arguments(const FunctionState& state, PyObject* const* args, size_t p
     size_t i = 0;
     while (i < ordered->size() && PyUnicode_Compare(state.arguments[i].name.object, name) != 0) ++i;
     if (i == ordered->size() || (*ordered)[i] != nullptr) {
-      PyErr_Format(g_python->usage_error, i == ordered->size() ? "%s() has no argument '%U'" : "%s() got argument '%U' twice",
+      PyErr_Format(g_python->usage_error,
+                   i == ordered->size() ? "%s() has no argument '%U'" : "%s() got argument '%U' twice",
                    state.function.name, name);
       return false;
     }
@@ -439,7 +450,8 @@ bool order_arguments(const FunctionState& state, PyObject* const* args, size_t p
   }
   for (size_t i = 0; i < ordered->size(); ++i) {
     if ((*ordered)[i] != nullptr) continue;
-    PyErr_Format(g_python->usage_error, "%s() misses argument '%U'", state.function.name, state.arguments[i].name.object);
+    PyErr_Format(g_python->usage_error, "%s() misses argument '%U'", state.function.name,
+                 state.arguments[i].name.object);
     return false;
   }
   return true;
@@ -479,7 +491,9 @@ PyObject* call_tree(const FunctionState& state, PyObject* const* args, size_t po
   Ref tuple(PyTuple_New(static_cast<Py_ssize_t>(positional)));
   Ref dictionary(PyDict_New());
   if (!tuple || !dictionary) return nullptr;
-  for (size_t i = 0; i < positional; ++i) PyTuple_SET_ITEM(tuple.object, static_cast<Py_ssize_t>(i), Py_NewRef(args[i]));
+  for (size_t i = 0; i < positional; ++i) {
+    PyTuple_SET_ITEM(tuple.object, static_cast<Py_ssize_t>(i), Py_NewRef(args[i]));
+  }
   const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
   for (Py_ssize_t k = 0; k < named; ++k) {
     if (PyDict_SetItem(dictionary.object, PyTuple_GET_ITEM(names, k), args[positional + static_cast<size_t>(k)]) != 0) {
@@ -549,9 +563,9 @@ PyType_Slot function_slots[] = {
     {Py_tp_doc, const_cast<char*>("A function of a loaded module: arrays in, a tuple of arrays out.")},
     {0, nullptr},
 };
-PyType_Spec function_spec = {
-    "mlirage.runtime._runtime.Function", sizeof(Function), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, function_slots};
+PyType_Spec function_spec = {"mlirage.runtime._runtime.Function", sizeof(Function), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                             function_slots};
 
 //===----------------------------------------------------------------------===
 // Sessions in Python
@@ -592,9 +606,9 @@ struct Session {
     mlirage_status_t status;
     {
       nb::gil_scoped_release unlocked;
-      status = mlirage_session_load_memory(
-          device.device, {static_cast<uint8_t*>(buffer->buf), static_cast<size_t>(buffer->len)}, {release, buffer},
-          &state->session, &error);
+      status = mlirage_session_load_memory(device.device,
+                                           {static_cast<uint8_t*>(buffer->buf), static_cast<size_t>(buffer->len)},
+                                           {release, buffer}, &state->session, &error);
     }
     check(status, error);
     state->device = mlirage_session_device(state->session);
@@ -650,8 +664,9 @@ struct Session {
 PyObject* session_call(PyObject* self, PyObject* args, PyObject* names) {
   const Session* session = nb::inst_ptr<Session>(nb::handle(self));
   if (!session->main) {
-    PyErr_SetString(g_python->usage_error, "the module has several functions and no 'main': call one by name, "
-                                           "as in run['encode'](x)");
+    PyErr_SetString(g_python->usage_error,
+                    "the module has several functions and no 'main': call one by name, "
+                    "as in run['encode'](x)");
     return nullptr;
   }
   return PyVectorcall_Call(session->main.object, args, names);

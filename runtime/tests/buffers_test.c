@@ -46,7 +46,8 @@ static void test_import(mlirage_device_t* device) {
   uint32_t data[4] = {1, 2, 3, 4};
   mlirage_buffer_t* buffer = NULL;
   const mlirage_mutable_bytes_t memory = {(uint8_t*)data, sizeof(data)};
-  CHECK_OK(mlirage_buffer_import(device, memory, (mlirage_release_callback_t){count_release, &releases}, &buffer, &error));
+  CHECK_OK(
+      mlirage_buffer_import(device, memory, (mlirage_release_callback_t){count_release, &releases}, &buffer, &error));
   CHECK(memory_of(buffer) == (void*)data);
   mlirage_buffer_t* span = NULL;
   CHECK_OK(mlirage_buffer_subspan(buffer, 4, 8, &span, &error));
@@ -55,8 +56,8 @@ static void test_import(mlirage_device_t* device) {
   mlirage_buffer_release(span);
   CHECK(releases == 1);
   CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
-              mlirage_buffer_import(device, (mlirage_mutable_bytes_t){NULL, 4}, (mlirage_release_callback_t){NULL, NULL},
-                                    &buffer, &error));
+              mlirage_buffer_import(device, (mlirage_mutable_bytes_t){NULL, 4},
+                                    (mlirage_release_callback_t){NULL, NULL}, &buffer, &error));
 }
 
 static void test_views(mlirage_device_t* device) {
@@ -77,7 +78,8 @@ static void test_views(mlirage_device_t* device) {
   CHECK(strcmp(error.text, "x: expected f32[3,4], got f32[3,5]") == 0);
   CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_buffer_view_assert(view, name, MLIRAGE_ELEMENT_INT_32, 2, any, &error));
   CHECK(strcmp(error.text, "x: expected i32[?,5], got f32[3,5]") == 0);
-  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_buffer_view_assert(view, name, MLIRAGE_ELEMENT_FLOAT_32, 1, any, &error));
+  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
+              mlirage_buffer_view_assert(view, name, MLIRAGE_ELEMENT_FLOAT_32, 1, any, &error));
   mlirage_buffer_view_release(view);
 
   CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
@@ -92,7 +94,7 @@ static void test_views(mlirage_device_t* device) {
   CHECK_OK(mlirage_buffer_view_create(buffer, 0, 4, MLIRAGE_ELEMENT_SINT_32, MLIRAGE_MAX_RANK, many, &view, &error));
   mlirage_buffer_view_release(view);
   CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_buffer_view_create(buffer, 0, 4, MLIRAGE_ELEMENT_SINT_32,
-                                                                  MLIRAGE_MAX_RANK + 1, many, &view, &error));
+                                                                   MLIRAGE_MAX_RANK + 1, many, &view, &error));
   mlirage_buffer_release(buffer);
 }
 

@@ -9,12 +9,12 @@
 
 #include "mlirage/hal.h"
 
-#define CHECK(condition)                                                        \
-  do {                                                                          \
-    if (!(condition)) {                                                         \
-      fprintf(stderr, "%s:%d: CHECK(%s)\n", __FILE__, __LINE__, #condition);    \
-      exit(1);                                                                  \
-    }                                                                           \
+#define CHECK(condition)                                                     \
+  do {                                                                       \
+    if (!(condition)) {                                                      \
+      fprintf(stderr, "%s:%d: CHECK(%s)\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                               \
+    }                                                                        \
   } while (0)
 
 #define CHECK_OK(expr) check_status((expr), MLIRAGE_OK, &error, __FILE__, __LINE__, #expr)

@@ -17,8 +17,8 @@ static void test_executable(const fixture_t* fixture) {
   CHECK_FAILS(MLIRAGE_UNSUPPORTED,
               mlirage_executable_create(fixture->device, mlirage_string("cuda-ptx"), nothing, &none, &error));
   CHECK(none == NULL && strcmp(error.text, "this machine cannot run executables of format 'cuda-ptx'") == 0);
-  CHECK_FAILS(MLIRAGE_INVALID_MODULE, mlirage_executable_create(
-                                          fixture->device, mlirage_string("embedded-elf-x86_64"), nothing, &none, &error));
+  CHECK_FAILS(MLIRAGE_INVALID_MODULE, mlirage_executable_create(fixture->device, mlirage_string("embedded-elf-x86_64"),
+                                                                nothing, &none, &error));
 }
 
 static void test_add(const fixture_t* fixture) {
@@ -62,7 +62,8 @@ static void test_fill_and_copy(const fixture_t* fixture) {
     const uint64_t patterns[2] = {0x1122334455667788u, 0xababababababababu};
     for (int p = 0; p < 2; ++p) {
       mlirage_command_buffer_t* commands = record(fixture->device, 2);
-      CHECK_OK(mlirage_command_buffer_fill(commands, (mlirage_slot_range_t){0, 8, size - 16}, patterns[p], length, &error));
+      CHECK_OK(
+          mlirage_command_buffer_fill(commands, (mlirage_slot_range_t){0, 8, size - 16}, patterns[p], length, &error));
       CHECK_OK(mlirage_command_buffer_barrier(commands, &error));
       CHECK_OK(mlirage_command_buffer_barrier(commands, &error));
       CHECK_OK(mlirage_command_buffer_copy(commands, (mlirage_slot_range_t){0, 8, size - 16},
@@ -176,15 +177,17 @@ static void test_rules(const fixture_t* fixture) {
   CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_command_buffer_fill(commands, good, 0, 3, &error));
   CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
               mlirage_command_buffer_fill(commands, (mlirage_slot_range_t){0, 0, 63}, 0, 2, &error));
-  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_command_buffer_copy(commands, good, (mlirage_slot_range_t){1, 0, 32}, &error));
-  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_command_buffer_copy(commands, good, (mlirage_slot_range_t){0, 63, 64}, &error));
+  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
+              mlirage_command_buffer_copy(commands, good, (mlirage_slot_range_t){1, 0, 32}, &error));
+  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
+              mlirage_command_buffer_copy(commands, good, (mlirage_slot_range_t){0, 63, 64}, &error));
   CHECK_FAILS(MLIRAGE_OUT_OF_RANGE, mlirage_command_buffer_dispatch(commands, fixture->kernels, KERNEL_COUNT_OF_ENTRIES,
                                                                     one, 0, NULL, 0, NULL, &error));
   CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
               mlirage_command_buffer_dispatch(commands, fixture->kernels, KERNEL_ADD, one, 0, NULL, 1, &good, &error));
   CHECK(strcmp(error.text, "entry point 'add_f32' takes 0 constants and 3 bindings, got 0 and 1") == 0);
-  CHECK_FAILS(MLIRAGE_OUT_OF_RANGE,
-              mlirage_command_buffer_dispatch(commands, fixture->kernels, KERNEL_COUNT, many, 0, NULL, 1, &good, &error));
+  CHECK_FAILS(MLIRAGE_OUT_OF_RANGE, mlirage_command_buffer_dispatch(commands, fixture->kernels, KERNEL_COUNT, many, 0,
+                                                                    NULL, 1, &good, &error));
   const mlirage_binding_t none[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
   CHECK_FAILS(MLIRAGE_FAILED_PRECONDITION, mlirage_queue_execute(device, NULL, NULL, commands, 2, none, &error));
   CHECK_OK(mlirage_command_buffer_fill(commands, good, 1, 1, &error));
@@ -193,9 +196,9 @@ static void test_rules(const fixture_t* fixture) {
   CHECK_FAILS(MLIRAGE_FAILED_PRECONDITION, mlirage_command_buffer_finalize(commands, &error));
   mlirage_buffer_t* buffer = allocate(device, 100);
   const mlirage_binding_t bindings[][2] = {
-      {{buffer, 0, 63}, {NULL, 0, 0}},    // shorter than the commands need
-      {{buffer, 50, 64}, {NULL, 0, 0}},   // outside of its buffer
-      {{NULL, 0, 64}, {NULL, 0, 0}},      // no buffer
+      {{buffer, 0, 63}, {NULL, 0, 0}},   // shorter than the commands need
+      {{buffer, 50, 64}, {NULL, 0, 0}},  // outside of its buffer
+      {{NULL, 0, 64}, {NULL, 0, 0}},     // no buffer
       {{buffer, SIZE_MAX, 64}, {NULL, 0, 0}},
   };
   for (size_t i = 0; i < 4; ++i) {

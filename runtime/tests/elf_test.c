@@ -65,7 +65,8 @@ static size_t fuzz(mlirage_device_t* device, const uint8_t* good, size_t size, b
   CHECK(bytes != NULL);
   const uint64_t end = mlirage_platform_now_ns() + options.seconds * 1000000000u;
   size_t count = 0;
-  static const uint64_t values[] = {0, 1, 7, 0x40, 0xfff, 0x1000, 0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX / 2, UINT64_MAX};
+  static const uint64_t values[] = {0,          1,          7,          0x40,           0xfff,     0x1000,
+                                    0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX / 2, UINT64_MAX};
   for (; mlirage_platform_now_ns() < end; ++count) {
     memcpy(bytes, good, size);
     const size_t changes = 1 + random_number() % 4;

@@ -1,7 +1,8 @@
 // A library of device code for the tests, as the compiler makes them: no libc, no state.
 #include "mlirage/executable.h"
 
-#define ENTRY(name) static int32_t name(const mlirage_dispatch_state_t* dispatch, const mlirage_workgroup_state_t* group)
+#define ENTRY(name) \
+  static int32_t name(const mlirage_dispatch_state_t* dispatch, const mlirage_workgroup_state_t* group)
 
 static uint64_t linear(const mlirage_dispatch_state_t* dispatch, const mlirage_workgroup_state_t* group) {
   return ((uint64_t)group->workgroup_id_z * dispatch->workgroup_count_y + group->workgroup_id_y) *
@@ -68,8 +69,8 @@ ENTRY(slow) {
 
 static const mlirage_entry_point_t entries[] = {add, count, fail, affine, scratch, ids, slow};
 static const mlirage_entry_attributes_t attributes[] = {
-    {"add_f32", 0, 3, 0, 0},    {"count_u32", 0, 1, 0, 0},  {"fail_at", 1, 0, 0, 0}, {"affine_u32", 2, 1, 0, 0},
-    {"scratch", 0, 0, 4096, 0}, {"ids_u32", 0, 1, 0, 0}, {"slow_u32", 1, 1, 0, 0},
+    {"add_f32", 0, 3, 0, 0},    {"count_u32", 0, 1, 0, 0}, {"fail_at", 1, 0, 0, 0},  {"affine_u32", 2, 1, 0, 0},
+    {"scratch", 0, 0, 4096, 0}, {"ids_u32", 0, 1, 0, 0},   {"slow_u32", 1, 1, 0, 0},
 };
 static const mlirage_executable_library_t library = {MLIRAGE_EXECUTABLE_VERSION, 7, entries, attributes};
 

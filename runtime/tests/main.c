@@ -70,8 +70,8 @@ void dispatch(mlirage_command_buffer_t* commands, mlirage_executable_t* executab
               const mlirage_slot_range_t* bindings) {
   mlirage_error_t error = {MLIRAGE_OK, {0}};
   const uint32_t count[3] = {workgroups, 1, 1};
-  CHECK_OK(mlirage_command_buffer_dispatch(commands, executable, entry, count, constant_count, constants,
-                                           binding_count, bindings, &error));
+  CHECK_OK(mlirage_command_buffer_dispatch(commands, executable, entry, count, constant_count, constants, binding_count,
+                                           bindings, &error));
 }
 
 mlirage_status_t execute(mlirage_device_t* device, mlirage_command_buffer_t* commands, size_t count,
@@ -108,9 +108,8 @@ static const struct {
   const char* name;
   void (*run)(void);
 } tests[] = {
-    {"base", test_base},       {"buffers", test_buffers}, {"fences", test_fences}, {"conformance", test_conformance},
-    {"elf", test_elf},         {"memory", test_memory_exhaustion},
-    {"task", test_task},
+    {"base", test_base}, {"buffers", test_buffers},          {"fences", test_fences}, {"conformance", test_conformance},
+    {"elf", test_elf},   {"memory", test_memory_exhaustion}, {"task", test_task},
 };
 
 int main(int argc, char** argv) {

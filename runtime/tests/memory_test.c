@@ -15,10 +15,10 @@ static mlirage_status_t with_device(mlirage_device_t* device, const uint8_t* lib
   uint32_t memory[4] = {0, 0, 0, 0};
   size_t shape[MLIRAGE_MAX_RANK];
   for (size_t i = 0; i < MLIRAGE_MAX_RANK; ++i) shape[i] = 1;
-#define STEP(expr)                        \
-  do {                                    \
-    status = (expr);                      \
-    if (status != MLIRAGE_OK) goto done;  \
+#define STEP(expr)                       \
+  do {                                   \
+    status = (expr);                     \
+    if (status != MLIRAGE_OK) goto done; \
   } while (0)
   STEP(mlirage_executable_create(device, mlirage_string("embedded-elf-x86_64"),
                                  (mlirage_bytes_t){library, library_size}, &executable, &error));
@@ -39,7 +39,8 @@ static mlirage_status_t with_device(mlirage_device_t* device, const uint8_t* lib
     STEP(mlirage_command_buffer_dispatch(commands, executable, KERNEL_SCRATCH, count, 0, NULL, 0, NULL, &error));
     STEP(mlirage_command_buffer_barrier(commands, &error));
   }
-  STEP(mlirage_command_buffer_copy(commands, (mlirage_slot_range_t){0, 0, 64}, (mlirage_slot_range_t){1, 0, 64}, &error));
+  STEP(mlirage_command_buffer_copy(commands, (mlirage_slot_range_t){0, 0, 64}, (mlirage_slot_range_t){1, 0, 64},
+                                   &error));
   STEP(mlirage_command_buffer_fill(commands, (mlirage_slot_range_t){0, 0, 64}, 1, 1, &error));
   STEP(mlirage_command_buffer_finalize(commands, &error));
   const mlirage_binding_t bindings[2] = {{buffers[0], 0, 100}, {buffers[1], 0, 1000}};

@@ -20,7 +20,7 @@ def module_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_sessions_under_sanitizers(tmp_path: Path, module_path: Path) -> None:

@@ -35,13 +35,9 @@ extern const mlirage_object_type_t mlirage_command_buffer_type;
 extern const mlirage_object_type_t mlirage_executable_type;
 extern const mlirage_object_type_t mlirage_fence_type;
 
-#define MLIRAGE_DECLARE_REFERENCE_(name)                                      \
-  static inline void mlirage_##name##_retain(mlirage_##name##_t* object) {    \
-    mlirage_object_retain(object);                                            \
-  }                                                                           \
-  static inline void mlirage_##name##_release(mlirage_##name##_t* object) {   \
-    mlirage_object_release(object);                                           \
-  }
+#define MLIRAGE_DECLARE_REFERENCE_(name)                                                                    \
+  static inline void mlirage_##name##_retain(mlirage_##name##_t* object) { mlirage_object_retain(object); } \
+  static inline void mlirage_##name##_release(mlirage_##name##_t* object) { mlirage_object_release(object); }
 MLIRAGE_DECLARE_REFERENCE_(device)
 MLIRAGE_DECLARE_REFERENCE_(buffer)
 MLIRAGE_DECLARE_REFERENCE_(buffer_view)
@@ -102,15 +98,15 @@ bool mlirage_element_type_matches(mlirage_element_type_t expected, mlirage_eleme
 
 // Counters of a device's memory. Monotonic unless named |live| or |pooled|.
 typedef struct mlirage_device_statistics_t {
-  uint64_t allocations;        // blocks taken from the system, ever
-  uint64_t allocated_bytes;    // bytes taken from the system, ever
-  uint64_t live_bytes;         // now: held by buffers
-  uint64_t peak_bytes;         // largest |live_bytes| + |pooled_bytes|
-  uint64_t pooled_bytes;       // now: kept for coming queue_alloca
-  uint64_t pool_hits;          // queue_alloca that took nothing from the system
-  uint64_t imported_buffers;   // buffers over memory of others
-  uint64_t dispatches;         // executed
-  uint64_t workgroups;         // executed
+  uint64_t allocations;       // blocks taken from the system, ever
+  uint64_t allocated_bytes;   // bytes taken from the system, ever
+  uint64_t live_bytes;        // now: held by buffers
+  uint64_t peak_bytes;        // largest |live_bytes| + |pooled_bytes|
+  uint64_t pooled_bytes;      // now: kept for coming queue_alloca
+  uint64_t pool_hits;         // queue_alloca that took nothing from the system
+  uint64_t imported_buffers;  // buffers over memory of others
+  uint64_t dispatches;        // executed
+  uint64_t workgroups;        // executed
 } mlirage_device_statistics_t;
 
 const char* mlirage_device_name(const mlirage_device_t* device);  // "local-sync"
@@ -158,12 +154,12 @@ bool mlirage_buffer_same_allocation(const mlirage_buffer_t* a, const mlirage_buf
 // copy or map here; on host devices this is the memory itself. Waits for nothing.
 typedef enum mlirage_map_access_t {
   MLIRAGE_MAP_READ = 1,
-  MLIRAGE_MAP_WRITE = 2,  // and read
+  MLIRAGE_MAP_WRITE = 2,    // and read
   MLIRAGE_MAP_DISCARD = 3,  // write all of it: old contents may be lost
 } mlirage_map_access_t;
 MLIRAGE_MUST_USE mlirage_status_t mlirage_buffer_map(mlirage_buffer_t* buffer, mlirage_map_access_t access,
-                                                     size_t offset, size_t length,
-                                                     mlirage_mutable_bytes_t* out_memory, mlirage_error_t* error);
+                                                     size_t offset, size_t length, mlirage_mutable_bytes_t* out_memory,
+                                                     mlirage_error_t* error);
 MLIRAGE_MUST_USE mlirage_status_t mlirage_buffer_unmap(mlirage_buffer_t* buffer, mlirage_mutable_bytes_t memory,
                                                        mlirage_error_t* error);
 // Copies out of and into a buffer.
@@ -207,8 +203,7 @@ bool mlirage_dense_byte_length(mlirage_element_type_t element_type, size_t rank,
 // Loads the library |data| of |format|. |data| is borrowed for the call unless the
 // loader says otherwise (none does).
 MLIRAGE_MUST_USE mlirage_status_t mlirage_executable_create(mlirage_device_t* device, mlirage_string_t format,
-                                                            mlirage_bytes_t data,
-                                                            mlirage_executable_t** out_executable,
+                                                            mlirage_bytes_t data, mlirage_executable_t** out_executable,
                                                             mlirage_error_t* error);
 size_t mlirage_executable_entry_count(const mlirage_executable_t* executable);
 const mlirage_entry_attributes_t* mlirage_executable_entry(const mlirage_executable_t* executable, size_t ordinal);
@@ -274,8 +269,8 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_fill(mlirage_command_bu
                                                               size_t pattern_length, mlirage_error_t* error);
 // Lengths are equal; ranges must not overlap.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_copy(mlirage_command_buffer_t* command_buffer,
-                                                              mlirage_slot_range_t source,
-                                                              mlirage_slot_range_t target, mlirage_error_t* error);
+                                                              mlirage_slot_range_t source, mlirage_slot_range_t target,
+                                                              mlirage_error_t* error);
 // Retains |executable|; copies |constants| and |bindings|. Counts must be what the
 // entry point declares. A workgroup count of 0 is a command that does nothing.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_dispatch(
@@ -313,9 +308,8 @@ typedef struct mlirage_binding_t {
 // Retains the command buffer and the buffers until done; copies |bindings|.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_execute(mlirage_device_t* device, mlirage_fence_t* wait,
                                                         mlirage_fence_t* signal,
-                                                        mlirage_command_buffer_t* command_buffer,
-                                                        size_t binding_count, const mlirage_binding_t* bindings,
-                                                        mlirage_error_t* error);
+                                                        mlirage_command_buffer_t* command_buffer, size_t binding_count,
+                                                        const mlirage_binding_t* bindings, mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
 // Drivers and loaders that come with the runtime

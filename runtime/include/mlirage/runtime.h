@@ -54,8 +54,7 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_session_load_file(mlirage_device_t* de
 MLIRAGE_MUST_USE mlirage_status_t mlirage_session_load_memory(mlirage_device_t* device,
                                                               mlirage_mutable_bytes_t contents,
                                                               mlirage_release_callback_t release,
-                                                              mlirage_session_t** out_session,
-                                                              mlirage_error_t* error);
+                                                              mlirage_session_t** out_session, mlirage_error_t* error);
 // A session of its own, with fresh state, over |module| (retained).
 MLIRAGE_MUST_USE mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module_t* module,
                                                          mlirage_session_t** out_session, mlirage_error_t* error);

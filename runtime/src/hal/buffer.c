@@ -110,15 +110,15 @@ mlirage_status_t mlirage_buffer_host(const mlirage_buffer_t* buffer, uint8_t** o
   if (buffer->length == 0) return MLIRAGE_OK;
   const mlirage_buffer_t* root = buffer->root != NULL ? buffer->root : buffer;
   if (root->host == NULL) {
-    return mlirage_fail(error, MLIRAGE_FAILED_PRECONDITION, "a transient buffer of %zu bytes is used after its dealloca",
-                        root->length);
+    return mlirage_fail(error, MLIRAGE_FAILED_PRECONDITION,
+                        "a transient buffer of %zu bytes is used after its dealloca", root->length);
   }
   *out_host = root->host + buffer->offset;
   return MLIRAGE_OK;
 }
 
-mlirage_status_t mlirage_buffer_map(mlirage_buffer_t* buffer, mlirage_map_access_t access, size_t offset,
-                                    size_t length, mlirage_mutable_bytes_t* out_memory, mlirage_error_t* error) {
+mlirage_status_t mlirage_buffer_map(mlirage_buffer_t* buffer, mlirage_map_access_t access, size_t offset, size_t length,
+                                    mlirage_mutable_bytes_t* out_memory, mlirage_error_t* error) {
   (void)access;  // the host's own memory: nothing to move in either direction
   *out_memory = (mlirage_mutable_bytes_t){NULL, 0};
   MLIRAGE_TRY(check_range(buffer, offset, length, error));

@@ -47,8 +47,7 @@ static mlirage_status_t append(mlirage_command_buffer_t* buffer, mlirage_list_t*
 }
 
 mlirage_status_t mlirage_command_buffer_create(mlirage_device_t* device, bool one_shot, size_t binding_capacity,
-                                               mlirage_command_buffer_t** out_command_buffer,
-                                               mlirage_error_t* error) {
+                                               mlirage_command_buffer_t** out_command_buffer, mlirage_error_t* error) {
   *out_command_buffer = NULL;
   if (binding_capacity > MAX_BINDINGS) {
     return mlirage_fail(error, MLIRAGE_OUT_OF_RANGE, "binding table of %zu slots is above the limit of %u",
@@ -175,9 +174,8 @@ mlirage_status_t mlirage_command_buffer_copy(mlirage_command_buffer_t* buffer, m
 
 mlirage_status_t mlirage_command_buffer_dispatch(mlirage_command_buffer_t* buffer, mlirage_executable_t* executable,
                                                  size_t entry_ordinal, const uint32_t workgroup_count[3],
-                                                 size_t constant_count, const uint32_t* constants,
-                                                 size_t binding_count, const mlirage_slot_range_t* bindings,
-                                                 mlirage_error_t* error) {
+                                                 size_t constant_count, const uint32_t* constants, size_t binding_count,
+                                                 const mlirage_slot_range_t* bindings, mlirage_error_t* error) {
   MLIRAGE_TRY(check_recording(buffer, error));
   const mlirage_entry_attributes_t* entry = mlirage_executable_entry(executable, entry_ordinal);
   if (entry == NULL) {

@@ -16,7 +16,7 @@ typedef struct mlirage_command_t {
   mlirage_command_kind_t kind;
   uint32_t range_count;
   size_t first_range;
-  uint64_t workgroups;  // x * y * z
+  uint64_t workgroups;               // x * y * z
   mlirage_executable_t* executable;  // retained
   uint32_t ordinal;
   uint32_t workgroup_count[3];

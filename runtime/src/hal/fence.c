@@ -157,7 +157,7 @@ typedef struct join_t {
   mlirage_fence_t* target;  // retained
   mlirage_allocator_t allocator;
   size_t size;
-  uint32_t remaining;       // atomic
+  uint32_t remaining;  // atomic
   joined_t fences[];
 } join_t;
 

@@ -13,9 +13,9 @@
 typedef struct mlirage_block_t {
   struct mlirage_block_t* newer;
   struct mlirage_block_t* older;
-  void* base;        // what the allocator gave
+  void* base;  // what the allocator gave
   size_t base_size;
-  size_t capacity;   // bytes of data
+  size_t capacity;  // bytes of data
 } mlirage_block_t;
 
 typedef struct mlirage_cell_t {
@@ -40,9 +40,7 @@ void mlirage_pool_trim(mlirage_pool_t* pool);
 MLIRAGE_MUST_USE mlirage_status_t mlirage_pool_acquire(mlirage_pool_t* pool, size_t length,
                                                        mlirage_block_t** out_block);
 void mlirage_pool_release(mlirage_pool_t* pool, mlirage_block_t* block);
-static inline uint8_t* mlirage_block_data(mlirage_block_t* block) {
-  return (uint8_t*)block + MLIRAGE_BLOCK_ALIGNMENT;
-}
+static inline uint8_t* mlirage_block_data(mlirage_block_t* block) { return (uint8_t*)block + MLIRAGE_BLOCK_ALIGNMENT; }
 
 // MLIRAGE_CELL_SIZE zeroed bytes.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_pool_cell_acquire(mlirage_pool_t* pool, void** out_cell);

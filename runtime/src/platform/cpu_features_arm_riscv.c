@@ -24,19 +24,21 @@ static const char* const isa = "aarch64";
 // Always there in ARMv8-A as this runtime is compiled for.
 static const char* const baseline[] = {"v8a", "fp-armv8", "neon", "outline-atomics"};
 static const feature_t features[] = {
-    {"aes", 3, false},      {"sha2", 6, false},    {"crc", 7, false},     {"lse", 8, false},     {"fullfp16", 10, false},
-    {"rdm", 12, false},     {"jsconv", 13, false}, {"complxnum", 14, false}, {"rcpc", 15, false}, {"sha3", 17, false},
-    {"sm4", 18, false},     {"dotprod", 20, false}, {"sve", 22, false},    {"fp16fml", 23, false}, {"dit", 24, false},
-    {"flagm", 27, false},   {"ssbs", 28, false},   {"sb", 29, false},     {"sve2", 1, true},     {"i8mm", 13, true},
-    {"bf16", 14, true},     {"bti", 17, true},     {"sme", 23, true},     {"sve2-aes", 2, true}, {"sve2-bitperm", 4, true},
-    {"sve2-sha3", 5, true}, {"sve2-sm4", 6, true}, {"altnzcv", 7, true},  {"fptoint", 8, true},  {"rand", 16, true},
+    {"aes", 3, false},         {"sha2", 6, false},     {"crc", 7, false},     {"lse", 8, false},
+    {"fullfp16", 10, false},   {"rdm", 12, false},     {"jsconv", 13, false}, {"complxnum", 14, false},
+    {"rcpc", 15, false},       {"sha3", 17, false},    {"sm4", 18, false},    {"dotprod", 20, false},
+    {"sve", 22, false},        {"fp16fml", 23, false}, {"dit", 24, false},    {"flagm", 27, false},
+    {"ssbs", 28, false},       {"sb", 29, false},      {"sve2", 1, true},     {"i8mm", 13, true},
+    {"bf16", 14, true},        {"bti", 17, true},      {"sme", 23, true},     {"sve2-aes", 2, true},
+    {"sve2-bitperm", 4, true}, {"sve2-sha3", 5, true}, {"sve2-sm4", 6, true}, {"altnzcv", 7, true},
+    {"fptoint", 8, true},      {"rand", 16, true},
 };
 #elif defined(__arm__)
 static const char* const isa = "armv7";
 static const char* const baseline[] = {"v7", "thumb2"};
 static const feature_t features[] = {
-    {"neon", 12, false}, {"vfp3", 13, false}, {"vfp4", 16, false}, {"d32", 19, false}, {"fp16", 22, false},
-    {"aes", 0, true},    {"sha2", 2, true},   {"crc", 4, true},
+    {"neon", 12, false}, {"vfp3", 13, false}, {"vfp4", 16, false}, {"d32", 19, false},
+    {"fp16", 22, false}, {"aes", 0, true},    {"sha2", 2, true},   {"crc", 4, true},
 };
 #elif defined(__riscv)
 #define LETTER(c) ((uint8_t)((c) - 'a'))

@@ -58,8 +58,8 @@ mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module
 static mlirage_status_t load(mlirage_device_t* device, mlirage_module_storage_t storage,
                              mlirage_session_t** out_session, mlirage_error_t* error) {
   mlirage_module_t* module = NULL;
-  mlirage_status_t status = mlirage_module_create(mlirage_device_host_allocator(device), storage,
-                                                  MLIRAGE_MODULE_DEFAULT, &module, error);
+  mlirage_status_t status =
+      mlirage_module_create(mlirage_device_host_allocator(device), storage, MLIRAGE_MODULE_DEFAULT, &module, error);
   if (status != MLIRAGE_OK) {
     if (storage.release != NULL) storage.release(storage.self);
     return status;
@@ -72,10 +72,10 @@ static mlirage_status_t load(mlirage_device_t* device, mlirage_module_storage_t 
 // Memory of a module that is released as a whole: a mapped file, a copy, or the caller's.
 typedef struct contents_t {
   mlirage_allocator_t allocator;
-  mlirage_bytes_t file;                // mapped, or
-  void* copy;                          // |copy_size| bytes of the allocator, or
+  mlirage_bytes_t file;  // mapped, or
+  void* copy;            // |copy_size| bytes of the allocator, or
   size_t copy_size;
-  mlirage_mutable_bytes_t memory;      // the caller's
+  mlirage_mutable_bytes_t memory;  // the caller's
   mlirage_release_callback_t release;
 } contents_t;
 
@@ -87,8 +87,8 @@ static void release_contents(void* self) {
   mlirage_free(contents->allocator, contents, sizeof(*contents));
 }
 
-mlirage_status_t mlirage_session_load_file(mlirage_device_t* device, const char* path,
-                                           mlirage_session_t** out_session, mlirage_error_t* error) {
+mlirage_status_t mlirage_session_load_file(mlirage_device_t* device, const char* path, mlirage_session_t** out_session,
+                                           mlirage_error_t* error) {
   *out_session = NULL;
   const mlirage_allocator_t allocator = mlirage_device_host_allocator(device);
   void* block = NULL;
@@ -255,9 +255,8 @@ static mlirage_status_t invoke(mlirage_session_t* session, const mlirage_functio
     MLIRAGE_TRY(pack_argument(function, i, function->convention[i], &arguments[i], &scalar, &ref, error));
   }
   mlirage_lock_acquire(&session->lock);
-  const mlirage_status_t status =
-      mlirage_vm_invoke(session->invocation, &function->handle, slots->scalars, slots->refs, slots->scalar_results,
-                        slots->ref_results, error);
+  const mlirage_status_t status = mlirage_vm_invoke(session->invocation, &function->handle, slots->scalars, slots->refs,
+                                                    slots->scalar_results, slots->ref_results, error);
   mlirage_lock_release(&session->lock);
   MLIRAGE_TRY(status);
   const char* kinds = function->convention + argument_count + 1;
@@ -285,8 +284,9 @@ mlirage_status_t mlirage_session_call(mlirage_session_t* session, const mlirage_
   const size_t wanted_arguments = (size_t)convention->scalar_argument_count + convention->ref_argument_count;
   const size_t wanted_results = (size_t)convention->scalar_result_count + convention->ref_result_count;
   if (convention->group_count != 0 || wanted_arguments != argument_count || wanted_results != result_count) {
-    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "'%s' takes %zu arguments and gives %zu results, got %zu and %zu",
-                        function->name, wanted_arguments, wanted_results, argument_count, result_count);
+    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT,
+                        "'%s' takes %zu arguments and gives %zu results, got %zu and %zu", function->name,
+                        wanted_arguments, wanted_results, argument_count, result_count);
   }
   const size_t count = argument_count + result_count;
   uint64_t inline_scalars[INLINE_VALUES];

@@ -12,8 +12,7 @@ typedef struct mlirage_cpu_device_t {
 } mlirage_cpu_device_t;
 
 bool mlirage_cpu_supports(const mlirage_device_t* device, mlirage_string_t format);
-mlirage_status_t mlirage_cpu_executable_create(mlirage_device_t* device, mlirage_string_t format,
-                                               mlirage_bytes_t data, mlirage_executable_t** out_executable,
-                                               mlirage_error_t* error);
+mlirage_status_t mlirage_cpu_executable_create(mlirage_device_t* device, mlirage_string_t format, mlirage_bytes_t data,
+                                               mlirage_executable_t** out_executable, mlirage_error_t* error);
 
 #endif  // MLIRAGE_HAL_DRIVERS_CPU_H_

@@ -284,7 +284,7 @@ static void worker_main(void* argument) {
 typedef struct plan_t {
   uint64_t shared;  // of what several threads can do
   uint64_t total;
-  bool known;       // everything was measured before
+  bool known;  // everything was measured before
 } plan_t;
 
 // Fills |claim_counts| too.

@@ -7,9 +7,8 @@
 #define PIECE_SIZE ((size_t)128 << 10)
 
 mlirage_status_t mlirage_replay_begin(mlirage_replay_t* replay, mlirage_device_t* device,
-                                      const mlirage_command_buffer_t* command_buffer,
-                                      const mlirage_binding_t* bindings, uint32_t worker_count,
-                                      mlirage_error_t* error) {
+                                      const mlirage_command_buffer_t* command_buffer, const mlirage_binding_t* bindings,
+                                      uint32_t worker_count, mlirage_error_t* error) {
   const size_t range_count = command_buffer->ranges.count;
   replay->device = device;
   replay->command_buffer = command_buffer;

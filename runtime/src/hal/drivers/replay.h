@@ -11,10 +11,10 @@
 typedef struct mlirage_replay_t {
   mlirage_device_t* device;
   const mlirage_command_buffer_t* command_buffer;
-  void** pointers;          // of each of the command buffer's ranges
-  uint8_t* scratch;         // |scratch_stride| bytes per worker
+  void** pointers;   // of each of the command buffer's ranges
+  uint8_t* scratch;  // |scratch_stride| bytes per worker
   size_t scratch_stride;
-  mlirage_block_t* block;   // behind the two above, if they are not inline
+  mlirage_block_t* block;  // behind the two above, if they are not inline
   void* inline_pointers[MLIRAGE_REPLAY_INLINE_POINTERS];
 } mlirage_replay_t;
 

@@ -16,7 +16,7 @@ typedef struct elf_image_t {
   mlirage_bytes_t file;
   const elf_segment_t* segments;  // aligned copy
   size_t segment_count;
-  uint8_t* memory;   // [low_address, low_address + size) of the object's addresses
+  uint8_t* memory;  // [low_address, low_address + size) of the object's addresses
   size_t size;
   uintptr_t low_address;
   mlirage_error_t* error;
@@ -30,7 +30,11 @@ static mlirage_status_t parse_header(elf_image_t* image, elf_segment_t* segments
   elf_header_t header;
   if (image->file.size < sizeof(header)) return malformed(image, "shorter than its header");
   memcpy(&header, image->file.data, sizeof(header));
-  if (memcmp(header.magic, "\x7f" "ELF", 4) != 0) return malformed(image, "not an ELF file");
+  if (memcmp(header.magic,
+             "\x7f"
+             "ELF",
+             4) != 0)
+    return malformed(image, "not an ELF file");
   if (header.elf_class != ELF_CLASS || header.data != ELF_DATA_LITTLE || header.machine != ELF_MACHINE) {
     return malformed(image, "made for another machine");
   }
@@ -253,8 +257,10 @@ static mlirage_status_t relocate(elf_image_t* image, const elf_tables_t* tables,
     if (index >= tables->symbol_count) return malformed(image, "a relocation to no symbol");
     const elf_symbol_t symbol = symbol_at(image, tables, index);
     if (symbol.section == 0) {
-      return mlirage_fail(image->error, MLIRAGE_INVALID_MODULE, "executable needs the symbol '%.*s'; kernels may not "
-                          "import anything", MLIRAGE_STRING_ARGS(symbol_name(image, tables, symbol)));
+      return mlirage_fail(image->error, MLIRAGE_INVALID_MODULE,
+                          "executable needs the symbol '%.*s'; kernels may not "
+                          "import anything",
+                          MLIRAGE_STRING_ARGS(symbol_name(image, tables, symbol)));
     }
     value += symbol.value;
   }
@@ -370,8 +376,7 @@ static mlirage_status_t check_table(elf_image_t* image, const mlirage_executable
   if (table == NULL) return MLIRAGE_OK;  // newer than this runtime: the caller's to say
   bool inside = points_into(image, table, sizeof(*table), 1, sizeof(void*)) &&
                 points_into(image, table->entries, sizeof(*table->entries), table->entry_count, sizeof(void*)) &&
-                points_into(image, table->attributes, sizeof(*table->attributes), table->entry_count,
-                            sizeof(void*));
+                points_into(image, table->attributes, sizeof(*table->attributes), table->entry_count, sizeof(void*));
   for (size_t i = 0; inside && i < table->entry_count; ++i) {
     uintptr_t entry = 0;
     memcpy(&entry, &table->entries[i], sizeof(entry));
@@ -383,9 +388,7 @@ static mlirage_status_t check_table(elf_image_t* image, const mlirage_executable
   return inside ? MLIRAGE_OK : malformed(image, "its table of entry points is outside of the image");
 }
 
-static void unload(mlirage_library_t* library) {
-  mlirage_platform_pages_free(library->memory, library->memory_size);
-}
+static void unload(mlirage_library_t* library) { mlirage_platform_pages_free(library->memory, library->memory_size); }
 
 static mlirage_status_t link_image(elf_image_t* image, size_t page_size,
                                    mlirage_executable_library_query_t* out_query) {

@@ -1,9 +1,9 @@
-"""Single kernels against the machine's peaks, on one thread: `python -m benchmarks.kernels [resnet50|FILE.onnx|shapes]`.
+"""Single kernels against the machine's peaks, on one thread: `python -m benchmarks.kernels [MODEL|shapes]`.
 
     dispatch                                   count      µs   GF/s   of FMA peak
     main$4_conv_1x64x56x56x64x3x3_f32             16    1030  224.1         0.95
 
-Every entry point of a model is compiled alone, called through the executable ABI on random data, and timed in turn with
+MODEL is one of the light models or an ONNX file. Every entry point of it is compiled alone, called through the executable ABI on random data, and timed in turn with
 the peak, in processor time of this thread. `shapes` runs a list of matrix products instead: aligned, ragged, small,
 dynamic.
 """
@@ -136,7 +136,8 @@ def _measure_matmul(rows: int, columns: int, depth: int, known: bool) -> Measure
       %init = linalg.fill ins(%zero : f32) outs(%empty : {result}) -> {result}
       %product = linalg.generic {{indexing_maps = [affine_map<(m, n, k) -> (m, k)>,
           affine_map<(m, n, k) -> (n floordiv {width}, k, n mod {width})>, affine_map<(m, n, k) -> (m, n)>],
-          iterator_types = ["parallel", "parallel", "reduction"]}} ins(%a, %b : {left}, {right}) outs(%init : {result}) {{
+          iterator_types = ["parallel", "parallel", "reduction"]}}
+          ins(%a, %b : {left}, {right}) outs(%init : {result}) {{
       ^bb0(%x: f32, %y: f32, %sum: f32):
         %p = arith.mulf %x, %y : f32
         %s = arith.addf %sum, %p : f32

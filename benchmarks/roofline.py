@@ -50,7 +50,7 @@ def fma_kernel(element: str = "float", target: CpuTarget | None = None) -> tuple
     lines.append(f"declare {kind} @{name}({kind}, {kind}, {kind})")
     attribute = f'"prefer-vector-width"="{target.vector_bytes * 8}"'
     text = "\n".join(lines).replace("ptr %p) {", f"ptr %p) {attribute} {{") + "\n"
-    file = tempfile.NamedTemporaryFile(suffix=".so")
+    file = tempfile.NamedTemporaryFile(suffix=".so")  # noqa: SIM115 (lives as long as the process)
     file.write(link_library([llvm.compile_ir(text, target).object], target, "peak"))
     file.flush()
     function = ctypes.CDLL(file.name).peak

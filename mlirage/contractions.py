@@ -1,4 +1,6 @@
-"""Reads a structured op as a contraction: result[outer, rows, column] += left[outer, rows, depth] * right[outer, depth, column].
+"""Reads a structured op as a contraction.
+
+    result[outer, rows, column] += left[outer, rows, depth] * right[outer, depth, column]
 
 Every matrix product, batched or transposed, and every convolution that is not depthwise has this form; the kernels and
 the packing of constant operands stand on it. A *packed* right operand holds panels of `panel` columns each, so that

@@ -111,7 +111,7 @@ def multiply_add(op: ir.Operation) -> tuple[str, ir.Value, ir.Value] | None:
     block = body(op)
     if len(block.arguments) != 3:
         return None
-    first, second, total = block.arguments
+    total = block.arguments[2]
     ops = [inner.operation for inner in block.operations]
     added = _defining_op(ops[-1].operands[0]) if len(ops[-1].operands) == 1 else None
     if added is None or added.name not in _MULTIPLY:

@@ -110,6 +110,8 @@ class _Layout:
                 return self._turn_concat(op)
             case "tensor.extract_slice":
                 return self._turn_slice(op)
+            case "tensor.insert_slice":
+                return self._turn_insert(op)
             case "tensor.expand_shape" | "tensor.collapse_shape":
                 return self._turn_reshape(op)
             case _:
@@ -246,10 +248,35 @@ class _Layout:
         self._set(op.results[0], result.results[0], order)
         return True
 
+    def _turn_insert(self, op: ir.Operation) -> bool:
+        """Writes of parts that have all dims: what concatenations are made of."""
+        source, target = op.operands[0], op.operands[1]
+        if source.type.rank != target.type.rank:
+            return False
+        order = self.turned[target if target in self.turned else source][1]
+        segments = list(ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]))
+        names = ("static_offsets", "static_sizes", "static_strides")
+        starts = (2, 2 + segments[2], 2 + segments[2] + segments[3])
+        parts = [_mixed(op, name, start, order) for name, start in zip(names, starts, strict=True)]
+        attributes: dict[str, ir.Attribute] = {
+            name: ir.DenseI64ArrayAttr.get(p[0]) for name, p in zip(names, parts, strict=True)
+        }
+        attributes["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get([1, 1, *(len(p[1]) for p in parts)])
+        tensors = [self._in_order(value, order) for value in (source, target)]
+        result = ir.Operation.create(
+            "tensor.insert_slice",
+            results=[_reordered_type(op.results[0], order)],
+            operands=[*tensors, *(v for p in parts for v in p[1])],
+            attributes=attributes,
+        )
+        self._set(op.results[0], result.results[0], order)
+        return True
+
     def _turn_reshape(self, op: ir.Operation) -> bool:
         """Reshapes whose groups of dims lie together in the new order as well."""
         new, order = self.turned[op.operands[0]]
-        groups = [[ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(op.attributes["reassociation"])]
+        grouped = ir.ArrayAttr(op.attributes["reassociation"])
+        groups = [[ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in grouped]
         if op.name == "tensor.expand_shape":
             out = tuple(d for source in order for d in groups[source])
             turned = _runs([groups[source] for source in order])

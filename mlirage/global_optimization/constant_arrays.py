@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlirage.mlir import ir, ml_program, walk
+from mlirage.constants import add_global
+from mlirage.mlir import ir, walk
 from mlirage.program import Array, Program, is_splat
 
 
@@ -37,20 +38,9 @@ def constant_array(program: Program, value: ir.Value) -> tuple[str, Array] | Non
 
 def add_constant(program: Program, name: str, array: Array, like: ir.Value) -> str:
     """Adds a constant with the element type and location of `like`; returns its symbol: `name`, made unique."""
-    taken = {
-        ir.StringAttr(op.operation.attributes["sym_name"]).value
-        for op in program.module.body.operations
-        if "sym_name" in op.operation.attributes
-    }
-    symbol, number = name, 0
-    while symbol in taken or symbol in program.constants:
-        symbol, number = f"{name}_{number}", number + 1
     kind = ir.RankedTensorType.get(array.shape, ir.RankedTensorType(like.type).element_type)
-    with ir.InsertionPoint.at_block_begin(program.module.body), like.location:
-        extern = ir.Attribute.parse(f"#ml_program.extern : {kind}")
-        ml_program.GlobalOp(symbol, ir.TypeAttr.get(kind), value=extern, sym_visibility="private")
-    program.constants[symbol] = array
-    return symbol
+    with like.location:
+        return add_global(program, kind, array, name)
 
 
 def drop_unread_constants(program: Program) -> None:

@@ -100,8 +100,8 @@ def _check(result: Array, expected: Array, depth: int, dtype: str = "f32") -> No
 _SIZES = [1, 2, 3, 7, 8, 9, 16, 31, 33, 127]
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (7, 33, 5), (13, 17, 19), (64, 64, 64), (127, 61, 3), (5, 100, 300),
-                                           (9, 31, 0), (0, 5, 3), (3, 0, 5), (1, 768, 64), (97, 1, 64)])  # fmt: skip
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (7, 33, 5), (13, 17, 19), (64, 64, 64), (127, 61, 3),
+                                           (5, 100, 300), (9, 31, 0), (0, 5, 3), (3, 0, 5), (1, 768, 64), (97, 1, 64)])  # fmt: skip
 @pytest.mark.parametrize("dtype", ["f32", "f64", "f16", "bf16", "i8"])
 def test_static(m: int, n: int, k: int, dtype: str) -> None:
     a, b = _random(dtype, m, k), _random(dtype, k, n)
@@ -180,7 +180,6 @@ def test_matrix_times_vector() -> None:
 def test_packed_with_bias_residual_and_activation(m: int | None, n: int) -> None:
     """Epilogues see the result in registers; the second result is the transposed product."""
     rows, k, width = 23 if m is None else m, 17, 32
-    dims = "" if m is None else ""
     mm = "?" if m is None else str(m)
     panels = -(-n // width)
     extra = ", %d0: index, %d1: index, %d2: index, %d3: index" if m is None else ""
@@ -218,7 +217,6 @@ def test_packed_with_bias_residual_and_activation(m: int | None, n: int) -> None
       }} -> tensor<{n}x{mm}xf32>
       return %o, %t : tensor<{mm}x{n}xf32>, tensor<{n}x{mm}xf32>
     }}"""
-    del dims
     library = compile_entries(text, keep_files=False)
     assert library.kinds["f"] == "contraction"
     a, w, b, residual = _random("f32", rows, k), _random("f32", k, n), _random("f32", n), _random("f32", rows, n)
@@ -299,7 +297,7 @@ def test_operands_that_are_computed() -> None:
 
 
 def test_even_heights_cover_all_rows() -> None:
-    for count in range(0, 100):
+    for count in range(100):
         for inner in (1, 7, 14, 28):
             height, more, lower = even_heights(count, 8, inner)
             assert more * height + lower * (height - 1) == count

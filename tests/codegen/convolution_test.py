@@ -212,7 +212,8 @@ def test_grouped_convolution() -> None:
       %e = tensor.empty() : tensor<2x4x4x3x7xf32>
       %f = linalg.fill ins(%z : f32) outs(%e : tensor<2x4x4x3x7xf32>) -> tensor<2x4x4x3x7xf32>
       %c = linalg.generic {indexing_maps = [affine_map<(n, h, w, g, f, c, i, j) -> (n, h + i, w + j, g, c)>,
-          affine_map<(n, h, w, g, f, c, i, j) -> (g, f, c, i, j)>, affine_map<(n, h, w, g, f, c, i, j) -> (n, h, w, g, f)>],
+          affine_map<(n, h, w, g, f, c, i, j) -> (g, f, c, i, j)>,
+          affine_map<(n, h, w, g, f, c, i, j) -> (n, h, w, g, f)>],
           iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel", "reduction", "reduction",
             "reduction"]}
           ins(%x, %w : tensor<2x5x6x3x4xf32>, tensor<3x7x4x2x3xf32>) outs(%f : tensor<2x4x4x3x7xf32>) {

@@ -64,7 +64,8 @@ def test_residual_with_bias_and_strided_convolution() -> None:
       {_pad("%padded", "%x", "2x3x7x9", "2x3x9x11")}
       {_filled("%f", "2x5x4x5")}
       %c = linalg.conv_2d_nchw_fchw {{strides = dense<2> : tensor<2xi64>}}
-          ins(%padded, %w : tensor<2x3x9x11xf32>, tensor<5x3x3x3xf32>) outs(%f : tensor<2x5x4x5xf32>) -> tensor<2x5x4x5xf32>
+          ins(%padded, %w : tensor<2x3x9x11xf32>, tensor<5x3x3x3xf32>) outs(%f : tensor<2x5x4x5xf32>)
+          -> tensor<2x5x4x5xf32>
       %d = linalg.conv_2d_nchw_fchw {{strides = dense<2> : tensor<2xi64>}}
           ins(%x, %v : tensor<2x3x7x9xf32>, tensor<5x3x1x1xf32>) outs(%f : tensor<2x5x4x5xf32>) -> tensor<2x5x4x5xf32>
       {_add("%g", "%c", "%b", "2x5x4x5", "affine_map<(n, c, h, w) -> (c)>", "5")}
@@ -127,7 +128,8 @@ def test_grouped_convolution_and_reduction() -> None:
       %r = tensor.collapse_shape %c [[0], [1, 2], [3], [4]] : tensor<2x3x4x3x3xf32> into tensor<2x12x3x3xf32>
       %e2 = tensor.empty() : tensor<2x12xf32>
       %f2 = linalg.fill ins(%z : f32) outs(%e2 : tensor<2x12xf32>) -> tensor<2x12xf32>
-      %s = linalg.generic {indexing_maps = [affine_map<(n, c, h, w) -> (n, c, h, w)>, affine_map<(n, c, h, w) -> (n, c)>],
+      %s = linalg.generic {indexing_maps = [affine_map<(n, c, h, w) -> (n, c, h, w)>,
+            affine_map<(n, c, h, w) -> (n, c)>],
           iterator_types = ["parallel", "parallel", "reduction", "reduction"]}
           ins(%r : tensor<2x12x3x3xf32>) outs(%f2 : tensor<2x12xf32>) {
       ^bb0(%a: f32, %o: f32):

@@ -71,7 +71,8 @@ def test_transposed_weight_is_packed_without_its_transpose() -> None:
 def test_splat_stays_splat() -> None:
     program = _pack(_matmul(24, 40), {"w": np.broadcast_to(np.float32(2), (24, 40))})
     (packed,) = program.constants.values()
-    assert is_splat(packed) and packed.shape == (2, 24, 32)
+    assert is_splat(packed)
+    assert packed.shape == (2, 24, 32)
 
 
 def test_shared_weight_is_packed_once() -> None:

@@ -20,11 +20,20 @@ from dataclasses import replace
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Configuration, Entry
 from mlirage.codegen.cpu import staging
+from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, Staged, extent, is_readable
 from mlirage.codegen.cpu.index_math import (
-    Index, add, div, mul, product, rem, smaller, split, sub, value,
+    Index,
+    add,
+    div,
+    mul,
+    product,
+    rem,
+    smaller,
+    split,
+    sub,
+    value,
 )  # fmt: skip
-from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.register_tile import Panel, RegisterTile, find_outputs, is_fusable
 from mlirage.codegen.register_shapes import RegisterShape, register_shape
 from mlirage.codegen.target import CpuTarget
@@ -103,7 +112,12 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
 
 
 def _tile_rows(
-    c: Contraction, extents: Sequence[int | None], known: Sequence[int], tiles: list[int], rows: int, shape: RegisterShape
+    c: Contraction,
+    extents: Sequence[int | None],
+    known: Sequence[int],
+    tiles: list[int],
+    rows: int,
+    shape: RegisterShape,
 ) -> None:
     """Gives a workgroup about `rows` rows: whole inner loops, a part of one, single steps of those outside."""
     inner = 1
@@ -139,7 +153,8 @@ class _Kernel:
         self.tiles = configuration.workgroup_tiles
         self.materializations = [op for op in entry.walk() if op.name == "bufferization.materialize_in_destination"]
         rows, columns = configuration.data["rows"], configuration.data["columns"]
-        assert isinstance(rows, int) and isinstance(columns, int)
+        assert isinstance(rows, int)
+        assert isinstance(columns, int)
         self.height, self.columns = rows, columns
         self.target = target
         self.terminator = list(entry.function.entry_block.operations)[-1].operation

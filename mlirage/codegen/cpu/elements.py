@@ -66,7 +66,8 @@ def _pad_value(op: ir.Operation) -> ir.Value | None:
     owner = padding.owner
     if isinstance(owner, ir.Block):
         return padding if owner != op.regions[0].blocks[0] else None
-    return padding if owner.operation.block != op.regions[0].blocks[0] or owner.operation.name == "arith.constant" else None
+    outside = owner.operation.block != op.regions[0].blocks[0]
+    return padding if outside or owner.operation.name == "arith.constant" else None
 
 
 @dataclass(frozen=True)

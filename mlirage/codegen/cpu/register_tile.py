@@ -15,10 +15,11 @@ from mlirage import structured_ops
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
 from mlirage.codegen.cpu.index_math import Index, Place, evaluate, value
+from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction
+from mlirage.errors import CompileError
 from mlirage.mlir import arith, ir, scf, vector
-
 
 # Innermost depth loops are unrolled to so many steps.
 _UNROLLED = 4
@@ -121,6 +122,7 @@ class RegisterTile:
         self.factors = {0: matched[1], 1: matched[2]}
         self.block = structured_ops.body(op)
         self.accumulator = structured_ops.element_type(op.results[0].type)
+        self.target = target
         self.fused = target.has_fma and isinstance(self.accumulator, ir.F32Type | ir.F64Type)
         self.maps = structured_ops.indexing_maps(op)
 
@@ -132,6 +134,7 @@ class RegisterTile:
         staged: Mapping[ir.Value, Staged],
     ) -> None:
         """Computes and stores the tile of these rows (by row loop) and panels."""
+        self._check_registers(len(rows) * len(panels), panels[0].elements.lanes)
         init = structured_ops.outputs(self.contraction.op)[0]
         sums: list[ir.Value] = []
         for row in rows:
@@ -143,6 +146,19 @@ class RegisterTile:
         for number, row in enumerate(rows):
             for p, panel in enumerate(panels):
                 self._finish(sums[number * len(panels) + p], row, outer, panel)
+
+    def _check_registers(self, vectors: int, lanes: int) -> None:
+        """A tile that does not fit the registers runs several times slower, silently: refuse it.
+
+        Raises:
+          CompileError: a configuration set by hand or by tuning asks for too much.
+        """
+        width = max(1, lanes * bit_width(self.accumulator) // (8 * self.target.vector_bytes))
+        if lanes & (lanes - 1) or vectors * width > max(self.target.vector_registers, 8):
+            raise CompileError(
+                f"{self.contraction.op.location}: a register tile of {vectors} vectors of {lanes} elements does not "
+                f"fit {self.target.vector_registers} registers of {self.target.vector_bytes} bytes"
+            )
 
     def widens(self, operand: int) -> bool:
         """Whether the body converts the elements of an operand before it multiplies them."""

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mlirage import structured_ops
+from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, Staged
 from mlirage.codegen.cpu.index_math import Index, Place, add, div, evaluate, mul, rem, smaller, sub, value
-from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.register_tile import Panel, RegisterTile
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction
-from mlirage.mlir import arith, ir, memref, scf, vector
+from mlirage.mlir import arith, ir, memref, vector
 
 _MOST_BYTES = 4 << 20
 _ALIGNMENT = 64

@@ -20,11 +20,21 @@ from dataclasses import dataclass
 
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Configuration, Entry
+from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, extent, is_readable, pad_amounts
 from mlirage.codegen.cpu.index_math import (
-    Index, Place, add, div, evaluate, larger, mul, rem, smaller, sub, value,
+    Index,
+    Place,
+    add,
+    div,
+    evaluate,
+    larger,
+    mul,
+    rem,
+    smaller,
+    sub,
+    value,
 )  # fmt: skip
-from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.register_tile import Output, find_outputs, is_fusable
 from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
@@ -234,7 +244,8 @@ def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> N
 class _Kernel:
     def __init__(self, entry: Entry, window: Window, configuration: Configuration, target: CpuTarget) -> None:
         lanes, neighbours = configuration.data["lanes"], configuration.data["neighbours"]
-        assert isinstance(lanes, int) and isinstance(neighbours, int)
+        assert isinstance(lanes, int)
+        assert isinstance(neighbours, int)
         self.entry, self.window, self.target = entry, window, target
         self.tiles, self.lanes, self.neighbours = configuration.workgroup_tiles, lanes, neighbours
         op = window.op
@@ -479,7 +490,11 @@ class _Kernel:
         return list(loop_op.results)
 
     def _tap(
-        self, taps: Mapping[int, Index], sums: Sequence[ir.Value], places: Sequence[Mapping[int, Index]], elements: Elements
+        self,
+        taps: Mapping[int, Index],
+        sums: Sequence[ir.Value],
+        places: Sequence[Mapping[int, Index]],
+        elements: Elements,
     ) -> list[ir.Value]:
         weight: ir.Value | None = None
         if self.has_filter:

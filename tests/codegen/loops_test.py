@@ -185,6 +185,18 @@ def test_layer_norm(columns: int) -> None:
     np.testing.assert_allclose(library.call("norm", x, g)[0], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_temporaries_of_run_time_size() -> None:
+    """A row in f32 between f16 operands has no place in the result: it goes to scratch memory, if it fits."""
+    library = compile_entries(softmax("s", (9,), 300, dynamic=True, kind="f16"), keep_files=False)
+    for shape in ((9, 300), (1, 100_000), (0, 5)):
+        x = np.random.default_rng(0).standard_normal(shape).astype(np.float16)
+        (result,) = library.call("s", x)
+        if shape[0]:
+            np.testing.assert_allclose(result, _softmax_oracle(x).astype(np.float16), rtol=2e-3, atol=1e-6)
+    with pytest.raises(AssertionError):  # the entry point refuses
+        library.call("s", np.zeros((1, 40_000_000), np.float16))
+
+
 def test_argmax() -> None:
     text = """
 func.func @argmax(%x: tensor<5x37xf32>) -> tensor<5xi64> {

@@ -65,7 +65,7 @@ def build_wrapper(entry: EntryInterface, body: str, pointer_bytes: int) -> str:
         arguments.append(f"{scalar} %s{i}")
         word += words(scalar)
     arguments += ["i64 %id", "ptr %scratch"]
-    lines += [f"  call void @{quote(body)}({', '.join(arguments)})", "  ret i32 0", "}", "attributes #0 = { nounwind }"]
+    lines += [f"  %status = call i32 @{quote(body)}({', '.join(arguments)})", "  ret i32 %status", "}", "attributes #0 = { nounwind }"]
     return "\n".join(lines) + "\n"
 
 

@@ -4,18 +4,18 @@
       %d = hal.interface_constant_load {ordinal = 0} : index
       %m = hal.interface_binding_subspan %d {binding = 0} : memref<?xf32>
       ─>
-    func.func @e(%b0: memref<1xf32> {llvm.noalias}, %d: index, %workgroup: index, %scratch: memref<1xi8>) {
+    func.func @e(%b0: memref<1xf32> {llvm.noalias}, %d: index, %workgroup: index, %scratch: memref<1xi8>) -> i32 {
       %m = memref.reinterpret_cast %b0 to offset: [0], sizes: [%d], strides: [1]
 
 Bindings first, then scalars, the linear workgroup number, and the worker's scratch memory. A binding is passed as a
-bare pointer; different bindings do not overlap, except that both are only read.
+bare pointer; different bindings do not overlap, except that both are only read. The result is the status: 0.
 """
 
 from __future__ import annotations
 
 from mlirage.codegen.configuration import Entry
 from mlirage.errors import CompileError
-from mlirage.mlir import arith, ir, memref
+from mlirage.mlir import arith, func, ir, memref
 
 SCRATCH_ATTRIBUTE = "hal.scratch_size"
 
@@ -24,7 +24,7 @@ def interface_to_arguments(entry: Entry) -> None:
     """Rewrites the entry's interface ops; the last two arguments are the workgroup number and the scratch memory."""
     operation, block = entry.operation, entry.function.entry_block
     interface = ir.DictAttr(operation.attributes["hal.interface"])
-    index, i8 = ir.IndexType.get(), ir.IntegerType.get_signless(8)
+    index, i8, i32 = ir.IndexType.get(), ir.IntegerType.get_signless(8), ir.IntegerType.get_signless(32)
     subspans = [op for op in entry.walk() if op.name == "hal.interface_binding_subspan"]
     bindings = ir.IntegerAttr(interface["bindings"]).value
     elements: list[ir.Type | None] = [None] * bindings
@@ -40,11 +40,15 @@ def interface_to_arguments(entry: Entry) -> None:
     inputs = [*types, *scalars, index, ir.MemRefType.get([1], i8)]
     for argument in inputs:
         block.add_argument(argument, operation.location)
-    operation.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, []))
+    operation.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, [i32]))
     plain = ir.DictAttr.get({})
     operation.attributes["arg_attrs"] = ir.ArrayAttr.get(
         [noalias] * bindings + [plain] * (len(scalars) + 1) + [noalias]
     )
+    terminator = list(block.operations)[-1].operation
+    with ir.InsertionPoint(terminator), terminator.location:
+        func.return_([arith.constant(i32, 0)])
+    terminator.erase()
     for op in list(entry.walk()):
         if op.name == "hal.interface_constant_load":
             ordinal = ir.IntegerAttr(op.attributes["ordinal"]).value

@@ -6,11 +6,13 @@ is small, else in the worker's scratch memory, whose size the entry point states
 
 from __future__ import annotations
 
+import math
+
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.arguments import SCRATCH_ATTRIBUTE, contiguous_view
 from mlirage.codegen.cpu.loop_values import carry_in_place
 from mlirage.errors import CompileError
-from mlirage.mlir import arith, ir, linalg, memref, run_pipeline
+from mlirage.mlir import arith, ir, linalg, memref, run_pipeline, scf
 
 _PIPELINE = (
     # extents of computed values come from their operands, so that the values themselves are not kept for them
@@ -21,6 +23,8 @@ _PIPELINE = (
 )
 _STACK_BYTES = 16 << 10  # of all stack buffers of an entry point together
 _ALIGNMENT = 64
+# Scratch memory of entry points with buffers of run-time size.
+_SCRATCH_LIMIT = 8 << 20
 
 
 def bufferize(entry: Entry) -> None:
@@ -36,10 +40,14 @@ def bufferize(entry: Entry) -> None:
 
 
 def place_temporaries(entry: Entry) -> None:
-    """Gives every `memref.alloc` a place on the stack or in scratch memory."""
+    """Gives every `memref.alloc` a place on the stack or in scratch memory.
+
+    Buffers whose size is only known at run time follow in scratch memory up to a limit; a call that needs more fails.
+    """
     block = entry.function.entry_block
     scratch = block.arguments[len(block.arguments) - 1]
     stack, offset = 0, 0
+    unbounded: list[ir.Operation] = []
     for op in list(entry.walk()):
         if op.name == "memref.dealloc":
             op.erase()
@@ -51,9 +59,8 @@ def place_temporaries(entry: Entry) -> None:
         kind = ir.MemRefType(op.results[0].type)
         count = _bound_of(op, kind)
         if count is None:
-            raise CompileError(
-                f"{op.location}: entry point @{entry.name} needs a temporary of type {kind} whose size has no bound"
-            )
+            unbounded.append(op)
+            continue
         size = count * byte_width(kind.element_type)
         flat = ir.MemRefType.get([max(count, 1)], kind.element_type)
         with ir.InsertionPoint.at_block_begin(block), op.location:
@@ -61,16 +68,94 @@ def place_temporaries(entry: Entry) -> None:
                 stack += size
                 base = memref.AllocaOp(flat, [], [], alignment=_ALIGNMENT).result
             else:
-                whole = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], ir.IntegerType.get_signless(8))
-                length = arith.constant(ir.IndexType.get(), offset + size)
-                bytes_ = contiguous_view(scratch, whole, [length])
-                base = memref.view(flat, bytes_, arith.constant(ir.IndexType.get(), offset), [])
+                base = _scratch_view(scratch, flat, arith.constant(ir.IndexType.get(), offset))
                 offset += -(-size // _ALIGNMENT) * _ALIGNMENT
-        with ir.InsertionPoint(op), op.location:
-            view = contiguous_view(base, kind, list(op.operands))
-        op.results[0].replace_all_uses_with(view)
-        op.erase()
+        _replace_alloc(op, base)
+    if unbounded:
+        offset = _place_unbounded(entry, unbounded, scratch, offset)
     entry.operation.attributes[SCRATCH_ATTRIBUTE] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), offset)
+
+
+def _scratch_view(scratch: ir.Value, flat: ir.MemRefType, offset: ir.Value) -> ir.Value:
+    """The part of scratch memory from `offset` as a buffer of type `flat`."""
+    index = ir.IndexType.get()
+    whole = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], ir.IntegerType.get_signless(8))
+    length = arith.constant(index, (1 << 62) - 1)  # a view, not an allocation: nothing checks it
+    return memref.view(flat, contiguous_view(scratch, whole, [length]), offset, [])
+
+
+def _replace_alloc(op: ir.Operation, base: ir.Value) -> None:
+    with ir.InsertionPoint(op), op.location:
+        view = contiguous_view(base, ir.MemRefType(op.results[0].type), list(op.operands))
+    op.results[0].replace_all_uses_with(view)
+    op.erase()
+
+
+def _place_unbounded(entry: Entry, allocations: list[ir.Operation], scratch: ir.Value, offset: int) -> int:
+    """Places buffers of run-time size one after the other; the body only runs if they fit.
+
+        %fits = arith.cmpi ule, %end, LIMIT
+        scf.if %fits { body }
+        return select(%fits, 0, 1)
+    """
+    block = entry.function.entry_block
+    index = ir.IndexType.get()
+    extents: list[list[int | ir.Value]] = []
+    definitions: list[ir.Operation] = []
+    for op in allocations:
+        bounds = [upper_bound(value) for value in op.operands]
+        extents.append([v if b is None else b for v, b in zip(op.operands, bounds, strict=True)])
+        for value in extents[-1]:
+            if isinstance(value, ir.Value) and not _is_top_level(value, block, definitions):
+                raise CompileError(
+                    f"{op.location}: entry point @{entry.name} needs a temporary of type {op.results[0].type} whose "
+                    "size depends on what is computed"
+                )
+    anchor = next(iter(block.operations)).operation
+    for definition in definitions:
+        definition.move_before(anchor)
+    end: ir.Value | None = None
+    with ir.InsertionPoint(anchor), entry.operation.location:
+        end = arith.constant(index, offset)
+        for op, dims in zip(allocations, extents, strict=True):
+            kind = ir.MemRefType(op.results[0].type)
+            static = math.prod(kind.get_dim_size(i) for i in range(kind.rank) if not kind.is_dynamic_dim(i))
+            size = arith.constant(index, static * byte_width(kind.element_type))
+            for dim in dims:
+                size = arith.muli(size, arith.constant(index, dim) if isinstance(dim, int) else dim)
+            base = _scratch_view(scratch, ir.MemRefType.get([1], kind.element_type), end)
+            _replace_alloc(op, base)
+            mask = arith.constant(index, _ALIGNMENT - 1)
+            rounded = arith.andi(arith.addi(size, mask), arith.constant(index, -_ALIGNMENT))
+            end = arith.addi(end, rounded)
+        fits = arith.cmpi(arith.CmpIPredicate.ule, end, arith.constant(index, _SCRATCH_LIMIT))
+        guard = scf.IfOp(fits)
+    body = guard.operation.regions[0].blocks[0]
+    for op in [o.operation for o in block.operations]:
+        if op != guard.operation and not op.is_before_in_block(guard.operation) and op.name != "func.return":
+            body.append(op)
+    with ir.InsertionPoint(body), entry.operation.location:
+        scf.yield_([])
+    terminator = list(block.operations)[-1].operation
+    i32 = ir.IntegerType.get_signless(32)
+    with ir.InsertionPoint(terminator), entry.operation.location:
+        terminator.operands[0] = arith.select(fits, arith.constant(i32, 0), arith.constant(i32, 1))
+    return _SCRATCH_LIMIT
+
+
+def _is_top_level(value: ir.Value, block: ir.Block, definitions: list[ir.Operation]) -> bool:
+    """Whether `value` can be computed at the start of the function; collects what computes it, in order."""
+    if isinstance(value.owner, ir.Block):
+        return value.owner == block
+    op = value.owner.operation
+    if op in definitions:
+        return True
+    if not op.name.startswith(("arith.", "affine.apply", "affine.min", "affine.max")):
+        return False
+    if not all(_is_top_level(operand, block, definitions) for operand in op.operands):
+        return False
+    definitions.append(op)
+    return True
 
 
 def _refuse_carried(op: ir.Operation, entry: Entry) -> None:

@@ -25,7 +25,9 @@ def distribute(entry: Entry, expected: bool) -> None:
     """
     block = entry.function.entry_block
     workgroup = block.arguments[len(block.arguments) - 2]
-    foralls = [op.operation for op in block.operations if op.operation.name == "scf.forall"]
+    # a guard on the size of scratch memory may stand around everything
+    blocks = [block, *(op.regions[0].blocks[0] for op in block.operations if op.operation.name == "scf.if")]
+    foralls = [op.operation for b in blocks for op in b.operations if op.operation.name == "scf.forall"]
     if expected and len(foralls) != 1:
         raise CompileError(
             f"{entry.operation.location}: the schedule of @{entry.name} distributes {len(foralls)} loop nests, not one"

@@ -325,29 +325,32 @@ def tile_and_fuse(entry: Entry, tiles: tuple[int, ...], flags: str) -> None:
 
 
 def _write_in_place(entry: Entry) -> None:
-    """Lets the producer of an elementwise root compute where the root will put its result.
+    """Lets a chain of elementwise ops compute where the root will put its result.
 
         %p = producer outs(%empty);  %r = root ins(%p, …) outs(%slice)
           ─>
         %p = producer outs(%slice);  %r = root ins(%p, …) outs(%p)
 
-    A row of a chain, of any length, then needs no buffer of its own.
+    and so on up the chain. A row, of any length, then needs no buffer of its own.
     """
-    for root in entry.structured_ops():
-        if _ROOT not in root.attributes or not all(structured_ops.parallel_loops(root)):
+    work = [op for op in entry.structured_ops() if _ROOT in op.attributes]
+    while work:
+        op = work.pop()
+        if not all(structured_ops.parallel_loops(op)):
             continue
-        maps = structured_ops.indexing_maps(root)
-        inputs = structured_ops.segment_sizes(root)[0]
+        maps = structured_ops.indexing_maps(op)
+        inputs = structured_ops.segment_sizes(op)[0]
         for number in range(inputs, len(maps)):
-            target = root.operands[number]
+            target = op.operands[number]
             for candidate in range(inputs):
-                value = root.operands[candidate]
-                if maps[candidate] == maps[number] and _can_move(value, target, root):
+                value = op.operands[candidate]
+                if maps[candidate] == maps[number] and _can_move(value, target, op):
                     producer = value.owner.operation
                     init = structured_ops.segment_sizes(producer)[0] + list(producer.results).index(value)
                     target.owner.operation.move_before(producer)
                     producer.operands[init] = target
-                    root.operands[number] = value
+                    op.operands[number] = value
+                    work.append(producer)
                     break
 
 
@@ -362,6 +365,10 @@ def _can_move(value: ir.Value, target: ir.Value, root: ir.Operation) -> bool:
     if isinstance(init.owner, ir.Block) or init.owner.operation.name != "tensor.empty":
         return False
     if len(list(target.uses)) != 1 or slice_op.block != root.block:
+        return False
+    # nobody may want the old value afterwards
+    readers = [use.owner.operation for use in value.uses]
+    if any(reader != root and (reader.block != root.block or not reader.is_before_in_block(root)) for reader in readers):
         return False
     return all(
         isinstance(v.owner, ir.Block) or v.owner.operation.block != root.block

@@ -38,9 +38,10 @@ def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, option
       ImportFailure: the file is no valid model, or holds what is not supported (all of it is listed).
     """
     model, folder = _load(source)
+    owned = model is not source
     if not model.HasField("graph") or not model.opset_import:
         raise ImportFailure("not an ONNX model: it has no graph or no opset; is the file complete?")
-    weights = WeightReader(folder)
+    weights = WeightReader(folder, owned)
     model_context = ModelContext(
         opsets={("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import},
         functions={(f.domain, f.name, f.overload): f for f in model.functions},
@@ -97,7 +98,8 @@ def _build_main(program: Program, model: onnx.ModelProto, model_context: ModelCo
             for value, argument in zip(inputs, _arguments(builder, entry, inputs, declared), strict=True)
         }
         importer = GraphImporter(model_context, arguments)
-        outputs = importer.run(graph)
+        importer.take_initializers(graph)
+        outputs = importer.run(graph, initializers_taken=True)
         for value, output in zip(graph.output, outputs, strict=True):
             if not isinstance(output, Tensor):
                 raise ImportFailure(f"output {value.name!r} is a sequence or optional, only tensors can be results")

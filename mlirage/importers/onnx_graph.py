@@ -54,10 +54,16 @@ class GraphImporter:
         self.attributes = dict(attributes or {})
         self.opsets = opsets or context.opsets
 
-    def run(self, graph: onnx.GraphProto) -> list[Any]:
-        """Imports initializers and nodes; returns the graph's outputs."""
+    def take_initializers(self, graph: onnx.GraphProto) -> None:
+        """Reads the initializers of the main graph, which is imported once."""
         for tensor in graph.initializer:
-            self.values[tensor.name] = Tensor.of(self.context.weights.read(tensor), name=tensor.name or "weight")
+            self.values[tensor.name] = Tensor.of(self.context.weights.take(tensor), name=tensor.name or "weight")
+
+    def run(self, graph: onnx.GraphProto, initializers_taken: bool = False) -> list[Any]:
+        """Imports initializers (unless `take_initializers` has) and nodes; returns the graph's outputs."""
+        for tensor in graph.initializer:
+            if not initializers_taken:
+                self.values[tensor.name] = Tensor.of(self.context.weights.read(tensor), name=tensor.name or "weight")
         for sparse in graph.sparse_initializer:
             raise ImportFailure(f"initializer {sparse.values.name!r} is sparse; sparse tensors are not supported")
         self.run_nodes(graph.node)

@@ -22,10 +22,19 @@ class WeightReader:
 
     Args:
       folder: of the model file, in which external data lies; None for a model from memory.
+      owned: whether the model is ours, so that bytes that were read can leave it.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, owned: bool) -> None:
         self.folder = folder
+        self.owned = owned
+
+    def take(self, tensor: onnx.TensorProto) -> Array:
+        """As `read`, for a tensor that is read once: its bytes leave the model, so that memory holds them once."""
+        array = self.read(tensor)
+        if self.owned:
+            tensor.ClearField("raw_data")
+        return array
 
     def read(self, tensor: onnx.TensorProto) -> Array:
         """The array of a tensor; equal elements become a splat.

@@ -63,7 +63,7 @@ def run_program(program: Any, inputs: list[np.ndarray[Any, Any]]) -> list[np.nda
                         with ir.InsertionPoint(op):
                             linalg.copy(op.operands[0], outs=[op.operands[1]])
                         op.erase()
-        engine = ExecutionEngine(module, opt_level=2)
+        engine = ExecutionEngine(module, opt_level=0)
     arrays = [np.ascontiguousarray(x).reshape(np.shape(x)) for x in inputs] + [
         np.ascontiguousarray(w).reshape(w.shape) for w in weights
     ]

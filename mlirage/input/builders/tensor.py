@@ -34,6 +34,7 @@ FOLD_LIMIT = 4096
 """Integer tensors of up to so many elements are calculated at import: they are shapes, axes and indices."""
 
 _INLINE_LIMIT = 16
+_COMPARED_LIMIT = 1 << 20
 _CURRENT: contextvars.ContextVar[TensorBuilder] = contextvars.ContextVar("tensor_builder")
 
 Shape = tuple[Dim, ...]
@@ -59,7 +60,7 @@ class TensorBuilder:
     _constant_values: dict[tuple[Any, ...], ir.Value] = field(default_factory=dict[tuple[Any, ...], ir.Value])
     _last_constant: ir.Operation | None = None
     _last_global: ir.Operation | None = None
-    _globals: dict[int, tuple[Array, str]] = field(default_factory=dict[int, tuple[Array, str]])
+    _globals: dict[Any, tuple[Array, str]] = field(default_factory=dict[Any, tuple[Array, str]])
 
     @staticmethod
     def current() -> TensorBuilder:
@@ -101,6 +102,21 @@ class TensorBuilder:
         for op in reversed(self.scratch):
             op.erase()
         self.scratch.clear()
+        # Weights that only erased code used leave the program.
+        used = {
+            ir.FlatSymbolRefAttr(op.attributes["global"]).value
+            for op in (op.operation for op in self.entry.operations)
+            if op.name == "ml_program.global_load_const" and list(op.results[0].uses)
+        }
+        for op in [op.operation for op in self.entry.operations]:
+            if op.name == "ml_program.global_load_const" and not list(op.results[0].uses):
+                op.erase()
+        for op in [op.operation for op in self.module.body.operations]:
+            if op.name == "ml_program.global":
+                symbol = ir.StringAttr(op.attributes["sym_name"]).value
+                if symbol not in used:
+                    op.erase()
+                    del self.constants[symbol]
 
     # Dims.
 
@@ -208,7 +224,10 @@ class TensorBuilder:
 
     def _load_global(self, array: Array, name: str) -> ir.Value:
         kind = ir.RankedTensorType.get(array.shape, element_type(array.dtype))
-        if id(array) not in self._globals:
+        key: Any = id(array)
+        if array.nbytes <= _COMPARED_LIMIT:  # a loop's body is built more than once, its constants are stored once
+            key = (array.shape, array.dtype.name, array.tobytes())
+        if key not in self._globals:
             symbol = name
             number = 0
             while symbol in self.constants:
@@ -227,8 +246,8 @@ class TensorBuilder:
                     value=ir.Attribute.parse(f"#ml_program.extern<{kind}>"),
                     sym_visibility="private",
                 ).operation
-            self._globals[id(array)] = (array, symbol)
-        return ml_program.GlobalLoadConstOp(kind, ir.FlatSymbolRefAttr.get(self._globals[id(array)][1])).result
+            self._globals[key] = (array, symbol)
+        return ml_program.GlobalLoadConstOp(kind, ir.FlatSymbolRefAttr.get(self._globals[key][1])).result
 
 
 def _inline_constant(array: Array) -> ir.Value:

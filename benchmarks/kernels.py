@@ -3,9 +3,9 @@
     dispatch                                   count      µs   GF/s   of FMA peak
     main$4_conv_1x64x56x56x64x3x3_f32             16    1030  224.1         0.95
 
-MODEL is one of the light models or an ONNX file. Every entry point of it is compiled alone, called through the executable ABI on random data, and timed in turn with
-the peak, in processor time of this thread. `shapes` runs a list of matrix products instead: aligned, ragged, small,
-dynamic.
+MODEL is one of the light models or an ONNX file. Every entry point of it is compiled alone, called through the
+executable ABI on random data, and timed in turn with the peak, in processor time of this thread. `shapes` runs a list
+of matrix products instead: aligned, ragged, small, dynamic.
 """
 
 from __future__ import annotations

@@ -101,7 +101,8 @@ _SIZES = [1, 2, 3, 7, 8, 9, 16, 31, 33, 127]
 
 
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (7, 33, 5), (13, 17, 19), (64, 64, 64), (127, 61, 3),
-                                           (5, 100, 300), (9, 31, 0), (0, 5, 3), (3, 0, 5), (1, 768, 64), (97, 1, 64)])  # fmt: skip
+                                           (5, 100, 300), (9, 31, 0), (0, 5, 3), (3, 0, 5), (1, 768, 64),
+                                           (97, 1, 64)])  # fmt: skip
 @pytest.mark.parametrize("dtype", ["f32", "f64", "f16", "bf16", "i8"])
 def test_static(m: int, n: int, k: int, dtype: str) -> None:
     a, b = _random(dtype, m, k), _random(dtype, k, n)

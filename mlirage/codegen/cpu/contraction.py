@@ -218,7 +218,7 @@ class _Kernel:
 
     def _workgroup(self, starts: dict[int, Index], sizes: dict[int, Index]) -> None:
         bounds = {loop: self.tiles[loop] or self.extents[loop] for loop in range(len(self.extents))}
-        staged = staging.stage_left(self.contraction, starts, sizes, bounds, self.target)
+        staged = staging.stage_left(self.tile, starts, sizes, bounds, self.target)
         self._outer(0, {}, starts, sizes, staged)
 
     def _outer(

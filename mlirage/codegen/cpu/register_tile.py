@@ -258,6 +258,13 @@ class RegisterTile:
         source = self.contraction.op.operands[operand]
         places = [evaluate(e, loops, dict(packed)) for e in self.maps[operand].results]
         read = elements.read(source, places)
+        staged = elements.staged.get(source)
+        if staged is not None and ir.MemRefType(staged.buffer.type).element_type == self.factor_type(operand):
+            return read  # it was widened when it was staged
+        return self.widen(operand, elements, read, loops)
+
+    def widen(self, operand: int, elements: Elements, read: ir.Value, loops: dict[int, Place]) -> ir.Value:
+        """What the body makes of an operand's element before it multiplies it."""
         argument = self.block.arguments[operand]
 
         def compute(v: ir.Value) -> ir.Value:

@@ -34,18 +34,25 @@ def lies_in_memory(tensor_value: ir.Value) -> bool:
 
 
 def stage_left(
-    contraction: Contraction,
+    tile: RegisterTile,
     starts: Mapping[int, Index],
     sizes: Mapping[int, Index],
     bounds: Mapping[int, Index],
     target: CpuTarget,
 ) -> dict[ir.Value, Staged]:
-    """Computes what a workgroup reads of the left operand, unless it is in memory or has no bound on its size."""
+    """Computes what a workgroup reads of the left operand, unless it is in memory or has no bound on its size.
+
+    An operand in memory is staged as well if it is costly to widen: once, not for every panel.
+    """
+    contraction = tile.contraction
     source = contraction.left_value
-    if lies_in_memory(source) or not all(isinstance(b, int) for b in bounds.values()):
+    element = structured_ops.element_type(source.type)
+    widens = isinstance(element, ir.F16Type) and tile.widens(contraction.left)
+    if (lies_in_memory(source) and not widens) or not all(isinstance(b, int) for b in bounds.values()):
         return {}
     static = {loop: b for loop, b in bounds.items() if isinstance(b, int)}
-    element = structured_ops.element_type(source.type)
+    if widens:
+        element = tile.factor_type(contraction.left)
     expressions = contraction.maps[contraction.left].results
     shape = [_span(e, static) for e in expressions]
     if any(s is None for s in shape):
@@ -64,7 +71,8 @@ def stage_left(
 
     def read(elements: Elements, at: Sequence[Place]) -> None:
         places = [Place(add(o, p.base), p.step) for o, p in zip(origin, at, strict=True)]
-        elements.store(elements.read(source, places), buffer, at)
+        read_ = elements.read(source, places)
+        elements.store(tile.widen(contraction.left, elements, read_, {}) if widens else read_, buffer, at)
 
     _fill([], extents, lanes, read)
     return {source: Staged(buffer, tuple(origin))}

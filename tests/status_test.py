@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 COUNTS = {"S": 16, "A": 9, "B": 5, "C": 10, "D": 9, "E": 4, "F": 6, "J": 5, "M": 2, "P": 3, "Q": 4, "R": 7}
-_ROW = re.compile(r"^\| ([A-Z]\d+) \| ([^|]+) \| ([^|]*) \| ([^|]*) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| ([A-Z]\d+) \| ([^|]+) \|([^|]*)\|([^|]*)\|$", re.MULTILINE)
 
 
 def test_every_promise_has_a_state_and_a_proof() -> None:

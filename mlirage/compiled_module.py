@@ -23,6 +23,8 @@ class CompiledModule(bytes):
     def __repr__(self) -> str:
         return f"<mlirage module, {len(self):,} bytes>"
 
+    __str__ = __repr__
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes `data` beside `path`, then renames: nobody ever sees half a file.

@@ -61,7 +61,7 @@ class Recorder:
         return GlobalLoadOp(hal.CommandBuffer.get(), symbol).result
 
     def entry(self, reference: ir.SymbolRefAttr) -> tuple[ir.Value, int, func.FuncOp]:
-        """The executable of an entry point (a load of its global), the entry's ordinal, its workgroup count function."""
+        """The executable of an entry point (its global, loaded), the entry's ordinal, its workgroup count function."""
         library, name = reference.value
         if library not in self.executables:
             raise CompileError(f"executable @{library} of entry point @{name} has not been translated")
@@ -150,7 +150,7 @@ def _is_constant(value: ir.Value) -> bool:
 def _is_static(execute: ir.Operation) -> bool:
     """Whether everything that commands say, but the buffers, is constant."""
     return all(
-        _is_constant(operand) or isinstance(operand.owner, ir.Block) and operand.owner.owner == execute
+        _is_constant(operand) or (isinstance(operand.owner, ir.Block) and operand.owner.owner == execute)
         for op in walk(execute)
         for operand in op.operands
     )
@@ -276,7 +276,8 @@ def _inline(count: func.FuncOp, scalars: list[ir.Value], dispatch: ir.Operation)
     block = count.entry_block
     if len(block.arguments) != len(scalars):
         raise CompileError(
-            f"{dispatch.location}: @{count.name.value} takes {len(block.arguments)} scalars, the dispatch has {len(scalars)}"
+            f"{dispatch.location}: @{count.name.value} takes {len(block.arguments)} scalars, "
+            f"the dispatch has {len(scalars)}"
         )
     values: dict[ir.Value, ir.Value] = dict(zip(block.arguments, scalars, strict=True))
     for op in [o.operation for o in block.operations]:

@@ -1,7 +1,7 @@
 """hal-verify: what the hal phase promises the vm phase.
 
-Host functions hold scalar arithmetic, control flow, globals and ops of hal and util on their reference types; executables
-hold nothing but their binaries' names.
+Host functions hold scalar arithmetic, control flow, globals and ops of hal and util on their reference types;
+executables hold nothing but their binaries' names.
 """
 
 from __future__ import annotations

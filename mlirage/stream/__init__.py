@@ -7,9 +7,9 @@
       stream.cmd_dispatch @ex::@f(%n)(%x[0 for %size], %y[0 for %size]) }
     stream.timepoint_await %t
 
-In: host functions of flow ops, scalars, structured control flow and global tensors. Out: what verify_stream.py says. On the
-way values become memory: first every change in place works on a copy, then the copies that nobody can tell from their
-source are taken away, then everything gets a place in an arena, a result, a constant slab or a variable.
+In: host functions of flow ops, scalars, structured control flow and global tensors. Out: what verify_stream.py says.
+On the way values become memory: first every change in place works on a copy, then the copies that nobody can tell from
+their source are taken away, then everything gets a place in an arena, a result, a constant slab or a variable.
 """
 
 from mlirage.passes import Pass

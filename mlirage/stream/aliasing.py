@@ -12,7 +12,15 @@ from mlirage.mlir import identity, ir, walk
 from mlirage.stream import dialect as stream
 from mlirage.stream.storage import MAKES_ROOT, RootKey, Storage, accesses, tied_operand
 
-GIVES_AWAY = ("stream.tensor_export", "func.return", "util.global_store", "scf.yield", "scf.condition", "scf.for", "scf.while")
+GIVES_AWAY = (
+    "stream.tensor_export",
+    "func.return",
+    "util.global_store",
+    "scf.yield",
+    "scf.condition",
+    "scf.for",
+    "scf.while",
+)
 _LOOPS = ("scf.for", "scf.while")
 
 
@@ -156,9 +164,7 @@ class Aliasing:
 def _exclude(a: ir.Operation, b: ir.Operation) -> bool:
     """Whether `a` and `b` are in different branches of one op."""
     branches = {identity(op): number for op, number in _path(a)}
-    return any(
-        branches.get(identity(op), number) != number and op.name not in _LOOPS for op, number in _path(b)
-    )
+    return any(branches.get(identity(op), number) != number and op.name not in _LOOPS for op, number in _path(b))
 
 
 def _path(op: ir.Operation) -> list[tuple[ir.Operation, int]]:

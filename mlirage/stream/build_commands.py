@@ -104,9 +104,7 @@ class _Region:
             captured.argument = argument
         return block
 
-    def _range(
-        self, value: ir.Value, size: ir.Value, start: ir.Value | None, length: ir.Value, access: str
-    ) -> _Range:
+    def _range(self, value: ir.Value, size: ir.Value, start: ir.Value | None, length: ir.Value, access: str) -> _Range:
         """Bytes [start, start + length) of `value`, which has `size` bytes."""
         place = self.storage.place(value)
         memory = self.memories.get(place.key)

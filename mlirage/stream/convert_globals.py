@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
-
+from mlirage.constants import read_dense
 from mlirage.errors import CompileError
 from mlirage.mlir import arith, func, ir
 from mlirage.program import Program
@@ -103,17 +101,15 @@ class Globals:
     def _contents(self, op: ir.Operation, tensor_type: ir.RankedTensorType, size: ir.Value) -> ir.Value:
         """The first contents of a global."""
         name = _symbol(op, "sym_name").removesuffix("__old")
-        value: Any = op.attributes["value"] if "value" in op.attributes else None
-        if value is None:
+        if "value" not in op.attributes:
             return stream.AsyncAllocaOp(stream.resource_type(), size).result
-        if isinstance(value, ir.DenseElementsAttr):
-            if value.is_splat:
+        if name not in self.program.constants:  # not extern: the contents stand in the IR
+            value = None if isinstance(tensor_type.element_type, ir.ComplexType) else op.attributes["value"]
+            if isinstance(value, ir.DenseElementsAttr) and value.is_splat:
                 scalar = arith.ConstantOp(tensor_type.element_type, value.get_splat_value()).result
                 return stream.AsyncSplatOp(stream.resource_type(), bit_pattern(scalar), size).result
-            try:
-                self.program.constants[name] = np.array(value)
-            except (TypeError, ValueError) as error:
-                raise CompileError(f"{op.location}: contents of global @{name} cannot be read: {error}") from error
+            if "extern" not in op.get_asm(large_elements_limit=16):
+                self.program.constants[name] = read_dense(op, "value")
         if name not in self.program.constants:
             raise CompileError(f"{op.location}: the program has no constant called {name!r} for global @{name}")
         return stream.AsyncConstantOp(stream.resource_type(), size, ir.StringAttr.get(name)).result

@@ -51,11 +51,7 @@ def convert_to_stream(program: Program) -> None:
     globals_ = Globals(program)
     functions = [op for op in program.module.body.operations if isinstance(op, func.FuncOp)]
     public = {f.name.value for f in functions if _is_public(f)}
-    called = {
-        ir.FlatSymbolRefAttr(call.attributes["callee"]).value
-        for f in functions
-        for call in _calls(f.operation)
-    }
+    called = {ir.FlatSymbolRefAttr(call.attributes["callee"]).value for f in functions for call in _calls(f.operation)}
     internal_names = {name: f"{name}__internal" for name in sorted(public & called)}
     for function in functions:
         name = function.name.value
@@ -113,7 +109,9 @@ class _Function:
             if key not in ("sym_name", "sym_visibility", "function_type", "arg_attrs", "res_attrs"):
                 new.operation.attributes[key] = self.old.operation.attributes[key]
         if self.old.is_external:
-            raise CompileError(f"{self.old.location}: function @{name} has no body; programs cannot import functions yet")
+            raise CompileError(
+                f"{self.old.location}: function @{name} has no body; programs cannot import functions yet"
+            )
         block = new.add_entry_block()
         with ir.InsertionPoint(block), self.old.location:
             if self.is_public:
@@ -310,4 +308,3 @@ def flat_types(types: Sequence[ir.Type]) -> list[ir.Type]:
         else:
             flat.append(old)
     return flat
-

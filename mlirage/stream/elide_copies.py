@@ -6,8 +6,8 @@
     %s = stream.async_slice %a[64 for 64]  ─>    %s = stream.resource_subview %a[64 for 64]
 
 A clone goes if its source is not used after the copy is changed or given away, and not changed while the copy is used;
-so does a slice, which then is a part of its source. The copy stays if the source belongs to the caller, to a constant or
-to a variable. A variable that is loaded, changed, and stored again is changed in place, and the store goes. Clones of
+so does a slice, which then is a part of its source. The copy stays if the source belongs to the caller, a constant or
+a variable. A variable that is loaded, changed, and stored again is changed in place, and the store goes. Clones of
 splats are splats.
 """
 
@@ -77,7 +77,10 @@ def _elide_slice(op: ir.Operation, aliasing: Aliasing) -> bool:
 def _repeat_source(clone: ir.Operation) -> None:
     """A clone of a splat is filled anew instead of copied."""
     source = clone.operands[0]
-    if isinstance(source.owner, ir.Block) or source.owner.operation.name not in ("stream.async_splat", "stream.async_alloca"):
+    if isinstance(source.owner, ir.Block) or source.owner.operation.name not in (
+        "stream.async_splat",
+        "stream.async_alloca",
+    ):
         return
     again = source.owner.operation.clone(ip=ir.InsertionPoint(clone))
     clone.results[0].replace_all_uses_with(again.operation.results[0])
@@ -108,7 +111,9 @@ def _in_place(store: ir.Operation, aliasing: Aliasing) -> list[ir.Operation]:
         version = aliasing.class_of(clone.results[0])
         next_changes = [aliasing.order(c) for c in changes if aliasing.order(c) > aliasing.order(change)]
         end = min(next_changes or later or [aliasing.end])
-        if version.is_given_away or any(aliasing.order(use) >= end and identity(use) not in copies for use in version.uses):
+        if version.is_given_away or any(
+            aliasing.order(use) >= end and identity(use) not in copies for use in version.uses
+        ):
             return []
     for clone in clones:
         clone.results[0].replace_all_uses_with(clone.operands[0])
@@ -127,7 +132,11 @@ def _versions(store: ir.Operation) -> tuple[ir.Operation, list[ir.Operation], li
             same = ir.FlatSymbolRefAttr(owner.attributes["symbol"]).value == symbol
             return (owner, clones[::-1], changes[::-1]) if same else None
         operand = tied_operand(value)
-        if operand is None or isinstance(operand.owner, ir.Block) or operand.owner.operation.name != "stream.async_clone":
+        if (
+            operand is None
+            or isinstance(operand.owner, ir.Block)
+            or operand.owner.operation.name != "stream.async_clone"
+        ):
             return None
         changes.append(owner)
         clones.append(operand.owner.operation)

@@ -71,7 +71,11 @@ class Linear:
         if constant is not None:
             return Linear({(): constant})
         owner = value.owner
-        if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name in ("arith.addi", "arith.subi", "arith.muli"):
+        if isinstance(owner, ir.Operation | ir.OpView) and owner.operation.name in (
+            "arith.addi",
+            "arith.subi",
+            "arith.muli",
+        ):
             a, b = (Linear.of(operand) for operand in owner.operands)
             if owner.operation.name == "arith.muli":
                 return a * b

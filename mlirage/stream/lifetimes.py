@@ -1,7 +1,7 @@
 """The lifetimes of values outside of regions, put in their types when memory is allocated.
 
-Views given by the caller, and what crosses a call, are `external`; what loops and branches carry is `transient`; globals
-say their own. A `resource_cast` stands where an owner changes.
+Views given by the caller, and what crosses a call, are `external`; what loops and branches carry is `transient`;
+globals say their own. A `resource_cast` stands where an owner changes.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     %w = async_load %b, 0                   %w = async_load %b, 0
 
 Every read, call, loop and branch ends an execution region, so the fewer there are between pieces of work, the fewer
-regions and waits. Nothing moves over an assertion (which may guard it) or a call; ops with side effects keep their order.
+regions and waits. Nothing moves over an assertion (which may guard it) or a call; side effects keep their order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from mlirage.stream.storage import functions, is_device_op
 
 _ASSERTIONS = ("cf.assert", "hal.buffer_view_assert")
 _GUARDS = (*_ASSERTIONS, "func.call")
-_FREE = ("arith.", "math.", "complex.", "util.rodata", "hal.buffer_view_dim", "stream.tensor_import", "stream.async_constant")
+_FREE = (
+    "arith.",
+    "math.",
+    "complex.",
+    "util.rodata",
+    "hal.buffer_view_dim",
+    "stream.tensor_import",
+    "stream.async_constant",
+)
 
 
 @module_pass("stream-order-work")
@@ -61,7 +69,7 @@ def _needs(op: ir.Operation, block: ir.Block) -> set[int]:
 
 
 def _ready(remaining: list[ir.Operation], needs: dict[int, set[int]], done: set[int]) -> list[ir.Operation]:
-    """In order, the free and device ops whose operands are there, up to a guard that must wait. Assertions may come early."""
+    """In order, the free and device ops and assertions whose operands are there, up to a guard that must wait."""
     found: list[ir.Operation] = []
     available = set(done)
     for op in remaining:

@@ -98,7 +98,7 @@ def _size(op: ir.Operation) -> int:
 
 
 def stored_bytes(array: Array) -> Array:
-    """The bytes of an array as device code sees them: booleans are bytes, elements below 8 bits packed low bits first."""
+    """The bytes of an array as device code sees them: booleans are bytes, smaller elements packed, low bits first."""
     bits = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}.get(array.dtype.name)
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     if bits is None:

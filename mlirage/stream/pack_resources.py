@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from mlirage.mlir import arith, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
-from mlirage.stream import dialect as stream
 from mlirage.stream.index_math import Linear, add, align, index_constant, multiply
 from mlirage.stream.packing import ALIGNMENT, Slice, pack
 from mlirage.stream.storage import functions
@@ -101,7 +100,11 @@ def _product(factors: tuple[ir.Value, ...], size: ir.Value) -> ir.Value:
 
 
 def _opaque_factors(value: ir.Value) -> list[ir.Value]:
-    if isinstance(value.owner, ir.Block) or value.owner.operation.name not in ("arith.muli", "arith.addi", "arith.subi"):
+    if isinstance(value.owner, ir.Block) or value.owner.operation.name not in (
+        "arith.muli",
+        "arith.addi",
+        "arith.subi",
+    ):
         return [value]
     return [factor for operand in value.owner.operands for factor in _opaque_factors(operand)]
 

@@ -19,7 +19,13 @@ from mlirage.stream.aliasing import Aliasing
 from mlirage.stream.index_math import Linear, are_disjoint, index_constant, static_index
 from mlirage.stream.storage import Access, Storage, accesses, functions, is_device_op, tied_operand
 
-_MAKERS = ("stream.async_dispatch", "stream.async_splat", "stream.async_clone", "stream.async_slice", "stream.async_alloca")
+_MAKERS = (
+    "stream.async_dispatch",
+    "stream.async_splat",
+    "stream.async_clone",
+    "stream.async_slice",
+    "stream.async_alloca",
+)
 _MOVABLE = ("stream.async_alloca", "stream.async_splat")
 
 
@@ -83,7 +89,9 @@ class _Placement:
             return False
         if self._is_before(owner.operation):
             return True
-        return owner.operation.name in _MOVABLE and all(self._is_available(operand) for operand in owner.operation.operands)
+        return owner.operation.name in _MOVABLE and all(
+            self._is_available(operand) for operand in owner.operation.operands
+        )
 
     def _earlier_changes(self) -> list[ir.Operation]:
         order = self.aliasing.order
@@ -153,7 +161,7 @@ class _Placement:
         with ir.InsertionPoint(self.maker), self.maker.location:
             made = self._make(version, offset, size, length)
             part = stream.ResourceSubviewOp(version.type, made, size, offset, length)
-        for op in ([part.operation] if made is version else [made.owner.operation, part.operation]):
+        for op in [part.operation] if made is version else [made.owner.operation, part.operation]:
             self.aliasing.set_order(op, self.maker)
         if made is not version:
             self.target.changes.append(made.owner.operation)
@@ -172,7 +180,11 @@ class _Placement:
     def _move_target(self) -> None:
         assert isinstance(self.target.root, ir.Value)
         owner = self.target.root.owner
-        if isinstance(owner, ir.Block) or owner.operation.block != self.update.block or self._is_before(owner.operation):
+        if (
+            isinstance(owner, ir.Block)
+            or owner.operation.block != self.update.block
+            or self._is_before(owner.operation)
+        ):
             return
         op = owner.operation
         with ir.InsertionPoint(self.maker), op.location:
@@ -276,4 +288,3 @@ def _is_tied_to(result: ir.Value, version: ir.Value, operand_number: int) -> boo
     if not isinstance(view, stream.AsyncDispatchOp):
         return operand_number == 0
     return operand_number == len(list(view.scalars)) + stream.tied_operands(view)[ir.OpResult(result).result_number]
-

@@ -1,6 +1,6 @@
 """stream-schedule-allocation: values get memory, regions become commands on ranges of it.
 
-    %t, %c = stream.async_execute(%before) {          %out = stream.resource_alloc %size        (what leaves the function)
+    %t, %c = stream.async_execute(%before) {          %out = stream.resource_alloc %size     (what leaves the function)
       %b = stream.async_dispatch @f(%a) {wave = 0}    %arena, %ta = stream.resource_alloca(%before) 4096
       %c = stream.async_dispatch @g(%b) {wave = 1}    %t = stream.cmd_execute(%ta) with %arena, %in, %out {
       stream.yield %c }                           ─>    stream.cmd_dispatch @f(%in[0 for 64], %arena[0 for 128])
@@ -27,7 +27,16 @@ from mlirage.stream.lifetimes import assign_lifetimes, cast_lifetimes, set_signa
 from mlirage.stream.pack_constants import CONSTANTS, SPLATS
 from mlirage.stream.packing import Slice, pack
 from mlirage.stream.schedule_concurrency import wave_of
-from mlirage.stream.storage import MAKES_ROOT, RootKey, Storage, ancestor_in, functions, resource_operands, tied_operand
+from mlirage.stream.storage import (
+    MAKES_ROOT,
+    WITHOUT_WORK,
+    RootKey,
+    Storage,
+    ancestor_in,
+    functions,
+    resource_operands,
+    tied_operand,
+)
 
 # Ops whose resources have an owner other than the block that makes them, with the lifetime of their memory.
 _OWNERS = {
@@ -103,9 +112,9 @@ def _find_roots(function: ir.Operation, storage: Storage) -> dict[RootKey, _Root
             if root is not None and op.name not in ("stream.yield", "stream.resource_subview"):
                 _add_use(root, op, times)
         for result in op.results:  # a placed or in-place result writes at its time too
-            if stream.is_resource(result) and (root := roots.get(storage.place(result).key)) is not None:
-                if op.name not in ("stream.async_execute", "stream.resource_subview", "stream.async_alloca"):
-                    _add_use(root, op, times)
+            root = roots.get(storage.place(result).key) if stream.is_resource(result) else None
+            if root is not None and op.name not in ("stream.async_execute", *WITHOUT_WORK):
+                _add_use(root, op, times)
     for root in roots.values():
         if root.first < 0:  # allocated, and never used
             root.first = root.last = times[identity(root.region)]

@@ -41,7 +41,9 @@ def _schedule_block(block: ir.Block, timepoint: ir.Value | None) -> ir.Value | N
         elif op.name in _CONTROL_FLOW and _has_work(op):
             timepoint = _flush(pending, op, timepoint)
             timepoint = _schedule_control_flow(op, timepoint)
-        elif op.name in _CONTROL_FLOW and any(stream.is_resource(v) for inner in (op, *walk(op)) for v in inner.operands):
+        elif op.name in _CONTROL_FLOW and any(
+            stream.is_resource(v) for inner in (op, *walk(op)) for v in inner.operands
+        ):
             timepoint = _flush(pending, op, timepoint)
         elif op.name in _WAITS and _concerns_device(op):
             timepoint = _flush(pending, op, timepoint)

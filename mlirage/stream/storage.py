@@ -88,7 +88,8 @@ def _dispatch_accesses(view: stream.AsyncDispatchOp) -> list[Access]:
     tied, arguments = stream.tied_operands(view), view.argument_count.value
     ranges = zip(view.resources, view.offsets, view.lengths, strict=True)
     found = [
-        Access(resource, offset, length, k < arguments, k in tied) for k, (resource, offset, length) in enumerate(ranges)
+        Access(resource, offset, length, k < arguments, k in tied)
+        for k, (resource, offset, length) in enumerate(ranges)
     ]
     for result, size, k in zip(view.operation.results, view.result_sizes, tied, strict=True):
         if k < 0:
@@ -216,7 +217,6 @@ def resources_of(function: ir.Operation) -> Iterator[tuple[ir.Operation, ir.Valu
     for op in walk(function):
         for operand in resource_operands(op):
             yield op, operand
-
 
 
 def attribute_names(op: ir.Operation) -> list[str]:

@@ -1,7 +1,7 @@
 """stream-verify: what the stream phase promises the hal phase.
 
-Host functions hold scalar arithmetic, structured control flow, globals, checks of views, and `cmd_*` regions on allocated
-resources whose lifetimes are known; no tensor, and nothing with value semantics on resources.
+Host functions hold scalar arithmetic, structured control flow, globals, checks of views, and `cmd_*` regions on
+allocated resources whose lifetimes are known; no tensor, and nothing with value semantics on resources.
 """
 
 from __future__ import annotations

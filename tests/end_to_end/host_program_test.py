@@ -33,12 +33,15 @@ func.func private @add(%a: tensor<?x4xf32>, %b: tensor<?x4xf32>) -> tensor<?x4xf
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 64, 257])
 def test_run_time_extents(rows: int) -> None:
-    run = _load("""
+    run = _load(
+        """
 func.func @main(%a: tensor<?x4xf32>, %b: tensor<?x4xf32>) -> (tensor<?x4xf32>, tensor<?x4xf32>) {
   %r = func.call @add(%a, %b) : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
   %s = func.call @add(%r, %r) : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
   return %s, %r : tensor<?x4xf32>, tensor<?x4xf32>
-}""" + _ADD)
+}"""
+        + _ADD
+    )
     a = _ramp(rows, 4)
     s, r = run(a, a + 1)
     np.testing.assert_allclose(r, 2 * a + 1, rtol=1e-6)
@@ -47,7 +50,8 @@ func.func @main(%a: tensor<?x4xf32>, %b: tensor<?x4xf32>) -> (tensor<?x4xf32>, t
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_loop_carries_tensors(count: int) -> None:
-    run = _load("""
+    run = _load(
+        """
 func.func @main(%x: tensor<?x4xf32>, %n: tensor<i64>) -> (tensor<?x4xf32>, tensor<?x4xf32>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
@@ -58,7 +62,9 @@ func.func @main(%x: tensor<?x4xf32>, %n: tensor<i64>) -> (tensor<?x4xf32>, tenso
     scf.yield %b, %s : tensor<?x4xf32>, tensor<?x4xf32>
   }
   return %r#0, %r#1 : tensor<?x4xf32>, tensor<?x4xf32>
-}""" + _ADD)
+}"""
+        + _ADD
+    )
     x = _ramp(5, 4)
     a = b = x
     for _ in range(count):
@@ -183,10 +189,10 @@ func.func @main(%x: tensor<3xf32>) -> (tensor<3xf32>, tensor<3xf32>, tensor<3xf3
   %a = linalg.add ins(%x, %k : tensor<3xf32>, tensor<3xf32>) outs(%e : tensor<3xf32>) -> tensor<3xf32>
   return %x, %a, %a, %k : tensor<3xf32>, tensor<3xf32>, tensor<3xf32>, tensor<3xf32>
 }""")
-    x = _ramp(3)
+    x, k = _ramp(3), np.array([1, 2, 3], np.float32)
     for _ in range(2):  # a result that were the constant's memory would change it
         results = run(x)
-        for got, want in zip(results, (x, x + [1, 2, 3], x + [1, 2, 3], [1, 2, 3]), strict=True):
+        for got, want in zip(results, (x, x + k, x + k, k), strict=True):
             np.testing.assert_allclose(got, want)
         for i, a in enumerate(results):
             assert not np.shares_memory(a, x)
@@ -196,10 +202,32 @@ func.func @main(%x: tensor<3xf32>) -> (tensor<3xf32>, tensor<3xf32>, tensor<3xf3
 
 
 def test_wrong_arguments_are_named() -> None:
-    run = _load("""
+    run = _load(
+        """
 func.func @main(%x: tensor<?x4xf32>, %y: tensor<?x4xf32>) -> tensor<?x4xf32> {
   %r = func.call @add(%x, %y) : (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
   return %r : tensor<?x4xf32>
-}""" + _ADD)
+}"""
+        + _ADD
+    )
     with pytest.raises(mlirage.MlirageError, match=r"arg1.*\[\?, 4\].*\[2, 5\]"):
         run(_ramp(2, 4), _ramp(2, 5))
+
+
+def test_state_of_every_kind_starts_as_said() -> None:
+    kinds = {
+        "f32": ("tensor<3xf32>", "dense<[1.0, 2.0, 3.0]>", np.array([1, 2, 3], np.float32)),
+        "i8": ("tensor<2x2xi8>", "dense<[[1, -2], [3, 4]]>", np.array([[1, -2], [3, 4]], np.int8)),
+        "i1": ("tensor<3xi1>", "dense<[true, false, true]>", np.array([True, False, True])),
+        "f64": ("tensor<4xf64>", "dense<-2.5>", np.full(4, -2.5)),
+        "i1_splat": ("tensor<5xi1>", "dense<true>", np.full(5, True)),
+        "none": ("tensor<0x4xf32>", "dense<0.0>", np.zeros((0, 4), np.float32)),
+    }
+    globals_ = [f"ml_program.global private mutable @{n}({value} : {t}) : {t}" for n, (t, value, _) in kinds.items()]
+    loads = [f"%{n} = ml_program.global_load @{n} : {t}" for n, (t, _, _) in kinds.items()]
+    types = ", ".join(t for t, _, _ in kinds.values())
+    names = ", ".join(f"%{n}" for n in kinds)
+    text = "\n".join([*globals_, f"func.func @main() -> ({types}) {{", *loads, f"return {names} : {types}", "}"])
+    for got, (_, _, want) in zip(_load(text)(), kinds.values(), strict=True):
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)

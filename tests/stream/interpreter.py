@@ -25,7 +25,9 @@ def compute(entry: str, arguments: list[Array], sizes: list[int]) -> list[Array]
         total = np.full(size, sum(entry.encode()) + 17 * number, np.uint32)
         for k, argument in enumerate(arguments):
             if len(argument):
-                total += np.resize(argument, size).astype(np.uint32) * (3 + 2 * k) + np.arange(size, dtype=np.uint32) * k
+                total += (
+                    np.resize(argument, size).astype(np.uint32) * (3 + 2 * k) + np.arange(size, dtype=np.uint32) * k
+                )
                 total += int(argument[-1])
         results.append((total % 251).astype(np.uint8))
     return results
@@ -266,7 +268,7 @@ class Machine:
             bindings[k][:] = result
 
     def order(self, entry: str, binding: int, access: list[str]) -> int:
-        """The number of the result that a binding holds; entries name their tied arguments: `f_1__0` ties 1, none, 0."""
+        """The number of the result that a binding holds; entries name what is tied: `f_1__0` ties 1, none, 0."""
         tied = [int(t) if t else -1 for t in entry.split("f")[-1].split("_")[1:]]
         arguments = sum("r" in a for a in access)
         if binding < arguments:

@@ -16,7 +16,7 @@ from mlirage.stream.pack_constants import CONSTANTS, SPLATS, pack_constants, sto
 def _pack(arrays: dict[str, Array]) -> tuple[Program, list[tuple[str, int, int]]]:
     """The program after the pass and, per array in order, where it lies: (slab, offset, length)."""
     lines = [
-        f'%s{i} = arith.constant {stored_bytes(a).size} : index\n'
+        f"%s{i} = arith.constant {stored_bytes(a).size} : index\n"
         f'%v{i} = "stream.async_constant"(%s{i}) {{name = "{name}"}} : (index) -> !stream.resource<"*">\n'
         f'%r{i} = "stream.async_clone"(%v{i}, %s{i}) : (!stream.resource<"*">, index) -> !stream.resource<"*">'
         for i, (name, a) in enumerate(arrays.items())

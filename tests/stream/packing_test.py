@@ -59,6 +59,8 @@ def test_random_intervals_are_within_five_percent_of_the_bound() -> None:
         slices = []
         for _ in range(60):
             first = generator.randrange(60)
-            slices.append(Slice(generator.choice([64, 256, 1024, 4096, 10000]) * 16, first, first + generator.randrange(8)))
+            slices.append(
+                Slice(generator.choice([64, 256, 1024, 4096, 10000]) * 16, first, first + generator.randrange(8))
+            )
         ratios.append(pack(slices)[1] / lower_bound(slices))
     assert max(ratios) <= 1.05

@@ -43,7 +43,9 @@ class _Writer:
 
     def clone(self, value: tuple[str, int | str]) -> str:
         name = self.name()
-        self.emit(f'{name} = "stream.async_clone"({value[0]}, {self.size(value[1])}) : ({_RESOURCE}, index) -> {_RESOURCE}')
+        self.emit(
+            f'{name} = "stream.async_clone"({value[0]}, {self.size(value[1])}) : ({_RESOURCE}, index) -> {_RESOURCE}'
+        )
         return name
 
     def pick(self, values: list[tuple[str, int | str]], size: int | str | None = None) -> tuple[str, int | str] | None:
@@ -54,7 +56,18 @@ class _Writer:
     def block(self, values: list[tuple[str, int | str]], length: int, depth: int) -> list[tuple[str, int | str]]:
         values = list(values)
         for _ in range(length):
-            kinds = ["splat", "fill", "update", "slice", "dispatch", "dispatch", "dispatch", "load", "concat", "variable"]
+            kinds = [
+                "splat",
+                "fill",
+                "update",
+                "slice",
+                "dispatch",
+                "dispatch",
+                "dispatch",
+                "load",
+                "concat",
+                "variable",
+            ]
             kinds += ["loop", "branch"] if depth < 2 else []
             getattr(self, "_" + self.random.choice(kinds))(values, depth)
         return values
@@ -72,7 +85,9 @@ class _Writer:
         self.emit(f"{pattern} = arith.constant {self.random.randrange(100)} : i8")
         self._fill_with(values, target, size, pattern, name)
 
-    def _fill_with(self, values: list[tuple[str, int | str]], target: str, size: int | str, pattern: str, name: str) -> None:
+    def _fill_with(
+        self, values: list[tuple[str, int | str]], target: str, size: int | str, pattern: str, name: str
+    ) -> None:
         operands = f"{target}, {self.size(size)}, {pattern}, {self.index(self.random.choice((0, 3)))}, {self.index(5)}"
         self.emit(f'{name} = "stream.async_fill"({operands}) : ({_RESOURCE}, index, i8, index, index) -> {_RESOURCE}')
         values.append((name, size))
@@ -81,7 +96,10 @@ class _Writer:
         source, size = self.pick(values) or ("", 0)
         pattern, name = self.name(), self.name()
         offset = self.index(self.random.randrange(8))
-        self.emit(f'{pattern} = "stream.async_load"({source}, {self.size(size)}, {offset}) : ({_RESOURCE}, index, index) -> i8')
+        self.emit(
+            f'{pattern} = "stream.async_load"({source}, {self.size(size)}, {offset})'
+            f" : ({_RESOURCE}, index, index) -> i8"
+        )
         target, size = self.pick(values) or ("", 0)
         self._fill_with(values, target, size, pattern, name)
 
@@ -133,7 +151,9 @@ class _Writer:
         name = self.name()
         lengths = [self.size(size) for _, size in arguments]
         zero = self.index(0)
-        operands = [a for a, _ in arguments] + lengths + [zero] * len(arguments) + lengths + [self.size(s) for s in sizes]
+        operands = (
+            [a for a, _ in arguments] + lengths + [zero] * len(arguments) + lengths + [self.size(s) for s in sizes]
+        )
         n = len(arguments)
         entry = f"f_{'_'.join(str(k) if k >= 0 else '' for k in tied)}"
         attributes = (
@@ -144,7 +164,8 @@ class _Writer:
         types = ", ".join([_RESOURCE] * n + ["index"] * (len(operands) - n))
         results = ", ".join([_RESOURCE] * len(sizes))
         self.emit(
-            f'{name}:{len(sizes)} = "stream.async_dispatch"({", ".join(operands)}) {{{attributes}}} : ({types}) -> ({results})'
+            f'{name}:{len(sizes)} = "stream.async_dispatch"({", ".join(operands)})'
+            f" {{{attributes}}} : ({types}) -> ({results})"
         )
         values += [(f"{name}#{k}", size) for k, size in enumerate(sizes)]
 
@@ -153,7 +174,9 @@ class _Writer:
         stored = self.pick(values, _VARIABLES[symbol])
         if stored and self.random.random() < 0.5:
             size = self.index(_VARIABLES[symbol])
-            self.emit(f'"stream.variable_store"({stored[0]}, {size}) {{symbol = @{symbol}}} : ({_RESOURCE}, index) -> ()')
+            self.emit(
+                f'"stream.variable_store"({stored[0]}, {size}) {{symbol = @{symbol}}} : ({_RESOURCE}, index) -> ()'
+            )
             return
         name = self.name()
         self.emit(f'{name} = "util.global_load"() {{symbol = @{symbol}}} : () -> {_RESOURCE}')
@@ -166,7 +189,10 @@ class _Writer:
         inner = [(self.name(), size) for _, size in carried]
         bounds = f"{self.index(0)} to {self.index(self.random.randrange(4))} step {self.index(1)}"
         pairs = ", ".join(f"{a} = {b}" for (a, _), b in zip(inner, clones, strict=True))
-        self.emit(f"{name}:{len(carried)} = scf.for {i} = {bounds} iter_args({pairs}) -> ({', '.join([_RESOURCE] * len(carried))}) {{")
+        self.emit(
+            f"{name}:{len(carried)} = scf.for {i} = {bounds} iter_args({pairs})"
+            f" -> ({', '.join([_RESOURCE] * len(carried))}) {{"
+        )
         self._end_block(values + inner, [size for _, size in carried], depth)
         self.emit("}")
         values += [(f"{name}#{k}", size) for k, (_, size) in enumerate(carried)]

@@ -210,9 +210,9 @@ def _rows_for(op: ir.Operation, group: Group) -> dict[ir.Operation, tuple[int, .
     alive = [True] * count
     read_directly: set[ir.Operation] = set()
     for operand, indexing_map in zip(op.operands, maps, strict=True):
-        if isinstance(operand.owner, ir.Block) or operand.owner.operation not in group.rows:
+        producer = None if isinstance(operand.owner, ir.Block) else operand.owner.operation
+        if producer is None or producer not in group.rows:
             continue
-        producer = operand.owner.operation
         read_directly.add(producer)
         reader_loops = structured_ops.map_dims(indexing_map)
         out_map = structured_ops.indexing_maps(producer)[
@@ -228,6 +228,8 @@ def _rows_for(op: ir.Operation, group: Group) -> dict[ir.Operation, tuple[int, .
             return None
     if any(p in group.rows and p not in read_directly for p in _captured_producers(op)):
         return None  # read element by element from inside the body
+    if not read_directly:
+        return None
     kept = [row for row in range(count) if alive[row]]
     loops = tuple(target for row in kept if (target := targets[row]) is not None)
     if len(set(loops)) != len(loops):

@@ -15,13 +15,13 @@ from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
     "convert-elementwise-to-linalg",
-    decompose_tensor_ops,
     generalize_elementwise,
     "canonicalize",
     "cse",
     hoist_constants,
     fold_scales,
     channels_last,
+    decompose_tensor_ops,
     "canonicalize",
     "cse",
     hoist_constants,

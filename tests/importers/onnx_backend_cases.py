@@ -1,10 +1,18 @@
-"""The backend test cases that the onnx package ships, and those of them that are known not to pass."""
+"""The backend test cases that the onnx package ships, and those of them that are known not to pass.
+
+    python -m tests.importers.onnx_backend_cases [WORKERS] [sampled]
+
+runs all cases (or those of every test run) and writes the list of failures anew, each with its reason.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +23,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
-from tests.importers.model_runner import ModelRunner, difference
+from tests.importers.model_runner import ModelRunner, RunFailure, difference
 
 DATA = Path(onnx.__file__).parent / "backend/test/data"
 FOLDERS = ("simple", "pytorch-operator", "pytorch-converted")
@@ -116,3 +124,39 @@ def _read(path: Path) -> Any:
         return numpy_helper.to_array(tensor)
     except Exception:  # not a tensor: a sequence or optional
         return path
+
+
+def _failure(case: Case, runner: ModelRunner) -> str | None:
+    """Why the case fails, in one line; None if it passes."""
+    try:
+        case.check(runner)
+    except (RunFailure, AssertionError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.endswith("not supported:")]
+        return re.sub(r"0x[0-9a-f]+|@\S+|loc\(.*?\): ", "", " ".join(lines[0].split()))[:160]
+    return None
+
+
+def write_expected_failures(workers: int, sampled_only: bool) -> None:
+    """Runs the cases in child processes and rewrites the list; lines of cases that were not run stay."""
+    known = expected_failures()
+    chosen = [case for case in cases() if case.is_sampled or not sampled_only]
+    runners = [ModelRunner(timeout=60.0) for _ in range(workers)]
+
+    def run(number: int) -> dict[str, str | None]:
+        return {case.name: _failure(case, runners[number]) for case in chosen[number::workers]}
+
+    with ThreadPoolExecutor(workers) as pool:
+        for results in pool.map(run, range(workers)):
+            for name, reason in results.items():
+                known.pop(name, None)
+                if reason is not None:
+                    known[name] = reason
+    for runner in runners:
+        runner.close()
+    head = "# Cases that do not pass, and why: name  # reason. Written by python -m tests.importers.onnx_backend_cases"
+    EXPECTED_FAILURES.write_text("\n".join([head, *(f"{name}  # {known[name]}" for name in sorted(known)), ""]))
+    sys.stdout.write(f"{len(chosen) - len(known)} of {len(chosen)} pass\n")
+
+
+if __name__ == "__main__":
+    write_expected_failures(int(next(iter(sys.argv[1:]), "2")), "sampled" in sys.argv)

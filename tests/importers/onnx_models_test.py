@@ -57,7 +57,7 @@ CNN = model_of(
         e = Conv <pads = [1, 1, 1, 1], group = 8> (d, w2)
         f = Add (e, d)
         g = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1], ceil_mode = 1> (f)
-        h = AveragePool <kernel_shape = [2, 2], auto_pad = "SAME_UPPER"> (g)
+        h = AveragePool <kernel_shape = [2, 2], pads = [0, 0, 1, 1]> (g)
         i = ConvTranspose <strides = [2, 2]> (h, w3)
         j = GlobalAveragePool (i)
         k = Flatten (j)
@@ -66,6 +66,13 @@ CNN = model_of(
     {"w1": (8, 3, 3, 3), "b1": (8,), "w2": (8, 1, 3, 3), "w3": (8, 4, 2, 2), "w4": (4, 4)},
 )
 CNN.graph.initializer.extend([numpy_helper.from_array(np.float32(v), name) for name, v in (("zero", 0), ("six", 6))])
+
+SAME_POOL = model_of(
+    """pool (float[batch, 8, height, width] x) => (float[batch, 8, height, width] y) {
+        y = AveragePool <kernel_shape = [3, 2], strides = [2, 1], auto_pad = "SAME_UPPER"> (x)
+    }""",
+    {},
+)
 
 # The Shape -> Gather -> Concat -> Reshape chains of the TorchScript exporter.
 ENCODER = model_of(
@@ -183,6 +190,11 @@ def test_cnn(runner: ModelRunner, batch: int, height: int, width: int) -> None:
     check(runner, CNN, {"x": np.random.default_rng(1).standard_normal((batch, 3, height, width), np.float32)})
 
 
+@pytest.mark.parametrize(("height", "width"), [(7, 8), (8, 7), (1, 1)])
+def test_padding_calculated_at_run_time(runner: ModelRunner, height: int, width: int) -> None:
+    check(runner, SAME_POOL, {"x": np.random.default_rng(1).standard_normal((2, 8, height, width), np.float32)})
+
+
 @pytest.mark.parametrize(("batch", "length"), [(1, 1), (2, 7), (3, 16), (1, 17)])
 def test_encoder(runner: ModelRunner, batch: int, length: int) -> None:
     rng = np.random.default_rng(length)
@@ -197,7 +209,7 @@ def test_lstm(runner: ModelRunner, batch: int, length: int) -> None:
 
 
 def test_named_extents_must_agree(runner: ModelRunner) -> None:
-    with pytest.raises(RunFailure, match=r"batch|died"):
+    with pytest.raises(RunFailure, match=r"batch|named dimension|died"):
         runner.run(ENCODER.SerializeToString(), [np.zeros((2, 3, 24), np.float32), np.ones((3, 3), np.int64)])
 
 

@@ -140,7 +140,7 @@ def ReverseSequence(node: Node, x: Tensor, lengths: Tensor) -> Tensor:
 def Unique(node: Node, x: Tensor) -> Any:
     """Values in order (or of first appearance), first positions, inverse, counts."""
     if "axis" in node.attributes and x.rank > 1:
-        raise NotImplementedError("Unique along an axis is not supported yet")
+        return _unique_slices(x, b.normalize_axis(node.get("axis"), x.rank), bool(node.get("sorted", 1)))
     count = b.product(x.shape)
     flat = b.reshape(x, [count])
     ordered, origin = ordering.sort_with_positions(flat, 0)
@@ -172,3 +172,41 @@ def Unique(node: Node, x: Tensor) -> Any:
         rank = scattering.scatter_elements(b.fill([number], 0, b.INT64), appearance, numbers, 0)
         inverse = b.gather(rank, inverse, 0)
     return values, first, inverse, counts
+
+
+def _unique_slices(x: Tensor, axis: int, in_order: bool) -> tuple[Tensor, ...]:
+    """Unique slices along an axis, by comparing all pairs: slices compare as their elements do, from the first on."""
+    rows = b.transpose(x, [axis, *(i for i in range(x.rank) if i != axis)])
+    rows = b.flatten(rows, 1)
+    count, width = rows.shape
+    wide = s.cast(b.dim_scalar(width), b.INT64)
+
+    def differs_at(least: Scalar, a: Scalar, c: Scalar) -> Scalar:
+        return s.minimum(least, s.select(a.ne(c), s.cast(s.index_of(2), b.INT64), wide))
+
+    left, right = b.unsqueeze(rows, [1]), b.unsqueeze(rows, [0])
+    first_difference = b.reduce_(differs_at, 2**62, [left, right], [2], b.INT64)
+    same = b.map_(lambda k: k >= wide, first_difference, dtype=b.BOOL)
+
+    def comes_before(k: Scalar) -> Scalar:
+        at = s.clamp(s.cast(k, b.INDEX), 0, b.dim_scalar(width) - 1)
+        mine, other = s.read(rows, [s.index_of(0), at]), s.read(rows, [s.index_of(1), at])
+        return (k < wide) & (mine < other)
+
+    before = b.map_(comes_before, first_difference, dtype=b.BOOL)
+    repeated = b.amax(b.map_(lambda e: e & (s.index_of(0) < s.index_of(1)), same), [0])
+    leader = b.map_(lambda r: ~r, repeated)
+    group = b.reduce_(
+        lambda total, p, q: total + s.cast(p & q, b.INT64), 0, [before, b.unsqueeze(leader, [1])], [0], b.INT64
+    )
+    leaders = ordering.true_positions(leader)
+    number = leaders.shape[0]
+    places = b.gather(group, leaders, 0)
+    if not in_order:
+        appearance = b.tabulate([number], b.INT64, lambda i: s.cast(i, b.INT64))
+        group = b.gather(scattering.scatter_elements(b.fill([number], 0, b.INT64), places, appearance, 0), group, 0)
+        places = appearance
+    first = scattering.scatter_elements(b.fill([number], 0, b.INT64), places, leaders, 0)
+    ones = b.fill([count], 1, b.INT64)
+    counts = scattering.scatter_elements(b.fill([number], 0, b.INT64), group, ones, 0, lambda old, new: old + new)
+    return b.gather(x, first, axis), first, group, counts

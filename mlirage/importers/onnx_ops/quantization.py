@@ -180,7 +180,9 @@ def QLinearConv(
 @onnx_op()
 def BitCast(node: Node, x: Tensor) -> Tensor:
     dtype = node.dtype("to")
-    if b.bit_width(dtype) != b.bit_width(x.dtype) or b.BOOL in (dtype, x.dtype):
+    if b.BOOL in (dtype, x.dtype) and dtype.itemsize == x.dtype.itemsize:
+        return b.cast(x, dtype)  # a bool is a byte, 0 or 1
+    if b.bit_width(dtype) != b.bit_width(x.dtype):
         raise NotImplementedError(f"BitCast of {x.dtype} to {dtype}: only between types of one width")
     return bitcast(x, dtype)
 

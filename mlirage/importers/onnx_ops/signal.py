@@ -110,3 +110,37 @@ def STFT(
     if window is not None:
         cut = b.multiply(cut, b.unsqueeze(window, [1]))
     return dft(cut, 2, size, False, bool(node.get("onesided", 1)))
+
+
+@onnx_op()
+def MelWeightMatrix(node: Node, bins: Tensor, length: Tensor, rate: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Triangles that overlap by half, evenly spread over the mel scale, over the bins of a spectrum."""
+    dtype = node.dtype("output_datatype", 1)
+    count, size = b.cast(bins, b.INT64).dims()[0], b.cast(length, b.INT64).dims()[0]
+
+    def mel(hertz: Scalar) -> Scalar:
+        return s.log(hertz / 700.0 + 1.0) * (2595.0 / math.log(10.0))
+
+    def edge(place: Scalar, low: Scalar, high: Scalar, samples: Scalar) -> Scalar:
+        step = (mel(high) - mel(low)) / s.cast(s.cast(b.dim_scalar(count + 2), b.INT64), b.FLOAT64)
+        point = mel(low) + s.cast(s.cast(place, b.INT64), b.FLOAT64) * step
+        hertz = (s.exp(point * (math.log(10.0) / 2595.0)) - 1.0) * 700.0
+        bin_width = s.cast(s.cast(b.dim_scalar(size + 1), b.INT64), b.FLOAT64)
+        return s.cast(s.floor(bin_width * hertz / samples), b.INT64)
+
+    numbers = [b.reshape(b.cast(x, b.FLOAT64), (1,)) for x in (lower, upper, rate)]
+    edges = b.map_(lambda *n: edge(s.index_of(0), *n), *numbers, dtype=b.INT64, shape=(count + 2,))
+
+    def weight(row: Scalar, column: Scalar) -> Scalar:
+        j = s.cast(row, b.INT64)
+        low, middle, high = (s.read(edges, [column + i]) for i in range(3))
+        one, zero = s.coerce(1.0, b.FLOAT64), s.coerce(0.0, b.FLOAT64)
+        rise = s.cast(j - low, b.FLOAT64) / s.cast(middle - low, b.FLOAT64)
+        fall = s.cast(high - j, b.FLOAT64) / s.cast(high - middle, b.FLOAT64)
+        up = s.select(
+            middle.eq(low), s.select(j.eq(middle), one, zero), s.select((j >= low) & (j <= middle), rise, zero)
+        )
+        value = s.select((j >= middle) & (j < high), fall, up)
+        return s.cast(value, b.compute_dtype(dtype))
+
+    return b.tabulate([size // 2 + 1, count], dtype, weight)

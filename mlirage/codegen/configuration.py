@@ -41,7 +41,8 @@ class Configuration:
         """Inverse of `to_attribute`."""
         entries = {named.name: _decode(named.attr) for named in ir.DictAttr(attribute)}
         kind, tiles = entries.pop("kind"), entries.pop("workgroup_tiles")
-        assert isinstance(kind, str) and isinstance(tiles, tuple)
+        assert isinstance(kind, str)
+        assert isinstance(tiles, tuple)
         return Configuration(kind, tiles, entries)
 
 
@@ -100,7 +101,12 @@ class Entry:
 
 def is_structured(op: ir.Operation) -> bool:
     """Whether `op` is a linalg op with indexing maps."""
-    return op.name.startswith("linalg.") and op.name not in ("linalg.yield", "linalg.index", "linalg.pack", "linalg.unpack")
+    return op.name.startswith("linalg.") and op.name not in (
+        "linalg.yield",
+        "linalg.index",
+        "linalg.pack",
+        "linalg.unpack",
+    )
 
 
 @dataclass(frozen=True)
@@ -157,4 +163,3 @@ def loop_extents(op: ir.Operation) -> tuple[int | None, ...]:
             if expression is not None and not shaped.is_dynamic_dim(position):
                 extents[expression.position] = shaped.get_dim_size(position)
     return tuple(extents)
-

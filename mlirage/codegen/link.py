@@ -48,8 +48,8 @@ def link_library(objects: Sequence[bytes], target: CpuTarget, exported: str) -> 
         (folder / "version").write_text(f"{{ global: {exported}; local: *; }};\n")
         command = [
             str(ZIG), "ld.lld", "-m", _EMULATION[target.architecture], "-shared", "-o", "library.so", "--strip-all",
-            "-O2", "--gc-sections", "--build-id=none", "--hash-style=both", "--no-undefined", "-z", "max-page-size=4096",
-            "-z", "separate-code", "-z", "text", "-Bsymbolic", "--version-script=version",
+            "-O2", "--gc-sections", "--build-id=none", "--hash-style=both", "--no-undefined",
+            "-z", "max-page-size=4096", "-z", "separate-code", "-z", "text", "-Bsymbolic", "--version-script=version",
             "-u", exported, *names,
         ]  # fmt: skip
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -136,7 +136,8 @@ _CHECKED_FEATURES: dict[str, tuple[str, ...]] = {
     "x86_64": (
         "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "f16c", "fma", "avx2", "bmi", "bmi2", "lzcnt", "avx512f",
         "avx512cd", "avx512dq", "avx512bw", "avx512vl", "avx512vnni", "avx512bf16", "avx512fp16", "avxvnni",
-        "avx512vbmi", "avx512vbmi2", "avx512ifma", "avx512bitalg", "avx512vpopcntdq", "amx-tile", "amx-int8", "amx-bf16",
+        "avx512vbmi", "avx512vbmi2", "avx512ifma", "avx512bitalg", "avx512vpopcntdq", "amx-tile", "amx-int8",
+        "amx-bf16",
     ),
     "aarch64": ("fullfp16", "dotprod", "i8mm", "bf16", "sve", "sve2", "lse"),
     "riscv64": ("m", "a", "f", "d", "c", "v", "zvfh", "zba", "zbb"),

@@ -115,7 +115,9 @@ def translate_all(jobs: Sequence[Job], target: CpuTarget, options: CompileOption
     cache = Cache.open(options.cache_dir)
     keys = [task.key for task in tasks]
     # texts for --dump-ir are not cached
-    results: list[Translated | None] = [None if task.keep_files else cache.load(key) for task, key in zip(tasks, keys, strict=True)]
+    results: list[Translated | None] = [
+        None if task.keep_files else cache.load(key) for task, key in zip(tasks, keys, strict=True)
+    ]
     missing = [i for i, result in enumerate(results) if result is None]
     # the largest first: they are likely to take longest
     missing.sort(key=lambda i: -len(tasks[i].job.bytecode))

@@ -169,7 +169,7 @@ class WorkerPool:
         if self._idle:
             return self._idle.pop()
         ours, theirs = socket.socketpair()
-        errors = tempfile.TemporaryFile()
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the worker)
         with theirs:
             socket.send_fds(self._control, [b"w"], [theirs.fileno(), errors.fileno()])
         return _Worker(ours, errors, int(receive_message(ours)))

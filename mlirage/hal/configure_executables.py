@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from mlirage.codegen import strategy
 from mlirage.codegen.configuration import Entry, Structure, loop_extents, structure
+from mlirage.codegen.cpu.transforms import decompose_aggregates
 from mlirage.codegen.equal_extents import unify_extents
 from mlirage.codegen.target import parse_target
 from mlirage.errors import CompileError
@@ -45,6 +46,7 @@ def configure_executables(program: Program) -> None:
     for executable in executables(program.module):
         for function in entry_points(executable):
             entry = Entry(function)
+            decompose_aggregates(entry)
             unify_extents(entry)
             strategy.configure(entry, target)
             build_workgroup_count(entry)

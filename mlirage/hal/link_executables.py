@@ -100,7 +100,7 @@ def _merge(module: ir.Module, found: list[ir.Operation], renamed: dict[tuple[str
 
 
 def _free_symbol(module: ir.Module, found: list[ir.Operation]) -> str:
-    """"executables", or with a number if the program has such a symbol already."""
+    """ "executables", or with a number if the program has such a symbol already."""
     taken = {
         ir.StringAttr(op.operation.attributes["sym_name"]).value
         for op in module.body.operations

@@ -76,7 +76,7 @@ class _Interface:
         self.tensors = [a for a in entry.arguments if isinstance(a.type, ir.RankedTensorType)]
         self.scalars = [a for a in entry.arguments if not isinstance(a.type, ir.RankedTensorType)]
         self.result_types: list[ir.Type] = list(entry.type.results)
-        tied = entry.operation.attributes[_TIED] if _TIED in entry.operation.attributes else None
+        tied = entry.operation.attributes.get(_TIED, None)
         self.tied = [ir.IntegerAttr(t).value for t in ir.ArrayAttr(tied)] if tied else [-1] * len(self.result_types)
         dims = dynamic_dim_count([a.type for a in self.tensors]) + dynamic_dim_count(self.result_types)
         if dims > len(self.scalars):

@@ -20,10 +20,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from mlirage.codegen import llvm as llvm_backend
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.abi import QUERY, EntryInterface, build_table
 from mlirage.codegen.cpu.translate import translate_entry
-from mlirage.codegen import llvm as llvm_backend
 from mlirage.codegen.link import link_library
 from mlirage.codegen.target import CpuTarget, parse_target
 from mlirage.hal.configure_executables import configure_executables, entry_points
@@ -171,7 +171,8 @@ class CompiledLibrary:
             buffers.append(results[-1])
         for extent in (*argument_dims, *dims):
             words += [extent & 0xFFFFFFFF, extent >> 32]
-        assert len(words) == attributes.constant_count and len(buffers) == attributes.binding_count
+        assert len(words) == attributes.constant_count
+        assert len(buffers) == attributes.binding_count
         count = self.counts[name]([*scalars, *argument_dims, *dims])
         constants = (ctypes.c_uint32 * max(1, len(words)))(*words)
         pointers = (ctypes.c_void_p * max(1, len(buffers)))(*[b.ctypes.data for b in buffers])
@@ -310,7 +311,7 @@ def compile_entries(
     context = new_context()
     with context, ir.Location.unknown():
         module = ir.Module.parse(
-            f"module {{ module @executable attributes {{flow.executable, sym_visibility = \"private\"}} {{\n{text}\n}} }}"
+            f'module {{ module @executable attributes {{flow.executable, sym_visibility = "private"}} {{\n{text}\n}} }}'
             if not text.lstrip().startswith(("#", "!"))
             else _wrap_with_aliases(text)
         )
@@ -357,7 +358,7 @@ def _wrap_with_aliases(text: str) -> str:
     lines = text.strip().splitlines()
     aliases = [line for line in lines if line.startswith(("#", "!"))]
     body = [line for line in lines if not line.startswith(("#", "!"))]
-    head = "module { module @executable attributes {flow.executable, sym_visibility = \"private\"} {"
+    head = 'module { module @executable attributes {flow.executable, sym_visibility = "private"} {'
     return "\n".join([*aliases, head, *body, "} }"])
 
 

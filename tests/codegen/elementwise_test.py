@@ -88,9 +88,7 @@ _SIGNED_DIVISIONS: dict[str, Any] = {
 
 def _binary_library(kind: str, shape: tuple[int, ...], dynamic: bool) -> CompiledLibrary:
     ops = list(_FLOAT_OPS) if not kind.startswith("i") else [*_INTEGER_OPS, *_UNSIGNED_OPS, *_SIGNED_DIVISIONS]
-    texts = [
-        elementwise(op, [kind, kind], kind, shape, f"    %v = arith.{op} %a, %b : {kind}", dynamic) for op in ops
-    ]
+    texts = [elementwise(op, [kind, kind], kind, shape, f"    %v = arith.{op} %a, %b : {kind}", dynamic) for op in ops]
     return compile_entries("\n".join(texts), keep_files=False)
 
 
@@ -178,15 +176,13 @@ def every_value(kind: str) -> Any:
 def casts(request: pytest.FixtureRequest) -> CompiledLibrary:
     """Every conversion, also for processors without f16 and bf16 instructions."""
     texts = [
-        elementwise(
-            f"{op}_{a}_{b}", [a], b, (7, 37) if a in _F8 else (3, 37), f"    %v = arith.{op} %a : {a} to {b}"
-        )
+        elementwise(f"{op}_{a}_{b}", [a], b, (7, 37) if a in _F8 else (3, 37), f"    %v = arith.{op} %a : {a} to {b}")
         for a, b, op, _ in _CASTS
     ]
     return compile_entries("\n".join(texts), target=request.param, keep_files=False)
 
 
-@pytest.mark.parametrize("source,to,op,view", _CASTS)
+@pytest.mark.parametrize(("source", "to", "op", "view"), _CASTS)
 def test_casts(casts: CompiledLibrary, source: str, to: str, op: str, view: Any) -> None:
     a = every_value(source) if source in _F8 else numbers(source, (3, 37), 5)
     with np.errstate(all="ignore"):
@@ -211,7 +207,9 @@ def test_comparisons_store_bools() -> None:
     text = elementwise("less", ["f32", "f32"], "i8", (3, 37), "    %c = arith.cmpf olt, %a, %b : f32\n"
                        "    %v = arith.extui %c : i1 to i8")  # fmt: skip
     text += elementwise("pick", ["i1", "f32", "f32"], "f32", (3, 37), "    %v = arith.select %a, %b, %c : f32")
-    text += elementwise("negate", ["i1"], "i1", (3, 37), "    %t = arith.constant true\n    %v = arith.xori %a, %t : i1")
+    text += elementwise(
+        "negate", ["i1"], "i1", (3, 37), "    %t = arith.constant true\n    %v = arith.xori %a, %t : i1"
+    )
     library = compile_entries(text, keep_files=False)
     a, b = numbers("f32", (3, 37), 7), numbers("f32", (3, 37), 8)
     np.testing.assert_array_equal(library.call("less", a, b)[0], a < b)
@@ -294,7 +292,9 @@ def test_random_bodies_and_broadcasts() -> None:
         steps: list[tuple[int, int, int]] = []
         for step in range(int(random.integers(1, 6))):
             values = inputs + step
-            steps.append((int(random.integers(len(_PIECES))), int(random.integers(values)), int(random.integers(values))))
+            steps.append(
+                (int(random.integers(len(_PIECES))), int(random.integers(values)), int(random.integers(values)))
+            )
         texts.append(_random_text(number, shape, subsets, steps))
         programs.append((steps, shape, subsets))
     library = compile_entries("\n".join(texts), keep_files=False)
@@ -336,7 +336,8 @@ def _random_text(
     return f"""
 func.func @random{number}({", ".join(f"%x{i}: {t}" for i, t in enumerate(types))}) -> {result} {{
   %e = tensor.empty() : {result}
-  %y = linalg.generic {{indexing_maps = [{", ".join(maps)}], iterator_types = [{", ".join(['"parallel"'] * len(shape))}]}}
+  %y = linalg.generic {{indexing_maps = [{", ".join(maps)}],
+                        iterator_types = [{", ".join(['"parallel"'] * len(shape))}]}}
       ins({", ".join(f"%x{i}" for i in range(len(types)))} : {", ".join(types)}) outs(%e : {result}) {{
   ^bb0({", ".join(f"{n}: f32" for n in names)}, %o: f32):
 {chr(10).join(body)}

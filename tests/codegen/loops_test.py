@@ -114,7 +114,9 @@ def softmax(name: str, rows: tuple[int, ...], columns: int, dynamic: bool = Fals
   %fs = linalg.fill ins(%zero : f32) outs(%er : {r}) -> {r}
   %ee = tensor.empty({", ".join(dims)}) : {f}
   %e = tensor.empty({", ".join(results)}) : {t}"""
-    body += generic("%m", [("%x", t, loops)], ("%fm", r, outer), loops, q, f"{widen}    %v = arith.maximumf {first}, %o : f32")
+    body += generic(
+        "%m", [("%x", t, loops)], ("%fm", r, outer), loops, q, f"{widen}    %v = arith.maximumf {first}, %o : f32"
+    )
     body += generic("%p", [("%x", t, loops), ("%m", r, outer)], ("%ee", f, loops), loops, p,
                     f"{widen}    %s = arith.subf {first}, %b : f32\n    %v = math.exp %s : f32")  # fmt: skip
     body += generic("%s", [("%p", f, loops)], ("%fs", r, outer), loops, q, "    %v = arith.addf %a, %o : f32")
@@ -163,7 +165,8 @@ def _layer_norm(name: str, rows: int, columns: int) -> str:
                     "    %d = arith.subf %a, %b : f32\n    %s2 = arith.mulf %d, %d : f32\n"
                     "    %v = arith.addf %s2, %o : f32")  # fmt: skip
     head += generic("%i", [("%q", r, "i")], ("%er", r, "i"), "i", "p",
-                    "    %w = arith.divf %a, %n : f32\n    %u = arith.addf %w, %eps : f32\n    %v = math.rsqrt %u : f32")  # fmt: skip
+                    "    %w = arith.divf %a, %n : f32\n    %u = arith.addf %w, %eps : f32\n"
+                    "    %v = math.rsqrt %u : f32")  # fmt: skip
     head += generic(
         "%y", [("%x", t, "i, j"), ("%m", r, "i"), ("%i", r, "i"), ("%g", c, "j")], ("%e", t, "i, j"), "i, j", "pp",
         "    %d = arith.subf %a, %b : f32\n    %w = arith.mulf %d, %c : f32\n    %v = arith.mulf %w, %d_ : f32".replace(
@@ -195,6 +198,36 @@ def test_temporaries_of_run_time_size() -> None:
             np.testing.assert_allclose(result, _softmax_oracle(x).astype(np.float16), rtol=2e-3, atol=1e-6)
     with pytest.raises(AssertionError):  # the entry point refuses
         library.call("s", np.zeros((1, 40_000_000), np.float16))
+
+
+def test_aggregates() -> None:
+    """Ops that stand for several: softmax, pack, unpack."""
+    text = """
+func.func @softmax(%x: tensor<5x37xf32>) -> tensor<5x37xf32> {
+  %e = tensor.empty() : tensor<5x37xf32>
+  %y = linalg.softmax dimension(1) ins(%x : tensor<5x37xf32>) outs(%e : tensor<5x37xf32>) -> tensor<5x37xf32>
+  return %y : tensor<5x37xf32>
+}
+func.func @pack(%x: tensor<5x7xf32>) -> tensor<2x4x3x2xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<2x4x3x2xf32>
+  %y = linalg.pack %x padding_value(%zero : f32) inner_dims_pos = [0, 1] inner_tiles = [3, 2] into %e
+      : tensor<5x7xf32> -> tensor<2x4x3x2xf32>
+  return %y : tensor<2x4x3x2xf32>
+}
+func.func @unpack(%x: tensor<2x4x3x2xf32>) -> tensor<5x7xf32> {
+  %e = tensor.empty() : tensor<5x7xf32>
+  %y = linalg.unpack %x inner_dims_pos = [0, 1] inner_tiles = [3, 2] into %e : tensor<2x4x3x2xf32> -> tensor<5x7xf32>
+  return %y : tensor<5x7xf32>
+}"""
+    library = compile_entries(text, keep_files=False)
+    random = np.random.default_rng(6)
+    x = random.standard_normal((5, 37), np.float32)
+    np.testing.assert_allclose(library.call("softmax", x)[0], _softmax_oracle(x), rtol=3e-6)
+    x = random.standard_normal((5, 7), np.float32)
+    packed = np.pad(x, ((0, 1), (0, 1))).reshape(2, 3, 4, 2).transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(library.call("pack", x)[0], packed)
+    np.testing.assert_array_equal(library.call("unpack", np.ascontiguousarray(packed))[0], x)
 
 
 def test_argmax() -> None:
@@ -246,7 +279,9 @@ def test_pooling(layout: str, stride: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["f32", "i8", "f64"])
-@pytest.mark.parametrize("shape,order", [((37, 65), (1, 0)), ((3, 17, 33), (2, 0, 1)), ((2, 5, 7, 9), (0, 3, 1, 2))])
+@pytest.mark.parametrize(
+    ("shape", "order"), [((37, 65), (1, 0)), ((3, 17, 33), (2, 0, 1)), ((2, 5, 7, 9), (0, 3, 1, 2))]
+)
 def test_transpose(shape: tuple[int, ...], order: tuple[int, ...], kind: str) -> None:
     source = tensor_type(shape, kind)
     result = tensor_type(tuple(shape[i] for i in order), kind)

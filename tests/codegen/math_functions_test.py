@@ -50,7 +50,8 @@ def _unary(name: str, kind: str) -> str:
     return f"""
 func.func @{name}_{kind}(%x: tensor<?x{kind}>, %d: index, %r: index) -> tensor<?x{kind}> {{
   %e = tensor.empty(%r) : tensor<?x{kind}>
-  %y = linalg.generic {{indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}}
+  %y = linalg.generic {{indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>],
+                        iterator_types = ["parallel"]}}
       ins(%x : tensor<?x{kind}>) outs(%e : tensor<?x{kind}>) {{
   ^bb0(%a: {kind}, %o: {kind}):
     %v = math.{name} %a : {kind}
@@ -139,7 +140,7 @@ def test_special_values(library: CompiledLibrary, name: str, kind: str) -> None:
         if math.isnan(expected):
             assert math.isnan(got), (name, value, got)
         elif math.isinf(expected) or expected == 0:
-            assert got == expected and math.copysign(1, got) == math.copysign(1, expected), (name, value, got)
+            assert (got, math.copysign(1, got)) == (expected, math.copysign(1, expected)), (name, value)
         else:
             np.testing.assert_allclose(got, expected, rtol=4 * float(info.eps), err_msg=f"{name}({value})")
 
@@ -204,6 +205,8 @@ def test_atan2_and_remainder(library: CompiledLibrary, kind: str) -> None:
         expected = np.arctan2(x.astype(np.longdouble), y.astype(np.longdouble)).astype(dtype)
         (result,) = library.call(f"atan2_{kind}", x, y)
         np.testing.assert_allclose(result, expected, rtol=6 * float(np.finfo(dtype).eps), atol=0)
-        np.testing.assert_array_equal(np.signbit(result), np.signbit(expected) & ~np.isnan(expected) | np.isnan(expected) & np.signbit(result))
+        np.testing.assert_array_equal(
+            np.signbit(result), np.signbit(expected) & ~np.isnan(expected) | np.isnan(expected) & np.signbit(result)
+        )
         (result,) = library.call(f"remf_{kind}", x, y)
         np.testing.assert_array_equal(result, np.fmod(x, y))

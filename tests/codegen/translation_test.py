@@ -43,9 +43,7 @@ def _compile(count: int = 3, op: str = "arith.addf", **options: Any) -> bytes:
         text = "\n".join(_EXECUTABLE.format(n=n, op=op) for n in range(1, count + 1))
         module = ir.Module.parse(f"module {{ {text} }}")
     program = Program(module, options=CompileOptions(**options))
-    run_passes(
-        program, [materialize_interfaces, configure_executables, translate_executables, link_executables]
-    )
+    run_passes(program, [materialize_interfaces, configure_executables, translate_executables, link_executables])
     return program.constants["executables-x86_64.so"].tobytes()
 
 
@@ -99,7 +97,7 @@ def test_a_crash_names_the_dispatch(monkeypatch: pytest.MonkeyPatch) -> None:
             os.kill(next(w.pid for w in busy.values() if w.task == number), signal.SIGABRT)
 
     monkeypatch.setattr(worker.WorkerPool, "_start", start_and_kill)
-    with pytest.raises(TargetError, match="add2.*crashed"):
+    with pytest.raises(TargetError, match=r"add2.*crashed"):
         _compile(cache_dir="off")
     monkeypatch.undo()
     assert _compile(cache_dir="off")
@@ -124,7 +122,7 @@ def test_errors_name_source_and_dispatch() -> None:
     with new_context():
         module = ir.Module.parse(f"module {{ {text} }}")
     program = Program(module, options=CompileOptions(cache_dir="off"))
-    with pytest.raises(TargetError, match="node_7.*'strange'"):
+    with pytest.raises(TargetError, match=r"node_7.*'strange'"):
         run_passes(program, [materialize_interfaces, configure_executables, translate_executables])
 
 

@@ -65,4 +65,5 @@ func.func @scan(%a: tensor<1000xf32>) -> tensor<1000xf32> {
   return %y#0 : tensor<1000xf32>
 }"""
     (report,) = _scalar(recurrence)
-    assert "scan" in report and "scalar" in report
+    assert "scan" in report
+    assert "scalar" in report

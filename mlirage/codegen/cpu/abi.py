@@ -43,7 +43,7 @@ def build_wrapper(entry: EntryInterface, body: str, pointer_bytes: int) -> str:
     p = pointer_bytes
     lines = [
         f"define hidden i32 @{quote(entry.symbol)}(ptr noalias readonly %dispatch, ptr noalias readonly %workgroup) "
-        '#0 {',
+        "#0 {",
         "  %constants = load ptr, ptr %dispatch",
         f"  %bindings.at = getelementptr i8, ptr %dispatch, i64 {p}",
         "  %bindings = load ptr, ptr %bindings.at",
@@ -65,7 +65,12 @@ def build_wrapper(entry: EntryInterface, body: str, pointer_bytes: int) -> str:
         arguments.append(f"{scalar} %s{i}")
         word += words(scalar)
     arguments += ["i64 %id", "ptr %scratch"]
-    lines += [f"  %status = call i32 @{quote(body)}({', '.join(arguments)})", "  ret i32 %status", "}", "attributes #0 = { nounwind }"]
+    lines += [
+        f"  %status = call i32 @{quote(body)}({', '.join(arguments)})",
+        "  ret i32 %status",
+        "}",
+        "attributes #0 = { nounwind }",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -94,9 +94,9 @@ def _replace_alloc(op: ir.Operation, base: ir.Value) -> None:
 def _place_unbounded(entry: Entry, allocations: list[ir.Operation], scratch: ir.Value, offset: int) -> int:
     """Places buffers of run-time size one after the other; the body only runs if they fit.
 
-        %fits = arith.cmpi ule, %end, LIMIT
-        scf.if %fits { body }
-        return select(%fits, 0, 1)
+    %fits = arith.cmpi ule, %end, LIMIT
+    scf.if %fits { body }
+    return select(%fits, 0, 1)
     """
     block = entry.function.entry_block
     index = ir.IndexType.get()
@@ -163,7 +163,9 @@ def _refuse_carried(op: ir.Operation, entry: Entry) -> None:
     for use in op.results[0].uses:
         parent = use.owner.operation.parent
         if use.owner.operation.name in ("scf.yield", "scf.condition") and parent.name in ("scf.for", "scf.while"):
-            raise CompileError(f"{op.location}: entry point @{entry.name} carries a new buffer from iteration to iteration")
+            raise CompileError(
+                f"{op.location}: entry point @{entry.name} carries a new buffer from iteration to iteration"
+            )
 
 
 def byte_width(element: ir.Type) -> int:

@@ -228,7 +228,9 @@ def _narrow(value: ir.Value, to: ir.Type, target: CpuTarget) -> ir.Value:
     # numbers from the first one that rounds to infinity on
     limit = ((form.infinity >> form.mantissa) - form.bias + 127) << 23 if form.infinities == "ieee" else None
     overflow = arith.cmpi(_I.uge, normal, i(form.infinity))
-    huge = arith.cmpi(_I.uge, a, i(limit if limit is not None else (form.infinity << shift) + ((127 - form.bias) << 23)))
+    huge = arith.cmpi(
+        _I.uge, a, i(limit if limit is not None else (form.infinity << shift) + ((127 - form.bias) << 23))
+    )
     beyond = form.infinity if form.infinities == "ieee" else form.nan
     result = arith.select(arith.ori(overflow, huge), i(beyond), normal)
     is_nan = arith.cmpi(_I.ugt, a, i(0x7F800000))

@@ -63,9 +63,7 @@ def _is_unit_stride(expression: ir.AffineExpr, loop: int) -> bool:
 def _uses(expression: ir.AffineExpr, loop: int) -> bool:
     if isinstance(expression, ir.AffineDimExpr):
         return expression.position == loop
-    return isinstance(expression, ir.AffineBinaryExpr) and (
-        _uses(expression.lhs, loop) or _uses(expression.rhs, loop)
-    )
+    return isinstance(expression, ir.AffineBinaryExpr) and (_uses(expression.lhs, loop) or _uses(expression.rhs, loop))
 
 
 def permute_loops(op: ir.Operation, order: Sequence[int]) -> None:
@@ -83,7 +81,7 @@ def permute_loops(op: ir.Operation, order: Sequence[int]) -> None:
 
 
 def allow_reordering(op: ir.Operation) -> None:
-    """Marks the sums and products that a reduction accumulates with `fastmath<reassoc>`, and their products as fusable."""
+    """Marks what a reduction sums or multiplies up with `fastmath<reassoc>`, and the products it sums as fusable."""
     block = structured_ops.body(op)
     inputs = structured_ops.segment_sizes(op)[0]
     accumulators = list(block.arguments)[inputs:]
@@ -97,7 +95,11 @@ def allow_reordering(op: ir.Operation) -> None:
         flags = arith.FastMathFlags.reassoc
         for operand in combiner.operands:
             owner = operand.owner
-            if not isinstance(owner, ir.Block) and owner.operation.name == "arith.mulf" and combiner.name == "arith.addf":
+            if (
+                not isinstance(owner, ir.Block)
+                and owner.operation.name == "arith.mulf"
+                and combiner.name == "arith.addf"
+            ):
                 flags |= arith.FastMathFlags.contract
                 owner.operation.attributes["fastmath"] = _flags(arith.FastMathFlags.contract)
         combiner.attributes["fastmath"] = _flags(flags)

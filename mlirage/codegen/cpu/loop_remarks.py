@@ -107,7 +107,9 @@ def _innermost_loops(blocks: dict[str, list[str]]) -> list[tuple[str, set[str]]]
 
 def _targets(lines: list[str]) -> list[str]:
     """Labels that the terminator names; a switch has several lines."""
-    return [t for line in lines if line.lstrip().startswith(("br ", "switch ", "i", "]")) for t in _TARGET.findall(line)]
+    return [
+        t for line in lines if line.lstrip().startswith(("br ", "switch ", "i", "]")) for t in _TARGET.findall(line)
+    ]
 
 
 def _back_edges(successors: dict[str, list[str]], entry: str) -> list[tuple[str, str]]:

@@ -253,7 +253,7 @@ def _row_tiles(ops: list[ir.Operation], extents: list[int], rows: set[int]) -> t
 
 
 def _transpose_tiles(root: ir.Operation, extents: list[int]) -> tuple[int, ...]:
-    """Blocks for an op that reads along one loop and writes along another: what is read of a cache line is used soon."""
+    """Blocks for an op that reads along one loop and writes along another: cache lines read are used up soon."""
     maps = structured_ops.indexing_maps(root)
     inputs = structured_ops.segment_sizes(root)[0]
     written = _last_loop(maps[inputs])
@@ -368,10 +368,13 @@ def _can_move(value: ir.Value, target: ir.Value, root: ir.Operation) -> bool:
         return False
     # nobody may want the old value afterwards
     readers = [use.owner.operation for use in value.uses]
-    if any(reader != root and (reader.block != root.block or not reader.is_before_in_block(root)) for reader in readers):
+    if any(
+        reader != root and (reader.block != root.block or not reader.is_before_in_block(root)) for reader in readers
+    ):
         return False
     return all(
-        isinstance(v.owner, ir.Block) or v.owner.operation.block != root.block
+        isinstance(v.owner, ir.Block)
+        or v.owner.operation.block != root.block
         or v.owner.operation.is_before_in_block(producer)
         for v in slice_op.operands
     )

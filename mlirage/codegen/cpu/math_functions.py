@@ -111,9 +111,7 @@ class Functions:
     def scale(self, x: ir.Value, n: ir.Value) -> ir.Value:
         """x * 2^n, in two steps so that results may overflow or be denormal."""
         half = arith.shrsi(n, self.i(1))
-        return arith.mulf(
-            arith.mulf(x, self.power_of_two(half)), self.power_of_two(arith.subi(n, half))
-        )
+        return arith.mulf(arith.mulf(x, self.power_of_two(half)), self.power_of_two(arith.subi(n, half)))
 
     # Exponentials -----------------------------------------------------------------------------------------------
 
@@ -212,9 +210,7 @@ class Functions:
         u = arith.addf(x, one)
         # what rounding 1 + x lost: u is at least as exact as its larger part
         x_larger = self.compare(_P.OGT, x, 1.0)
-        lost = arith.select(
-            x_larger, arith.subf(one, arith.subf(u, x)), arith.subf(x, arith.subf(u, one))
-        )
+        lost = arith.select(x_larger, arith.subf(one, arith.subf(u, x)), arith.subf(x, arith.subf(u, one)))
         m, n = self._split(u)
         f = arith.subf(m, one)
         half_square, t = self._log_of_fraction(f)

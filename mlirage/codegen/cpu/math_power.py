@@ -56,21 +56,19 @@ def _log_in_two(f: Functions, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     top = arith.subf(m, f.c(1.0))
     bottom = arith.addf(m, f.c(1.0))
     bottom_lost = arith.subf(f.c(1.0), arith.subf(bottom, m))
-    bottom_lost = arith.select(
-        f.compare(_P.OGT, m, 1.0), bottom_lost, arith.subf(m, arith.subf(bottom, f.c(1.0)))
-    )
+    bottom_lost = arith.select(f.compare(_P.OGT, m, 1.0), bottom_lost, arith.subf(m, arith.subf(bottom, f.c(1.0))))
     s = arith.divf(top, bottom)
     p, lost = two_product(f, s, bottom)
-    s_low = arith.divf(
-        arith.subf(arith.subf(arith.subf(top, p), lost), arith.mulf(s, bottom_lost)), bottom
-    )
+    s_low = arith.divf(arith.subf(arith.subf(arith.subf(top, p), lost), arith.mulf(s, bottom_lost)), bottom)
     # log m = 2 s + 2/3 s^3 + s^5 q(s^2)
     z, z_low = two_product(f, s, s)
     z_low = f.fma(arith.mulf(s, f.c(2.0)), s_low, z_low)
     cube, cube_low = two_product(f, z, s)
     cube_low = arith.addf(cube_low, f.fma(z, s_low, arith.mulf(z_low, s)))
     third, third_low = two_product(f, cube, f.c(0.6666666666666666))
-    third_low = arith.addf(third_low, f.fma(cube_low, f.c(0.6666666666666666), arith.mulf(cube, f.c(3.700743415417188e-17))))
+    third_low = arith.addf(
+        third_low, f.fma(cube_low, f.c(0.6666666666666666), arith.mulf(cube, f.c(3.700743415417188e-17)))
+    )
     tail = arith.mulf(arith.mulf(cube, z), f.polynomial(z, table.LOG_F64[1:]))
     high, low = _add(arith.mulf(s, f.c(2.0)), third)
     low = arith.addf(low, arith.addf(arith.addf(third_low, tail), arith.mulf(s_low, f.c(2.0))))

@@ -6,6 +6,7 @@ bit above is multiplied with m; the top two bits of the product are the quadrant
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from mlirage.codegen.cpu.math_functions import Functions
@@ -41,7 +42,7 @@ class Reduction:
         mask = self._i(0xFFFFFFFF)
         right = arith.subi(self._i(32), position)
         result: list[ir.Value] = []
-        for high, low in zip(words, words[1:], strict=False):
+        for high, low in itertools.pairwise(words):
             pair = arith.ori(arith.shli(high, self._i(32)), low)
             result.append(arith.andi(arith.shrui(pair, right), mask))
         return result
@@ -120,9 +121,7 @@ class Reduction:
         kind = ir.RankedTensorType.get([len(values)], self.i64)
         constant = arith.ConstantOp(kind, ir.Attribute.parse(f"dense<[{text}]> : {kind}")).result
         at = arith.index_cast(ir.IndexType.get(), index)
-        return [
-            tensor.extract(constant, [arith.addi(at, arith.constant(ir.IndexType.get(), k))]) for k in range(count)
-        ]
+        return [tensor.extract(constant, [arith.addi(at, arith.constant(ir.IndexType.get(), k))]) for k in range(count)]
 
     def _multiply(self, m: ir.Value, w: Sequence[ir.Value]) -> list[ir.Value]:
         """m times the number with the words `w`, without what overflows; most significant word first."""

@@ -34,4 +34,24 @@ def apply_transforms(entry: Entry, schedule: str) -> None:
 
 def match(name: str, tag: str) -> str:
     """Text that binds handle `%name` to the ops with discardable attribute `tag`."""
-    return f'%{name} = transform.structured.match attributes{{{tag}}} in %f : ({OP}) -> {OP}'
+    return f"%{name} = transform.structured.match attributes{{{tag}}} in %f : ({OP}) -> {OP}"
+
+
+_AGGREGATES = {
+    "linalg.softmax": f"transform.structured.decompose_interface %op : ({OP}) -> {OP}",
+    "linalg.pack": 'transform.structured.lower_pack %op : (!transform.op<"linalg.pack">) -> (!transform.op<"tensor.pad">, '
+    '!transform.op<"tensor.expand_shape">, !transform.op<"linalg.transpose">)',
+    "linalg.unpack": 'transform.structured.lower_unpack %op : (!transform.op<"linalg.unpack">) -> '
+    '(!transform.op<"tensor.empty">, !transform.op<"linalg.transpose">, !transform.op<"tensor.collapse_shape">, '
+    '!transform.op<"tensor.extract_slice">, !transform.op<"linalg.copy">)',
+}
+
+
+def decompose_aggregates(entry: Entry) -> None:
+    """linalg ops that stand for several ops (softmax, pack, unpack) become those."""
+    for name, step in _AGGREGATES.items():
+        if any(op.name == name for op in entry.walk()):
+            handle = OP if name == "linalg.softmax" else f'!transform.op<"{name}">'
+            apply_transforms(
+                entry, f'%op = transform.structured.match ops{{["{name}"]}} in %f : ({OP}) -> {handle}\n{step}'
+            )

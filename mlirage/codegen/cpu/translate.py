@@ -78,12 +78,15 @@ def translate_entry(
         text = lower_to_llvm_ir(entry, target)
     row = EntryInterface(symbol, name, bindings, scalars, scratch)
     text += build_wrapper(row, body, target.pointer_bytes)
-    compiled = llvm_backend.compile_ir(
-        text, target, opt_level, keep_files, unroll=getattr(kind, "LLVM_UNROLLS", True)
-    )
+    compiled = llvm_backend.compile_ir(text, target, opt_level, keep_files, unroll=getattr(kind, "LLVM_UNROLLS", True))
     if keep_files:
         remarks = "".join(f"{loop}\n" for loop in scalar_loops(compiled.optimized_ir))
-        files |= {"remarks.txt": remarks, "llvm.ll": text, "optimized.ll": compiled.optimized_ir, "asm.s": compiled.assembly}
+        files |= {
+            "remarks.txt": remarks,
+            "llvm.ll": text,
+            "optimized.ll": compiled.optimized_ir,
+            "asm.s": compiled.assembly,
+        }
     return Translated(compiled.object, row, files)
 
 

@@ -154,17 +154,24 @@ class Aliasing:
                 return False
             if any(use != made and self.may_follow(use, change) for use in other.uses):
                 return False
-        return not any(
-            self.order(change) > self.order(made) and self.may_follow(use, change)
-            for change in other.changes
-            for use in mine.uses
-        )
+        return not any(self._comes_between(change, made, use) for change in other.changes for use in mine.uses)
+
+    def _comes_between(self, change: ir.Operation, made: ir.Operation, use: ir.Operation) -> bool:
+        """Whether `change` may happen after `made` and before `use` is done, be it in an earlier iteration."""
+        if self.order(change) > self.order(made) and self.may_follow(use, change):
+            return True
+        return bool((_loops(change) & _loops(use)) - _loops(made))
 
 
 def _exclude(a: ir.Operation, b: ir.Operation) -> bool:
     """Whether `a` and `b` are in different branches of one op."""
     branches = {identity(op): number for op, number in _path(a)}
     return any(branches.get(identity(op), number) != number and op.name not in _LOOPS for op, number in _path(b))
+
+
+def _loops(op: ir.Operation) -> set[int]:
+    """The loops around `op`."""
+    return {identity(parent) for parent, _ in _path(op) if parent.name in _LOOPS}
 
 
 def _path(op: ir.Operation) -> list[tuple[ir.Operation, int]]:

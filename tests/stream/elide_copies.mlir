@@ -128,3 +128,26 @@ func.func @state() -> (!stream.resource<"*">, !stream.resource<"*">) {
   %new2 = "stream.async_clone"(%new, %c64) : (!stream.resource<"*">, index) -> !stream.resource<"*">
   return %s2, %new2 : !stream.resource<"*">, !stream.resource<"*">
 }
+
+// -----
+
+// A snapshot that is read in a loop which stores to the variable is kept: the second iteration reads it too.
+
+// CHECK-LABEL: func.func @snapshot_in_loop
+// CHECK: %[[S:.+]] = "util.global_load"
+// CHECK: %[[OLD:.+]] = "stream.async_clone"(%[[S]]
+// CHECK: scf.for
+// CHECK: "stream.async_load"(%[[OLD]]
+// CHECK: "stream.variable_store"
+"util.global"() {is_mutable = false, size = 64 : i64, sym_name = "s", type = !stream.resource<"variable">} : () -> ()
+func.func @snapshot_in_loop(%x: !stream.resource<"*">, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c64 = arith.constant 64 : index
+  %s = "util.global_load"() {symbol = @s} : () -> !stream.resource<"*">
+  scf.for %i = %c0 to %n step %c1 {
+    %v = "stream.async_load"(%s, %c64, %c0) : (!stream.resource<"*">, index, index) -> f32
+    "stream.variable_store"(%x, %c64) {symbol = @s} : (!stream.resource<"*">, index) -> ()
+  }
+  return
+}

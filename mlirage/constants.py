@@ -1,9 +1,9 @@
 """Constants between the IR and `Program.constants`: reading dense attributes, and globals that name arrays.
 
-    %0 = arith.constant dense<…> : tensor<64xf32>
-    =>
-    ml_program.global private @const(#ml_program.extern : tensor<64xf32>) : tensor<64xf32>
-    %0 = ml_program.global_load_const @const : tensor<64xf32>
+%0 = arith.constant dense<…> : tensor<64xf32>
+=>
+ml_program.global private @const(#ml_program.extern : tensor<64xf32>) : tensor<64xf32>
+%0 = ml_program.global_load_const @const : tensor<64xf32>
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def read_dense(op: ir.Operation, attribute: str) -> Array:
     try:
         dtype = dtype_of(shaped.element_type)
     except KeyError:
-        raise CompileError(f"{describe_location(op.location)}: constants of type {shaped.element_type} are not supported") from None
+        raise CompileError(
+            f"{describe_location(op.location)}: constants of type {shaped.element_type} are not supported"
+        ) from None
     shape = tuple(shaped.shape)
     if dtype.kind != "c":  # the bindings cannot even hand out a complex attribute
         try:

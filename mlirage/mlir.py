@@ -17,14 +17,15 @@ from types import ModuleType, UnionType
 from typing import Any, Union, get_origin
 
 from torch_mlir import ir, rewrite
-from torch_mlir._mlir_libs import _stablehlo  # pyright: ignore[reportPrivateUsage]
-from torch_mlir._mlir_libs import _torchMlir  # pyright: ignore[reportPrivateUsage]
+from torch_mlir._mlir_libs import (
+    _stablehlo,  # pyright: ignore[reportPrivateUsage]
+    _torchMlir,  # pyright: ignore[reportPrivateUsage]
+)
 from torch_mlir.dialects import (
     affine,
     arith,
     bufferization,
     builtin,
-    complex as complex_,
     cf,
     ext,
     func,
@@ -38,11 +39,15 @@ from torch_mlir.dialects import (
     transform,
     vector,
 )
+from torch_mlir.dialects import (
+    complex as complex_,
+)
 from torch_mlir.dialects.transform import interpreter as transform_interpreter
 from torch_mlir.passmanager import PassManager
 
 __all__ = [
-    "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "ext", "func", "identity", "ir", "linalg", "llvm", "math",
+    "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "ext", "func", "identity",
+    "ir", "linalg", "llvm", "math",
     "memref", "ml_program", "new_context", "own_dialects", "rewrite", "run_pipeline", "scf", "stablehlo_api", "tensor",
     "transform", "transform_interpreter", "vector", "walk", "write_bytecode",
 ]  # fmt: skip
@@ -103,9 +108,9 @@ def _split_runs(cls: Any, item: ext.FieldDef, values: Any) -> list[Any]:
 def _allow_mixed_variadics() -> None:
     """Lets `Sequence[ext.Operand[Any]]` and `Sequence[ext.Result[Any]]` of our ops hold values of different types.
 
-    IRDL binds a constraint to the first type that it meets, so that all elements of a variadic list must have one type. A list
-    that may be mixed is therefore defined as several lists (16 for operands, 8 for results, or the class attribute
-    `mixed_limit`), each for a run of equal types; constructors split and accessors join them. Only the text shows it:
+    IRDL binds a constraint to the first type that it meets, so that all elements of a variadic list must have one
+    type. A list that may be mixed is therefore defined as several lists (16 for operands, 8 for results, or the class
+    attribute `mixed_limit`), each for a run of equal types; constructors split and accessors join them. Only the text shows it:
     `operandSegmentSizes` and `resultSegmentSizes` count the runs.
     """
     base = ext.Operation

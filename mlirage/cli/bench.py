@@ -23,7 +23,7 @@ from mlirage.runtime.arrays import dtype as numpy_dtype
 @click.option("--input", "inputs", multiple=True, help="An argument, as in mlirage run. [default: random numbers]")
 @click.option("--device", default="local-task", show_default=True, help="Device to run on (mlirage devices).")
 @click.option("--threads", type=int, default=None, help="Threads of local-task. [default: one per core]")
-@click.option("--seconds", default=2.0, show_default=True, help="How long to measure, after a warm-up of a fourth of it.")
+@click.option("--seconds", default=2.0, show_default=True, help="How long to measure, after a warm-up.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     module: Path,

@@ -25,9 +25,7 @@ _SPLIT = "// -----"
 @click.option("--split-input-file", is_flag=True, help=f"Treat the parts between '{_SPLIT}' lines as files.")
 @click.option("--print-ir-after", default="", help="Regular expression of pass names.")
 @click.option("--target", default="host", help="Target that target-dependent passes see.")
-def command(
-    file: Path, passes: str, split_input_file: bool, print_ir_after: str, target: str
-) -> None:
+def command(file: Path, passes: str, split_input_file: bool, print_ir_after: str, target: str) -> None:
     """Run PASSES on FILE and print the result."""
     options = CompileOptions(target=target)
     for program in _parts(file, options) if split_input_file else [parse_program(file, options)]:

@@ -12,14 +12,21 @@ import numpy as np
 from mlirage.cli.values import Array, ArrayReader, array_text, type_text
 from mlirage.errors import UsageError
 
+# Types of one width that the notation may mean with the same letters: i8 is of either sign.
+_EITHER_SIGN = [{f"i{size}", f"u{size}"} for size in (1, 2, 4, 8)]
+
 
 @click.command("run")
 @click.argument("module", type=click.Path(path_type=Path))
 @click.option("--function", default=None, help="Function to call. [default: main, or the only one]")
 @click.option("--input", "inputs", multiple=True, help="An argument: 2x3xf32=[1 2 3][4 5 6], f32=1.5, @x.npy, …")
-@click.option("--output", "outputs", multiple=True, help="Where a result goes: @y.npy, +y.npy (append), -. [default: print]")
+@click.option("--output", "outputs", multiple=True, help="Where a result goes: @y.npy, +y.npy (append), or -.")
 @click.option(
-    "--expected-output", "--expected_output", "expected", multiple=True, help="What a result must be; '(ignored)': anything."
+    "--expected-output",
+    "--expected_output",
+    "expected",
+    multiple=True,
+    help="What a result must be; (ignored): anything.",
 )
 @click.option("--rtol", default=1e-4, show_default=True, help="Relative tolerance of --expected-output.")
 @click.option("--atol", default=1e-5, show_default=True, help="Absolute tolerance of --expected-output.")
@@ -95,9 +102,8 @@ def read_arguments(inputs: tuple[str, ...], signature: Any) -> list[Any]:
         value: Any = reader.read(text)
         if argument.scalar:
             value = value[()].item()
-        elif argument.dtype and value.dtype.kind in "iu" and np.dtype(argument.dtype).kind in "iu":
-            if value.dtype.itemsize == np.dtype(argument.dtype).itemsize:
-                value = value.view(argument.dtype)  # i8 may mean either sign
+        elif argument.dtype and {value.dtype.str[1:], np.dtype(argument.dtype).str[1:]} in _EITHER_SIGN:
+            value = value.view(argument.dtype)
         arguments.append(value)
     return arguments
 

@@ -1,7 +1,7 @@
 """Arrays as people write them on a command line: IREE's notation, read and printed.
 
-    2x3xf32=[1 2 3][4 5 6]    2x3xf32=1.5 (every element)    i32=7 (0-d)    4xf32=@raw.bin    @x.npy    +x.npy (the next
-    array of that file)
+2x3xf32=[1 2 3][4 5 6]    2x3xf32=1.5 (every element)    i32=7 (0-d)    4xf32=@raw.bin    @x.npy    +x.npy (the next
+array of that file)
 """
 
 from __future__ import annotations

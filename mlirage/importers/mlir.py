@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from mlirage.constants import extern, replace_constant
+from mlirage.element_types import dtype_name, dtype_of
 from mlirage.errors import ImportFailure
 from mlirage.importers.mlir_resources import MAGIC, Blobs, bytecode_blobs, split_text
-from mlirage.element_types import dtype_name, dtype_of
-from mlirage.constants import extern, replace_constant
 from mlirage.input.externalize_constants import CONSTANT_OPS, MAX_INLINE_ELEMENTS
 from mlirage.mlir import describe_location, ir, new_context, stablehlo_api, walk
 from mlirage.options import CompileOptions
@@ -131,7 +131,9 @@ def _take_out_blobs(program: Program, blobs: Blobs) -> None:
             continue
         name = resource[2]
         if name not in blobs:
-            raise ImportFailure(f"{describe_location(op.location)}: the module names the resource {name!r} but does not contain it")
+            raise ImportFailure(
+                f"{describe_location(op.location)}: the module names the resource {name!r} but does not contain it"
+            )
         assert attribute is not None
         array = _array(op, ir.ShapedType(attribute.type), blobs[name], name)
         if op.name == "ml_program.global":
@@ -154,11 +156,14 @@ def _array(op: ir.Operation, shaped: ir.ShapedType, blob: memoryview, name: str)
     try:
         dtype = dtype_of(shaped.element_type)
     except KeyError:
-        raise ImportFailure(f"{describe_location(op.location)}: constants of type {shaped.element_type} are not supported") from None
+        raise ImportFailure(
+            f"{describe_location(op.location)}: constants of type {shaped.element_type} are not supported"
+        ) from None
     count = math.prod(shaped.shape)
     if len(blob) != count * dtype.itemsize:
         raise ImportFailure(
-            f"{describe_location(op.location)}: resource {name!r} has {len(blob)} bytes, {shaped} needs {count * dtype.itemsize}"
+            f"{describe_location(op.location)}: resource {name!r} has {len(blob)} bytes, "
+            f"{shaped} needs {count * dtype.itemsize}"
         )
     return np.frombuffer(blob, dtype).reshape(shaped.shape)
 
@@ -194,13 +199,17 @@ def _described(function: ir.Operation, value_type: ir.Type) -> dict[str, Any]:
             element = ir.Type.parse(match[2])
         shape = [int(dim) if dim != "?" else None for dim in match[1].split(",") if dim]
     else:
-        shape = [None if value_type.is_dynamic_dim(i) else value_type.get_dim_size(i) for i in range(value_type.rank)] \
-            if isinstance(value_type, ir.RankedTensorType) else []
+        shape = (
+            [None if value_type.is_dynamic_dim(i) else value_type.get_dim_size(i) for i in range(value_type.rank)]
+            if isinstance(value_type, ir.RankedTensorType)
+            else []
+        )
     try:
         dtype = dtype_name(element)
     except KeyError:
         raise ImportFailure(
-            f"{describe_location(function.location)}: function @{_text_attribute(function, 'sym_name')} has an argument or result of type "
+            f"{describe_location(function.location)}: function @{_text_attribute(function, 'sym_name')} has an "
+            "argument or result of type "
             f"{value_type}, which cannot cross the boundary of a module"
         ) from None
     described: dict[str, Any] = {"dtype": dtype, "shape": shape}

@@ -89,7 +89,7 @@ def _custom_call(op: ir.Operation) -> list[ir.Value] | None:
     if target == "shape_assertion":
         # The message holds {0}, {1}, … for the operands after the condition, which are known at run time only.
         message = ir.StringAttr(op.attributes["error_message"]).value if "error_message" in op.attributes else target
-        cf.assert_(_scalar(op.operands[0]), message)
+        cf.AssertOp(_scalar(op.operands[0]), message)
         return []
     if target in ("Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape") and len(op.operands) == len(op.results):
         return list(op.operands)

@@ -4,8 +4,8 @@
     =>
     %n = tensor.extract %shape[%c0]; linalg.generic {maps (d0, d1) -> (d0), (d0, d1)} ins(%x) outs(tensor.empty(%n))
 
-An extent that may be 1 at run time where the result's is not is stretched then; the test goes away where canonicalization
-proves the extents equal. Also here: reverse, dynamic_gather (start indices are clamped) and real_dynamic_slice.
+An extent that may be 1 at run time where the result's is not is stretched then; the test goes away where
+canonicalization proves the extents equal. Also here: reverse, dynamic_gather (start indices are clamped), real_dynamic_slice.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def _broadcast(op: ir.Operation) -> ir.Value:
     return branch.results[0]
 
 
-def _broadcast_by_map(operand: ir.Value, dims: Sequence[int], target: Sequence[Extent], stretched: set[int]) -> ir.Value:
+def _broadcast_by_map(
+    operand: ir.Value, dims: Sequence[int], target: Sequence[Extent], stretched: set[int]
+) -> ir.Value:
     """Reads the operand through a map: the dims in `stretched` are 1."""
     source = ir.RankedTensorType(operand.type)
     kept = [i for i in range(source.rank) if i not in stretched]
@@ -142,7 +144,9 @@ def _reshape(op: ir.Operation) -> ir.Value:
     target = _result_extents(op, shape)
     if len(target) == 1 and source.rank > 0:
         return operand if source.rank == 1 else collapse_dims(operand, 0, source.rank)
-    sizes = tensor.from_elements(ir.RankedTensorType.get([len(target)], ir.IndexType.get()), [_value(e) for e in target])
+    sizes = tensor.from_elements(
+        ir.RankedTensorType.get([len(target)], ir.IndexType.get()), [_value(e) for e in target]
+    )
     return tensor.reshape(ir.RankedTensorType.get(static_shape(target), source.element_type), operand, sizes)
 
 
@@ -218,7 +222,9 @@ def _gather(op: ir.Operation) -> ir.Value:
             start = arith.maxsi(arith.minsi(start, limits[dim]), _index(0))
             where[dim] = arith.addi(where[dim], start)
         vectors = [i for i in range(index_rank) if i != vector_dim]
-        for dim, index_dim in zip(numbers["operand_batching_dims"], numbers["start_indices_batching_dims"], strict=True):
+        for dim, index_dim in zip(
+            numbers["operand_batching_dims"], numbers["start_indices_batching_dims"], strict=True
+        ):
             where[dim] = batch[vectors.index(index_dim)]
         return tensor.extract(operand, where)
 
@@ -228,8 +234,8 @@ def _gather(op: ir.Operation) -> ir.Value:
 def _gather_numbers(op: ir.Operation) -> dict[str, list[int]]:
     text = str(op.attributes["dimension_numbers"])
     names = (
-        "offset_dims", "collapsed_slice_dims", "operand_batching_dims", "start_indices_batching_dims", "start_index_map",
-        "index_vector_dim",
+        "offset_dims", "collapsed_slice_dims", "operand_batching_dims", "start_indices_batching_dims",
+        "start_index_map", "index_vector_dim",
     )  # fmt: skip
     found: dict[str, list[int]] = {}
     for name in names:

@@ -5,8 +5,8 @@
     expand 2x[3x4x1] ─ generic(sum over 3, twiddles 3x3x1) ─> 2x[4x3x1] = 2x12
     expand 2x[4x1x3] ─ generic(sum over 4, twiddles 4x4x3) ─> 2x[1x4x3] = 2x12
 
-Stockham's form: after the stages of radices with product l, entry k·l + j is coefficient j of the transform of the elements
-k, k + n/l, k + 2n/l, …. The next stage of radix r turns it from [r, m, l] into [m, r, l]:
+Stockham's form: after the stages of radices with product l, entry k·l + j is coefficient j of the transform of the
+elements k, k + n/l, k + 2n/l, …. The next stage of radix r turns it from [r, m, l] into [m, r, l]:
 
     y[k, t, j] = Σ_a x[a, k, j] · exp(-2πi · a(j + l·t) / (r·l))
 
@@ -111,7 +111,9 @@ class _Transform:
 
     def _constant(self, array: Array, element: ir.Type) -> ir.Value:
         kind = ir.RankedTensorType.get(array.shape, element)
-        return ml_program.global_load_const(kind, ir.FlatSymbolRefAttr.get(add_global(self.program, kind, array, "twiddles")))
+        return ml_program.global_load_const(
+            kind, ir.FlatSymbolRefAttr.get(add_global(self.program, kind, array, "twiddles"))
+        )
 
 
 def _radices(length: int) -> list[int]:
@@ -158,7 +160,12 @@ def _elementwise(value: ir.Value, element: ir.Type, body: object) -> ir.Value:
     rank = ir.RankedTensorType(value.type).rank
     out = tensor.empty(extents(value), element)
     return build_generic(
-        [value], [out], [identity_map(rank)] * 2, [True] * rank, body, ir.Location.current  # pyright: ignore
+        [value],
+        [out],
+        [identity_map(rank)] * 2,
+        [True] * rank,
+        body,
+        ir.Location.current,  # pyright: ignore
     ).results[0]
 
 

@@ -4,9 +4,9 @@
     =>
     %r:2 = "linalgx.sort"(%x, %empty, %empty) ({^bb0(%a, %b): … linalgx.yield %s}) {dimension = 0}
 
-A scatter of any dimension numbers becomes one of N windows at N positions: indices are gathered into `N x D`, batching dims
-become columns of them, updates are transposed so that windows come last and get a unit extent for inserted dims. The
-regions stay StableHLO on 0-d tensors for now; input-inline-scalar-generics finishes them.
+A scatter of any dimension numbers becomes one of N windows at N positions: indices are gathered into `N x D`, batching
+dims become columns of them, updates are transposed so that windows come last and get a unit extent for inserted dims.
+The regions stay StableHLO on 0-d tensors for now; input-inline-scalar-generics finishes them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from mlirage.input import linalgx
 from mlirage.element_types import signless
+from mlirage.input import linalgx
 from mlirage.mlir import arith, ir, linalg, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program

@@ -1,8 +1,8 @@
 """input-convert-tm-tensor: the special ops that torch-mlir leaves behind become linalgx ops.
 
-    tm_tensor.scan dimension(1) inclusive(true) ins(%x) outs(%y, %total) {^bb0(%a, %b): …}
-    =>
-    "linalgx.scan"(%x, %y, %total) ({^bb0(%total, %x): …}) {dimension = 1, exclusive = false, reverse = false}
+tm_tensor.scan dimension(1) inclusive(true) ins(%x) outs(%y, %total) {^bb0(%a, %b): …}
+=>
+"linalgx.scan"(%x, %y, %total) ({^bb0(%total, %x): …}) {dimension = 1, exclusive = false, reverse = false}
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def sort(inputs: Sequence[ir.Value], dimension: int, before: Body) -> list[ir.Va
 def topk(
     value: ir.Value, dimension: int, values_out: ir.Value, positions_out: ir.Value, before: Body
 ) -> tuple[ir.Value, ir.Value]:
-    """The first elements of `value` in the order of `before(a, b)`, as many as fit `values_out`, and their positions."""
+    """The first elements of `value` in the order of `before(a, b)`, as many as `values_out` holds, and positions."""
     kinds = values_out.type, positions_out.type
     op = TopkOp(*kinds, value, values_out, positions_out, _i64(dimension)).operation
     _fill(op, [_element(value)] * 2, before)
@@ -234,7 +234,7 @@ def scan(
     exclusive: bool = False,
     reverse: bool = False,
 ) -> tuple[ir.Value, ir.Value]:
-    """Running totals of `value` from `initial` (which lacks `dimension`) under `combine(total, x)`, and the last total."""
+    """Running totals of `value` from `initial` (without `dimension`) under `combine(total, x)`, and the last total."""
     out = tensor.empty(_extents(value), _element(initial))
     flags = _i64(dimension), _bool(exclusive), _bool(reverse)
     op = ScanOp(out.type, initial.type, value, out, initial, *flags).operation
@@ -251,7 +251,7 @@ def scatter(
     *,
     unique: bool = False,
 ) -> list[ir.Value]:
-    """`outs` with windows of `updates` combined in at `indices`; `combine(current…, update…)` makes the new elements."""
+    """`outs` with windows of `updates` combined in; `combine(current…, update…)` makes the new elements."""
     dims = ir.ArrayAttr.get([_i64(dim) for dim in dimension_map])
     op = ScatterOp([out.type for out in outs], indices, list(updates), list(outs), dims, _bool(unique)).operation
     _fill(op, [_element(value) for value in outs] * 2, combine)
@@ -271,8 +271,7 @@ def empty_like(value: ir.Value) -> ir.Value:
 def _extents(value: ir.Value) -> list[Any]:
     shaped = ir.RankedTensorType(value.type)
     return [
-        tensor.dim(value, index(i)) if shaped.is_dynamic_dim(i) else shaped.get_dim_size(i)
-        for i in range(shaped.rank)
+        tensor.dim(value, index(i)) if shaped.is_dynamic_dim(i) else shaped.get_dim_size(i) for i in range(shaped.rank)
     ]
 
 

@@ -1,6 +1,6 @@
 """input-strip-signedness: every integer type becomes signless; ops already say how they read the bits.
 
-    scf.while (%x = %a) : (tensor<2xui32>) -> tensor<2xui32>   =>   scf.while (%x = %a) : (tensor<2xi32>) -> tensor<2xi32>
+    scf.while (%x = %a) : (tensor<2xui32>) -> …   =>   scf.while (%x = %a) : (tensor<2xi32>) -> …
 
 Casts that only changed signedness vanish with it.
 """

@@ -10,7 +10,9 @@ from mlirage.mlir import describe_location, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
-LEGAL_DIALECTS = frozenset(("arith", "builtin", "complex", "func", "linalg", "linalgx", "math", "ml_program", "scf", "tensor"))
+LEGAL_DIALECTS = frozenset(
+    ("arith", "builtin", "complex", "func", "linalg", "linalgx", "math", "ml_program", "scf", "tensor")
+)
 LEGAL_OPS = frozenset(("cf.assert", "bufferization.materialize_in_destination"))
 ILLEGAL_OPS = frozenset(("builtin.unrealized_conversion_cast",))
 _SHOWN_LOCATIONS = 3

@@ -20,7 +20,9 @@ def extent(value: ir.Value, dim: int) -> ir.Value:
     return tensor.dim(value, index(dim)) if shaped.is_dynamic_dim(dim) else index(shaped.get_dim_size(dim))
 
 
-def for_(lower: ir.Value, upper: ir.Value, carried: Values, body: Callable[[ir.Value, Values], Values]) -> list[ir.Value]:
+def for_(
+    lower: ir.Value, upper: ir.Value, carried: Values, body: Callable[[ir.Value, Values], Values]
+) -> list[ir.Value]:
     """`for i in range(lower, upper): carried = body(i, carried)`; the carried values at the end."""
     return for_step(lower, upper, index(1), carried, body)
 

@@ -66,9 +66,7 @@ def _merge_runs(
             a = [tensor.extract(s, at(place, dim, arith.minsi(left, last))) for s in source]
             b = [tensor.extract(s, at(place, dim, arith.minsi(right, last))) for s in source]
             right_first = before(*[v for both in zip(b, a, strict=True) for v in both])
-            from_left = arith.andi(
-                less(left, middle), arith.ori(not_(less(right, end)), not_(right_first))
-            )
+            from_left = arith.andi(less(left, middle), arith.ori(not_(less(right, end)), not_(right_first)))
             written = [
                 tensor.insert(arith.select(from_left, x, y), w, at(place, dim, position))
                 for x, y, w in zip(a, b, written, strict=True)

@@ -105,6 +105,38 @@ def allow_reordering(op: ir.Operation) -> None:
         combiner.attributes["fastmath"] = _flags(flags)
 
 
+def divide_rows_once(op: ir.Operation) -> None:
+    """Lets a softmax multiply by the reciprocal of each row's sum, with `fastmath<arcp>` on its division.
+
+    The sum of exponentials whose greatest is 1 has a reciprocal that neither overflows nor is denormal.
+    """
+    block = structured_ops.body(op)
+    for inner in [o.operation for o in block.operations]:
+        if inner.name != "arith.divf" or not all(isinstance(v.owner, ir.Block) for v in inner.operands):
+            continue
+        arguments = list(block.arguments)
+        whole, total = (op.operands[arguments.index(v)] for v in inner.operands)
+        if _is_sum_of(total, whole) and _is_exponential(whole):
+            inner.attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<arcp>")
+
+
+def _is_sum_of(total: ir.Value, whole: ir.Value) -> bool:
+    """Whether `total` is made by summing `whole` over some loops."""
+    if isinstance(total.owner, ir.Block) or not structured_ops.is_structured(total.owner.operation):
+        return False
+    op = total.owner.operation
+    if structured_ops.inputs(op) != [whole] or all(structured_ops.parallel_loops(op)):
+        return False
+    return [o.operation.name for o in structured_ops.body(op).operations] == ["arith.addf", "linalg.yield"]
+
+
+def _is_exponential(value: ir.Value) -> bool:
+    if isinstance(value.owner, ir.Block) or not structured_ops.is_structured(value.owner.operation):
+        return False
+    ops = [o.operation.name for o in structured_ops.body(value.owner.operation).operations]
+    return len(ops) >= 2 and ops[-2] == "math.exp"
+
+
 def _flags(flags: arith.FastMathFlags) -> ir.Attribute:
     names = [f for f in ("reassoc", "contract") if arith.FastMathFlags[f] in flags]
     return ir.Attribute.parse(f"#arith.fastmath<{','.join(names)}>")

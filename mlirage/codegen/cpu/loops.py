@@ -15,7 +15,7 @@ import math
 
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Configuration, Datum, Entry, is_structured
-from mlirage.codegen.cpu.loop_order import allow_reordering, best_order, order_loops
+from mlirage.codegen.cpu.loop_order import allow_reordering, best_order, divide_rows_once, order_loops
 from mlirage.codegen.cpu.transforms import OP, apply_transforms, match
 from mlirage.codegen.cpu.transpose import block_tiles, vectorize_blocks
 from mlirage.codegen.target import CpuTarget
@@ -44,6 +44,8 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     if ops is None:
         return None
     root = ops[-1]
+    for op in ops:
+        divide_rows_once(op)
     rows = row_loops(ops)
     if not _results_are_local(entry, ops, rows):
         rows = set()

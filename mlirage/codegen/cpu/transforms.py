@@ -39,8 +39,8 @@ def match(name: str, tag: str) -> str:
 
 _AGGREGATES = {
     "linalg.softmax": f"transform.structured.decompose_interface %op : ({OP}) -> {OP}",
-    "linalg.pack": 'transform.structured.lower_pack %op : (!transform.op<"linalg.pack">) -> (!transform.op<"tensor.pad">, '
-    '!transform.op<"tensor.expand_shape">, !transform.op<"linalg.transpose">)',
+    "linalg.pack": 'transform.structured.lower_pack %op : (!transform.op<"linalg.pack">) -> '
+    '(!transform.op<"tensor.pad">, !transform.op<"tensor.expand_shape">, !transform.op<"linalg.transpose">)',
     "linalg.unpack": 'transform.structured.lower_unpack %op : (!transform.op<"linalg.unpack">) -> '
     '(!transform.op<"tensor.empty">, !transform.op<"linalg.transpose">, !transform.op<"tensor.collapse_shape">, '
     '!transform.op<"tensor.extract_slice">, !transform.op<"linalg.copy">)',

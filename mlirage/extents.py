@@ -190,9 +190,7 @@ def kept_dims(full: list[int], reduced: list[int]) -> list[int]:
 
 def _mixed(op: ir.Operation, static: str, dynamic: list[ir.Value]) -> list[int | ir.Value]:
     values = iter(dynamic)
-    return [
-        next(values) if s == structured_ops.DYNAMIC else s for s in ir.DenseI64ArrayAttr(op.attributes[static])
-    ]
+    return [next(values) if s == structured_ops.DYNAMIC else s for s in ir.DenseI64ArrayAttr(op.attributes[static])]
 
 
 def _host_op(value: ir.Value) -> ir.Operation | None:

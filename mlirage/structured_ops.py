@@ -53,9 +53,7 @@ def indexing_maps(op: ir.Operation) -> list[ir.AffineMap]:
 
 def map_dims(indexing_map: ir.AffineMap) -> list[int | None]:
     """For every result of the map the loop that it is, None where it is another expression."""
-    return [
-        expr.position if isinstance(expr, ir.AffineDimExpr) else None for expr in indexing_map.results
-    ]
+    return [expr.position if isinstance(expr, ir.AffineDimExpr) else None for expr in indexing_map.results]
 
 
 def parallel_loops(op: ir.Operation) -> list[bool]:
@@ -192,7 +190,7 @@ def build_generic(
     fill_body: Callable[[ir.Block], Sequence[ir.Value]],
     location: ir.Location,
 ) -> ir.Operation:
-    """A `linalg.generic` at the current insertion point; `fill_body(block)` builds the body and gives what it yields."""
+    """A `linalg.generic` at the insertion point; `fill_body(block)` builds the body and gives the yielded values."""
     kinds = [
         ir.Attribute.parse("#linalg.iterator_type<parallel>" if p else "#linalg.iterator_type<reduction>")
         for p in parallel
@@ -283,5 +281,7 @@ def tensor_ops(operation: ir.Operation) -> list[ir.Operation]:
             continue
         ops.append(op)
         if len(op.regions) and op.name.startswith(_CONTROL_FLOW):
-            stack.append(iter([i.operation for region in op.regions for block in region.blocks for i in block.operations]))
+            stack.append(
+                iter([i.operation for region in op.regions for block in region.blocks for i in block.operations])
+            )
     return ops

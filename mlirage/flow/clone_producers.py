@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlirage import structured_ops
-from mlirage.flow.cloning import is_clonable, is_free
 from mlirage.extents import Extents
-from mlirage.flow.host_extents import HostExtents
+from mlirage.flow.cloning import is_clonable, is_free
 from mlirage.flow.form_dispatch_regions import host_blocks
+from mlirage.flow.host_extents import HostExtents
 from mlirage.mlir import ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program

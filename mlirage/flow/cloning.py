@@ -46,8 +46,10 @@ def _is_cheap_body(op: ir.Operation) -> bool:
         return False
     read = max(bit_width(structured_ops.element_type(value.type)) for value in tensors)
     largest = max(value.type.rank for value in tensors)
-    return any(name in _CASTS for name in body) and largest <= op.results[0].type.rank and read < bit_width(
-        structured_ops.element_type(op.results[0].type)
+    return (
+        any(name in _CASTS for name in body)
+        and largest <= op.results[0].type.rank
+        and read < bit_width(structured_ops.element_type(op.results[0].type))
     )
 
 

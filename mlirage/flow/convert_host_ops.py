@@ -13,6 +13,7 @@ from __future__ import annotations
 from mlirage import structured_ops
 from mlirage.constants import read_dense, replace_constant
 from mlirage.errors import CompileError
+from mlirage.extents import Extents, resolve_dims
 from mlirage.flow.dialect import (
     TensorEmptyOp,
     TensorLoadOp,
@@ -22,7 +23,6 @@ from mlirage.flow.dialect import (
     TensorStoreOp,
     TensorUpdateOp,
 )
-from mlirage.extents import Extents, resolve_dims
 from mlirage.flow.host_extents import HostExtents
 from mlirage.mlir import arith, ir
 from mlirage.passes import module_pass
@@ -141,9 +141,7 @@ def _from_elements(op: ir.Operation, extents: Extents, ip: ir.InsertionPoint) ->
 
 def _mixed(op: ir.Operation, static: str, dynamic: list[ir.Value]) -> list[int | ir.Value]:
     values = iter(dynamic)
-    return [
-        next(values) if s == structured_ops.DYNAMIC else s for s in ir.DenseI64ArrayAttr(op.attributes[static])
-    ]
+    return [next(values) if s == structured_ops.DYNAMIC else s for s in ir.DenseI64ArrayAttr(op.attributes[static])]
 
 
 class _Run:

@@ -32,9 +32,7 @@ def deduplicate_executables(program: Program) -> None:
             executable, entry = ir.SymbolRefAttr(op.attributes["entry"]).value
             if executable in renamed:
                 kept_name = renamed[executable]
-                op.attributes["entry"] = ir.SymbolRefAttr.get(
-                    [kept_name, kept_name if entry == executable else entry]
-                )
+                op.attributes["entry"] = ir.SymbolRefAttr.get([kept_name, kept_name if entry == executable else entry])
 
 
 def _text_without_names(executable: ir.Operation, name: str) -> str:

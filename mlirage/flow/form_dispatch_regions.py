@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlirage.flow.dialect import DispatchRegionOp, ReturnOp
 from mlirage import structured_ops
 from mlirage.extents import resolve_dims
-from mlirage.flow.host_extents import HostExtents
+from mlirage.flow.dialect import DispatchRegionOp, ReturnOp
 from mlirage.flow.grouping import BlockGraph, Group, group_block
+from mlirage.flow.host_extents import HostExtents
 from mlirage.mlir import ir
 from mlirage.passes import module_pass
 from mlirage.program import Program

@@ -25,7 +25,16 @@ _SPECIAL = frozenset(
      "tensor.insert_slice", "linalg.pack", "linalg.unpack", "linalg.softmax", "linalg.winograd_filter_transform",
      "linalg.winograd_input_transform", "linalg.winograd_output_transform")
 )  # fmt: skip
-_EFFECT_FREE = ("linalg.", "tensor.", "arith.", "math.", "linalgx.", "complex.", "flow.", "ml_program.global_load_const")
+_EFFECT_FREE = (
+    "linalg.",
+    "tensor.",
+    "arith.",
+    "math.",
+    "linalgx.",
+    "complex.",
+    "flow.",
+    "ml_program.global_load_const",
+)
 
 
 @dataclass(eq=False)
@@ -245,10 +254,7 @@ def _rows_for(op: ir.Operation, group: Group) -> dict[ir.Operation, tuple[int, .
 
 def _captured_producers(op: ir.Operation) -> list[ir.Operation]:
     return [
-        value.owner.operation
-        for inner in walk(op)
-        for value in inner.operands
-        if not isinstance(value.owner, ir.Block)
+        value.owner.operation for inner in walk(op) for value in inner.operands if not isinstance(value.owner, ir.Block)
     ]
 
 

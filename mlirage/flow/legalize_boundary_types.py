@@ -19,8 +19,9 @@ from mlirage.program import Program
 
 # Ops that read or write tensors only as wholes: their types follow.
 _PASSIVE = frozenset(
-    ("tensor.empty", "tensor.dim", "tensor.cast", "tensor.extract_slice", "tensor.insert_slice", "tensor.collapse_shape",
-     "tensor.expand_shape", "tensor.reshape", "tensor.concat", "tensor.gather", "tensor.scatter", "arith.select",
+    ("tensor.empty", "tensor.dim", "tensor.cast", "tensor.extract_slice", "tensor.insert_slice",
+     "tensor.collapse_shape", "tensor.expand_shape", "tensor.reshape", "tensor.concat", "tensor.gather",
+     "tensor.scatter", "arith.select",
      "flow.dispatch_region", "flow.return", "func.return", "func.call", "scf.if", "scf.for", "scf.while", "scf.yield",
      "scf.condition", "scf.index_switch", "ml_program.global_load", "ml_program.global_load_const",
      "ml_program.global_store")

@@ -1,7 +1,9 @@
 """Turns dispatch regions into executables and dispatches of them.
 
-    %r = "flow.dispatch_region"() ({…})   ->   %r = "flow.dispatch"(%a, %b, %dim…) {entry = @main$0_…::@main$0_…}
-                                               builtin.module @main$0_matmul_128x512x768_f32 attributes {flow.executable}
+    %r = "flow.dispatch_region"() ({…})
+    ->
+    builtin.module @main$0_matmul_128x512x768_f32 attributes {flow.executable} { func.func … }
+    %r = "flow.dispatch"(%a, %b, %dim…) {entry = @main$0_…::@main$0_…}
 
 The calling form is told in `dialect.py`. Index values of the host that are dims of arguments or results are passed as
 those, other scalars as arguments. Dims known to be equal are recorded as `flow.equal_dims`: groups of argument numbers.
@@ -13,11 +15,11 @@ from dataclasses import dataclass
 
 from mlirage import structured_ops
 from mlirage.errors import CompileError
+from mlirage.extents import Extents, resolve_dims
 from mlirage.flow.dialect import DispatchOp
 from mlirage.flow.entry_names import entry_name
-from mlirage.extents import Extents, resolve_dims
-from mlirage.flow.host_extents import HostExtents
 from mlirage.flow.form_dispatch_regions import group_by_type
+from mlirage.flow.host_extents import HostExtents
 from mlirage.mlir import func, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program

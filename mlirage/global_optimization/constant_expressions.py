@@ -126,7 +126,9 @@ def _is_uniform(op: ir.Operation, uniform: set[ir.Value]) -> bool:
     tensors = [v for v in op.operands if isinstance(v.type, ir.RankedTensorType)]
     if op.name in ("tensor.expand_shape", "tensor.collapse_shape"):
         return op.operands[0] in uniform
-    if not structured_ops.is_elementwise(op) or any(inner.name.startswith(("linalg.i", "tensor.")) for inner in walk(op)):
+    if not structured_ops.is_elementwise(op) or any(
+        inner.name.startswith(("linalg.i", "tensor.")) for inner in walk(op)
+    ):
         return False
     return all(value in uniform for value in tensors)
 

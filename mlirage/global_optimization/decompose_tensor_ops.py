@@ -75,7 +75,9 @@ def _concat(op: ir.Operation, extents: Extents) -> ir.Value | None:
             else:
                 index = ir.IndexType.get()
                 before = dynamic_offset if dynamic_offset is not None else arith.constant(index, static_offset)
-                dynamic_offset = arith.addi(before, extent if extent is not None else arith.constant(index, sizes[axis]))
+                dynamic_offset = arith.addi(
+                    before, extent if extent is not None else arith.constant(index, sizes[axis])
+                )
     return result
 
 

@@ -96,9 +96,14 @@ def _join(op: ir.Operation, clusters: dict[ir.Value, _Cluster]) -> bool:
     written = structured_ops.indexing_maps(op)[-1]
     for use in uses:
         reader = use.owner.operation
-        if _cluster_of(reader, clusters) is not cluster or use.operand_number >= structured_ops.segment_sizes(reader)[0]:
+        if (
+            _cluster_of(reader, clusters) is not cluster
+            or use.operand_number >= structured_ops.segment_sizes(reader)[0]
+        ):
             return False
-        read = structured_ops.compose(structured_ops.indexing_maps(reader)[use.operand_number], cluster.maps[reader.results[0]])
+        read = structured_ops.compose(
+            structured_ops.indexing_maps(reader)[use.operand_number], cluster.maps[reader.results[0]]
+        )
         mine = structured_ops.compose(structured_ops.inverse_permutation(written), read)
         if loops is not None and loops != mine:
             return False

@@ -8,7 +8,6 @@ Contractions, convolutions, poolings and fills keep their names: the kernels kno
 from __future__ import annotations
 
 from mlirage import structured_ops
-from mlirage.mlir import ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -19,9 +18,5 @@ def generalize_elementwise(program: Program) -> None:
     for op in structured_ops.tensor_ops(program.module.operation):
         if op.name == "linalg.generic" or not structured_ops.is_structured(op) or op.name == "linalg.fill":
             continue
-        if not structured_ops.is_contraction(op) and not structured_ops.is_window(op) and _on_tensors(op):
+        if len(op.results) and not structured_ops.is_contraction(op) and not structured_ops.is_window(op):
             structured_ops.generalize(op)
-
-
-def _on_tensors(op: ir.Operation) -> bool:
-    return len(op.results) > 0

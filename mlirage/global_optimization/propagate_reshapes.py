@@ -1,4 +1,4 @@
-"""Moves reshapes past the elementwise ops and reductions that follow them, so that these see the shape of their producer.
+"""Moves reshapes past the elementwise ops and reductions that follow them: these see the shape of their producer.
 
     %p = linalg.matmul … : tensor<6x8xf32>                  %p = linalg.matmul … : tensor<6x8xf32>
     %e = tensor.expand_shape %p [[0, 1], [2]] 2x3x8    ->   %r = collapse_shape %residual : tensor<6x8xf32>
@@ -173,7 +173,7 @@ def _expand(op: ir.Operation, dims: list[int | None], collapse: ir.Operation, ex
             split[loop] = group
     parallel = structured_ops.parallel_loops(op)
     maps = structured_ops.indexing_maps(op)
-    if any(_mentions_split(expr, split) for m in maps for expr in m.results):
+    if split and any(not _is_simple(expr) for m in maps for expr in m.results):
         return False
     new_loops: list[list[int]] = []
     for loop in range(len(parallel)):
@@ -210,10 +210,8 @@ def _expand(op: ir.Operation, dims: list[int | None], collapse: ir.Operation, ex
     return True
 
 
-def _mentions_split(expr: ir.AffineExpr, split: dict[int, list[int]]) -> bool:
-    if isinstance(expr, ir.AffineDimExpr | ir.AffineConstantExpr):
-        return False
-    return True if split else False
+def _is_simple(expr: ir.AffineExpr) -> bool:
+    return isinstance(expr, ir.AffineDimExpr | ir.AffineConstantExpr)
 
 
 def _expand_value(

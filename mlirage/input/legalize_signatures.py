@@ -14,8 +14,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from mlirage.errors import CompileError
 from mlirage.element_types import dtype_name
+from mlirage.errors import CompileError
 from mlirage.mlir import arith, describe_location, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program

@@ -71,7 +71,9 @@ def _reshape(op: Any) -> list[ir.Value]:
     if not result.rank:
         zero = [arith.constant(index, 0)] * source.type.rank
         return [tensor.from_elements(result, [tensor.extract(source, zero)])]
-    everything = ir.ArrayAttr.get([ir.IntegerAttr.get(ir.IntegerType.get_signless(64), i) for i in range(source.type.rank)])
+    everything = ir.ArrayAttr.get(
+        [ir.IntegerAttr.get(ir.IntegerType.get_signless(64), i) for i in range(source.type.rank)]
+    )
     if source.type.has_static_shape:
         flat = ir.RankedTensorType.get([math.prod(source.type.shape)], element)
     line = ir.Operation.create(

@@ -6,7 +6,6 @@ argument dim is `?` and all extents are computed from `tensor.dim`.
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -130,11 +129,16 @@ class RandomProgram:
         if init is not None:
             constant = self._name(f"arith.constant {init} : f32")
             out = self._name(f"linalg.fill ins({constant} : f32) outs({out} : {kind}) -> {kind}")
-        maps = ", ".join(f"affine_map<({loops}) -> ({m})>" for m in [*(m for _, m in operands), out_map if out_map is not None else loops])
+        maps = ", ".join(
+            f"affine_map<({loops}) -> ({m})>"
+            for m in [*(m for _, m in operands), out_map if out_map is not None else loops]
+        )
         kinds = ", ".join('"reduction"' if i in reduced else '"parallel"' for i in range(rank))
         names = ["%a", "%b", "%c"][: len(operands)]
         ins = (
-            f"ins({', '.join(v.name for v, _ in operands)} : {', '.join(v.type for v, _ in operands)})" if operands else ""
+            f"ins({', '.join(v.name for v, _ in operands)} : {', '.join(v.type for v, _ in operands)})"
+            if operands
+            else ""
         )
         arguments = ", ".join(f"{n}: f32" for n in [*names, "%out"])
         return self._new(
@@ -190,9 +194,10 @@ class RandomProgram:
         kept = [i for i in range(rank) if i != axis]
         largest = self.random.random() < 0.5 and x.array.shape[axis] > 0
         op, init = ("maximumf", "0xFF800000") if largest else ("addf", "0.0")
+        body = f"%y = arith.{op} %a, %out : f32\n    linalg.yield %y : f32"
         name = self._generic(
             [(x, self._identity(rank))], [x.extents[i] for i in kept], tuple(x.array.shape[i] for i in kept), rank,
-            f"%y = arith.{op} %a, %out : f32\n    linalg.yield %y : f32", ", ".join(f"d{i}" for i in kept), (axis,), init,
+            body, ", ".join(f"d{i}" for i in kept), (axis,), init,
         )  # fmt: skip
         self._add(name, [x.extents[i] for i in kept], x.array.max(axis) if largest else x.array.sum(axis))
 
@@ -241,9 +246,7 @@ class RandomProgram:
         result = Value("", [*x.extents[:at], outer, None, *x.extents[at + 1 :]], x.array.reshape(shape))
         groups = [[i] for i in range(at)] + [[at, at + 1]] + [[i + 1] for i in range(at + 1, x.array.ndim)]
         sizes = ", ".join(e or str(n) for e, n in zip(result.extents, shape, strict=True))
-        name = self._new(
-            f"tensor.expand_shape {x.name} {groups} output_shape [{sizes}] : {x.type} into {result.type}"
-        )
+        name = self._new(f"tensor.expand_shape {x.name} {groups} output_shape [{sizes}] : {x.type} into {result.type}")
         self._add(name, result.extents, result.array)
 
     def _pairs(self, rank: int, transposed: bool) -> tuple[Value, Value] | None:
@@ -265,9 +268,7 @@ class RandomProgram:
         out, kind = self._empty(extents, array.shape)
         zero = self._name("arith.constant 0.0 : f32")
         init = self._name(f"linalg.fill ins({zero} : f32) outs({out} : {kind}) -> {kind}")
-        name = self._new(
-            f"linalg.{op} ins({x.name}, {y.name} : {x.type}, {y.type}) outs({init} : {kind}) -> {kind}"
-        )
+        name = self._new(f"linalg.{op} ins({x.name}, {y.name} : {x.type}, {y.type}) outs({init} : {kind}) -> {kind}")
         self._add(name, extents, array)
 
     def _matmul(self) -> None:
@@ -325,7 +326,8 @@ class RandomProgram:
         rank = x.array.ndim
         offsets = [start if i == axis else 0 for i in range(rank)]
         sizes = ", ".join(
-            str(size) if i == axis else e or str(n) for i, (e, n) in enumerate(zip(x.extents, x.array.shape, strict=True))
+            str(size) if i == axis else e or str(n)
+            for i, (e, n) in enumerate(zip(x.extents, x.array.shape, strict=True))
         )
         strides = [stride if i == axis else 1 for i in range(rank)]
         result = Value("", list(x.extents), array)
@@ -339,7 +341,9 @@ class RandomProgram:
             return
         rank = x.array.ndim
         part = Value("", [None, *x.extents[1:]], x.array[1:])
-        sizes = ", ".join([str(part.array.shape[0]), *(e or str(n) for e, n in zip(x.extents[1:], x.array.shape[1:], strict=True))])
+        sizes = ", ".join(
+            [str(part.array.shape[0]), *(e or str(n) for e, n in zip(x.extents[1:], x.array.shape[1:], strict=True))]
+        )
         offsets, strides = [1] + [0] * (rank - 1), [1] * rank
         source = self._name(f"tensor.extract_slice {x.name}{offsets} [{sizes}] {strides} : {x.type} to {part.type}")
         offsets = [0] * rank
@@ -389,7 +393,8 @@ class RandomProgram:
         )
         out, out_kind = self._empty(x.extents, x.array.shape)
         name = self._new(
-            f"linalg.select ins({mask}, {x.name}, {x.name} : {kind}, {x.type}, {x.type}) outs({out} : {out_kind}) -> {out_kind}"
+            f"linalg.select ins({mask}, {x.name}, {x.name} : {kind}, {x.type}, {x.type}) "
+            f"outs({out} : {out_kind}) -> {out_kind}"
         )
         self._add(name, x.extents, x.array)
 
@@ -406,5 +411,3 @@ class RandomProgram:
         name = self._generic([(x, self._identity(rank))], x.extents, x.array.shape, rank, body)
         shape = [x.array.shape[axis] if i == axis else 1 for i in range(rank)]
         self._add(name, x.extents, x.array + np.arange(x.array.shape[axis], dtype=np.float32).reshape(shape))
-
-

@@ -61,7 +61,9 @@ def _encoder(batch: int | str, length: int | str) -> tuple[bytes, Any]:
         return node("Add", node("MatMul", x, weight(inner, outer)), weight(outer))
 
     def split(x: str, *order: int) -> str:
-        return node("Transpose", node("Reshape", dense(x, width, width), numbers(0, 0, heads, width // heads)), perm=order)
+        return node(
+            "Transpose", node("Reshape", dense(x, width, width), numbers(0, 0, heads, width // heads)), perm=order
+        )
 
     q, k, v = split("x", 0, 2, 1, 3), split("x", 0, 2, 3, 1), split("x", 0, 2, 1, 3)
     mixed = node("MatMul", node("Softmax", node("Mul", node("MatMul", q, k), weight(1)), axis=-1), v)

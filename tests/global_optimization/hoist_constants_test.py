@@ -17,7 +17,9 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 IDENTITY = "affine_map<(i) -> (i)>"
 
 
-def _hoisted(globals_: dict[str, str], body: str, results: str, arrays: Arrays, name: str = "hoist-constants") -> Program:
+def _hoisted(
+    globals_: dict[str, str], body: str, results: str, arrays: Arrays, name: str = "hoist-constants"
+) -> Program:
     declared = "\n".join(
         f"ml_program.global private @{g}(#ml_program.extern : {kind}) : {kind}" for g, kind in globals_.items()
     )
@@ -62,7 +64,8 @@ def test_arithmetic(extent: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("element", "dtype"), [("f64", np.float64), ("f16", np.float16), ("bf16", ml_dtypes.bfloat16), ("i8", np.int8), ("i64", np.int64)]
+    ("element", "dtype"),
+    [("f64", np.float64), ("f16", np.float16), ("bf16", ml_dtypes.bfloat16), ("i8", np.int8), ("i64", np.int64)],
 )
 def test_element_types(element: str, dtype: Any) -> None:
     """Every element type that the runtime takes can be computed with."""
@@ -79,8 +82,8 @@ def test_movement() -> None:
     """Transposes, reshapes and slices are done on the array."""
     body = """
 %t = tensor.empty() : tensor<3x2xf32>
-%u = linalg.generic {indexing_maps = [affine_map<(i, j) -> (j, i)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
-    ins(%a : tensor<2x3xf32>) outs(%t : tensor<3x2xf32>) {
+%u = linalg.generic {indexing_maps = [affine_map<(i, j) -> (j, i)>, affine_map<(i, j) -> (i, j)>],
+    iterator_types = ["parallel", "parallel"]} ins(%a : tensor<2x3xf32>) outs(%t : tensor<3x2xf32>) {
 ^bb0(%x: f32, %o: f32):
   linalg.yield %x : f32
 } -> tensor<3x2xf32>
@@ -120,8 +123,8 @@ def test_growth_is_left_to_run_time() -> None:
     """A small constant is not blown up for the module."""
     body = """
 %e = tensor.empty() : tensor<4096x1024xf32>
-%r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
-    ins(%a : tensor<1024xf32>) outs(%e : tensor<4096x1024xf32>) {
+%r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (j)>, affine_map<(i, j) -> (i, j)>],
+    iterator_types = ["parallel", "parallel"]} ins(%a : tensor<1024xf32>) outs(%e : tensor<4096x1024xf32>) {
 ^bb0(%x: f32, %o: f32):
   linalg.yield %x : f32
 } -> tensor<4096x1024xf32>
@@ -170,7 +173,8 @@ def test_scales_are_folded() -> None:
 %e = tensor.empty() : tensor<2x4xf32>
 %z = linalg.fill ins(%zero : f32) outs(%e : tensor<2x4xf32>) -> tensor<2x4xf32>
 %p = linalg.matmul ins(%x, %w : tensor<2x3xf32>, tensor<3x4xf32>) outs(%z : tensor<2x4xf32>) -> tensor<2x4xf32>
-%r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (j)>, affine_map<(i, j) -> (i, j)>],
+%r = linalg.generic {
+    indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (j)>, affine_map<(i, j) -> (i, j)>],
     iterator_types = ["parallel", "parallel"]} ins(%p, %s : tensor<2x4xf32>, tensor<4xf32>) outs(%e : tensor<2x4xf32>) {
 ^bb0(%a: f32, %b: f32, %o: f32):
   %m = arith.mulf %a, %b : f32

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from filecheck.options import parse_argv_options
 from filecheck.parser import Parser
 
 from mlirage.cli import main
+
+# Objects that a test run compiled serve the next one, and nothing that others left behind serves a test.
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parent.parent / ".cache")
 
 _RUN = re.compile(r"^// RUN: *(.+)$", re.MULTILINE)
 

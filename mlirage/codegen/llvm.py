@@ -89,8 +89,10 @@ def compile_ir(
     builder = binding.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
     optimized = str(module) if keep_text else ""
-    assembly = machine.emit_assembly(module) if keep_text else ""
-    return Compiled(machine.emit_object(module), optimized, assembly)
+    # Code generation changes the module that it is given: the object comes first, the listing from a copy.
+    copy = module.clone() if keep_text else None
+    emitted = machine.emit_object(module)
+    return Compiled(emitted, optimized, machine.emit_assembly(copy) if copy else "")
 
 
 _TOKEN = re.compile(

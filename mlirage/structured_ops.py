@@ -225,10 +225,15 @@ def clone_body(source: ir.Block, arguments: Sequence[ir.Value]) -> list[ir.Value
     Returns:
       the values that the body yields.
     """
+    # The text of a named op has no body: its ops stand where the op does, before and after a dump.
+    owner = source.owner.operation
+    location = owner.location if owner.name.startswith("linalg.") and owner.name != "linalg.generic" else None
     mapping: dict[ir.Value, ir.Value] = dict(zip(source.arguments, arguments, strict=True))
     ops = [op.operation for op in source.operations]
     for op in ops[:-1]:
         clone = op.clone(ip=ir.InsertionPoint.current)
+        if location is not None:
+            clone.location = location
         for inner in (clone, *walk(clone)):
             for number, operand in enumerate(inner.operands):
                 if operand in mapping:

@@ -16,6 +16,10 @@ from mlirage.program import Array, Program, is_splat
 _GROWTH_BYTES = 4096
 
 _PURE = ("linalg.", "linalgx.", "arith.", "math.", "complex.", "tensor.")
+# What may trap or read outside of a tensor: a wrong model must fail at run time, not end the compiler.
+_TRAPS = frozenset(
+    f"arith.{name}" for name in ("divsi", "divui", "remsi", "remui", "floordivsi", "ceildivsi", "ceildivui")
+) | {"tensor.extract"}  # fmt: skip
 _FREE = ("arith.constant", "tensor.empty", "linalg.fill", "tensor.splat", "ml_program.global_load_const")
 
 
@@ -47,6 +51,8 @@ class ConstantExpressions:
                     self.uniform.add(op.results[0])
             return
         if not op.name.startswith(_PURE) or not op.results or not _has_static_results(op):
+            return
+        if op.name in _TRAPS or any(inner.name in _TRAPS for inner in walk(op)):
             return
         operands = structured_ops.values_read(op)
         owners = [None if isinstance(value.owner, ir.Block) else value.owner.operation for value in operands]

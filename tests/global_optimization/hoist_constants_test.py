@@ -119,6 +119,15 @@ def test_empty_tensor() -> None:
     assert result.shape == (0,)
 
 
+def test_division_by_zero_is_left_to_run_time() -> None:
+    """What may trap is not run in the compiler."""
+    kind = "tensor<4xi32>"
+    text = "%s = arith.divsi %i0, %i0 : i32\nlinalg.yield %s : i32"
+    body = _elementwise(kind, [("a", kind)], text)
+    program = _hoisted({"a": kind}, body, kind, {"a": np.zeros(4, np.int32)})
+    assert "arith.divsi" in str(program.module)
+
+
 def test_growth_is_left_to_run_time() -> None:
     """A small constant is not blown up for the module."""
     body = """

@@ -122,9 +122,10 @@ def test_empty_tensor() -> None:
 def test_division_by_zero_is_left_to_run_time() -> None:
     """What may trap is not run in the compiler."""
     kind = "tensor<4xi32>"
-    text = "%s = arith.divsi %i0, %i0 : i32\nlinalg.yield %s : i32"
-    body = _elementwise(kind, [("a", kind)], text)
-    program = _hoisted({"a": kind}, body, kind, {"a": np.zeros(4, np.int32)})
+    text = "%s = arith.divsi %i0, %i1 : i32\nlinalg.yield %s : i32"
+    body = _elementwise(kind, [("a", kind), ("b", kind)], text)
+    arrays = {"a": np.arange(4, dtype=np.int32), "b": np.zeros(4, np.int32)}
+    program = _hoisted({"a": kind, "b": kind}, body, kind, arrays)
     assert "arith.divsi" in str(program.module)
 
 

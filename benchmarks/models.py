@@ -47,6 +47,7 @@ def light(name: str) -> Built:
     given = [value for value in model.graph.input if value.name in used and value.name not in shapes]
     del model.graph.input[:]
     model.graph.input.extend(given)
+    model.ir_version = 8
     inputs = {
         value.name: random.standard_normal([d.dim_value for d in value.type.tensor_type.shape.dim]).astype(np.float32)
         for value in given

@@ -40,8 +40,8 @@ def compile(source: Any, **options: Any) -> CompiledModule:
     return compiler.compile(source, **options)
 
 
-def load(source: Any, device: Any = "local-task", threads: int | None = None) -> LoadedModule:
+def load(source: Any, device: Any = "local-task", threads: int | None = None, parameters: Any = None) -> LoadedModule:
     """Loads a compiled module (a path or bytes) on a device; `mlirage.runtime.load` tells more."""
     from mlirage import runtime
 
-    return runtime.load(source, device, threads)
+    return runtime.load(source, device, threads, parameters)

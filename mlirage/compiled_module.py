@@ -26,8 +26,8 @@ class CompiledModule(bytes):
     __str__ = __repr__
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes `data` beside `path`, then renames: nobody ever sees half a file.
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+    """Writes `parts` beside `path`, then renames: nobody ever sees half a file.
 
     Raises:
       OSError: the file cannot be written.
@@ -35,7 +35,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
         # mkstemp makes files that only the owner reads; a module gets the permissions of any new file.
         umask = os.umask(0)
         os.umask(umask)

@@ -21,6 +21,7 @@ from mlirage.compiled_module import CompiledModule
 from mlirage.errors import CompileError, UsageError
 from mlirage.mlir import ir
 from mlirage.options import CompileOptions, make_options
+from mlirage.parameter_file import write_parameters
 from mlirage.passes import Observer, Pass, explain, run_passes
 from mlirage.program import Program
 from mlirage.reproducer import with_reproducer
@@ -74,9 +75,13 @@ def compile_with(
     """As `compile`, with the options as an object; `on_phase` is told the name of each phase it enters."""
     from mlirage.vm.encode import encode_module
 
+    if options.parameters and not Path(options.parameters).absolute().parent.is_dir():
+        raise UsageError(f"cannot write {options.parameters}: there is no folder {Path(options.parameters).parent}")
     program = lower(source, options, on_phase)
     on_phase("end")
-    return CompiledModule(encode_module(program))
+    module = encode_module(program)
+    write_parameters(program)
+    return CompiledModule(module)
 
 
 def lower(source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None) -> Program:

@@ -27,6 +27,7 @@ class CompileOptions:
     input_type: str = option("auto", "Kind of the input.", ("auto", "onnx", "mlir", "stablehlo", "tosa", "torch"))
     compile_from: str = option("start", "Phase whose output the input already is; compilation goes on after it.")
     compile_to: str = option("end", "Phase after which to stop and print the program.")
+    parameters: str = option("", "File (.safetensors) that receives the weights instead of the module.")
     dump_ir: str = option("", "Folder that receives the program after every phase and every executable's files.")
     print_ir_after: str = option("", "Regular expression of pass names after which the program is printed.")
     timing: bool = option(False, "Print the time of every pass and phase.")
@@ -50,6 +51,8 @@ class CompileOptions:
                 raise UsageError(f"option {item.name}={value!r}: expected one of {', '.join(choices)}")
         if not 0 <= self.opt_level <= 3:
             raise UsageError(f"option opt_level={self.opt_level}: expected 0 to 3")
+        if self.parameters and not self.parameters.endswith(".safetensors"):
+            raise UsageError(f"option parameters={self.parameters!r}: only .safetensors files are written")
         if self.jobs < 0:
             raise UsageError(f"option jobs={self.jobs}: expected 0 or more")
 

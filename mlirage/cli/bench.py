@@ -22,6 +22,7 @@ from mlirage.runtime.arrays import dtype as numpy_dtype
 @click.option("--function", default=None, help="Function to call. [default: main, or the only one]")
 @click.option("--input", "inputs", multiple=True, help="An argument, as in mlirage run. [default: random numbers]")
 @click.option("--device", default="local-task", show_default=True, help="Device to run on (mlirage devices).")
+@click.option("--parameters", default=None, help="Weights of a module compiled with --parameters: FILE.safetensors.")
 @click.option("--threads", type=int, default=None, help="Threads of local-task. [default: one per core]")
 @click.option("--seconds", default=2.0, show_default=True, help="How long to measure, after a warm-up.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -30,6 +31,7 @@ def command(
     function: str | None,
     inputs: tuple[str, ...],
     device: str,
+    parameters: str | None,
     threads: int | None,
     seconds: float,
     as_json: bool,
@@ -37,7 +39,7 @@ def command(
     """Call a function of MODULE again and again and print the latency."""
     if seconds <= 0:
         raise UsageError(f"--seconds={seconds:g}: expected more than 0")
-    loaded = load_module(module, device, threads)
+    loaded = load_module(module, device, threads, parameters)
     name, call, signature = choose_function(loaded, function)
     arguments = read_arguments(inputs, signature) if inputs else [_random(a) for a in signature.arguments]
     times = measure(lambda: call(*arguments), seconds)

@@ -31,6 +31,7 @@ _EITHER_SIGN = [{f"i{size}", f"u{size}"} for size in (1, 2, 4, 8)]
 @click.option("--rtol", default=1e-4, show_default=True, help="Relative tolerance of --expected-output.")
 @click.option("--atol", default=1e-5, show_default=True, help="Absolute tolerance of --expected-output.")
 @click.option("--device", default="local-task", show_default=True, help="Device to run on (mlirage devices).")
+@click.option("--parameters", default=None, help="Weights of a module compiled with --parameters: FILE.safetensors.")
 @click.option("--threads", type=int, default=None, help="Threads of local-task. [default: one per core]")
 def command(
     module: Path,
@@ -41,10 +42,11 @@ def command(
     rtol: float,
     atol: float,
     device: str,
+    parameters: str | None,
     threads: int | None,
 ) -> int:
     """Run a function of MODULE and print its results, or compare them."""
-    loaded = load_module(module, device, threads)
+    loaded = load_module(module, device, threads, parameters)
     name, call, signature = choose_function(loaded, function)
     arguments = read_arguments(inputs, signature)
     reader = ArrayReader()
@@ -60,7 +62,7 @@ def command(
     return 0
 
 
-def load_module(path: Path, device: str, threads: int | None) -> Any:
+def load_module(path: Path, device: str, threads: int | None, parameters: str | None = None) -> Any:
     """The module file, loaded.
 
     Raises:
@@ -71,7 +73,7 @@ def load_module(path: Path, device: str, threads: int | None) -> Any:
 
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    return runtime.load(path, device, threads)
+    return runtime.load(path, device, threads, parameters)
 
 
 def choose_function(loaded: Any, name: str | None) -> tuple[str, Any, Any]:

@@ -6,6 +6,8 @@
                                                          %u = hal.fence_create %device
                                                          hal.device_queue_execute %device, %t, %u, %c, [%a, %x]
     stream.timepoint_await %u                            hal.fence_await %u
+    %w = stream.resource_constant %size {"__constants"}  %w = hal.allocator_import %device, "__constants", 0, %size
+      … with mlirage.parameters on the module            %w = hal.parameter_load %device, "program", "model", %size, […]
     %v = stream.tensor_export %r, %size, %d              %v = hal.buffer_view_create %r, 0, %size, f32, %d
 
 The device is number 0 of those given to the module, kept in a global. How regions become command buffers is told in
@@ -16,9 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from mlirage.hal import dialect as hal
 from mlirage.hal.record_commands import Recorder
 from mlirage.mlir import arith, func, ir, walk
+from mlirage.parameter_file import Parameters, parameters_of
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.stream import dialect as stream
@@ -193,8 +198,29 @@ def _dealloca(f: _Function, op: ir.Operation) -> list[ir.Value]:
 
 
 def _constant(f: _Function, op: ir.Operation) -> list[ir.Value]:
+    if (parameters := parameters_of(op)) is not None:
+        return [_parameters(f, op, parameters)]
     data = RodataOp(UtilBuffer.get(), op.attributes["name"]).result
     return [hal.AllocatorImportOp(hal.Buffer.get(), f.device, data, index(0), op.operands[0]).result]
+
+
+def _parameters(f: _Function, op: ir.Operation, parameters: Parameters) -> ir.Value:
+    def text(value: str) -> ir.Value:
+        name = f"parameter: {value}"
+        f.recorder.program.constants[name] = np.frombuffer(value.encode(), np.uint8)
+        return RodataOp(UtilBuffer.get(), ir.StringAttr.get(name)).result
+
+    tensors = parameters.tensors
+    return hal.ParameterLoadOp(
+        hal.Buffer.get(),
+        f.device,
+        text(parameters.program),
+        text(parameters.scope),
+        op.operands[0],
+        [text(tensor.key) for tensor in tensors],
+        [index(tensor.offset) for tensor in tensors],
+        [index(tensor.length) for tensor in tensors],
+    ).result
 
 
 def _load(f: _Function, op: ir.Operation) -> list[ir.Value]:

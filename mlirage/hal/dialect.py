@@ -83,6 +83,23 @@ class AllocatorImportOp(Hal.Operation, name="allocator_import"):
     length: ext.Operand[Index]
 
 
+class ParameterLoadOp(Hal.Operation, name="parameter_load"):
+    """A buffer of `size` bytes with the parameters `scope::keys[i]` of `lengths[i]` bytes at `offsets[i]`.
+
+    It shares the memory where the parameters lie like that already (the file that the compiler wrote), and copies
+    otherwise. `program` says for which program they were made.
+    """
+
+    result: ext.Result[Buffer]
+    device: ext.Operand[Device]
+    program: ext.Operand[UtilBuffer]
+    scope: ext.Operand[UtilBuffer]
+    size: ext.Operand[Index]
+    keys: Sequence[ext.Operand[UtilBuffer]]
+    offsets: Sequence[ext.Operand[Index]]
+    lengths: Sequence[ext.Operand[Index]]
+
+
 class AllocatorAllocateOp(Hal.Operation, name="allocator_allocate"):
     """A new buffer of `size` bytes with unspecified contents: results and variables."""
 

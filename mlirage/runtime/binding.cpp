@@ -117,6 +117,62 @@ struct Device {
   }
 };
 
+// The memory of a Python object, kept by whoever uses it until drop_buffer.
+Py_buffer* take_buffer(nb::handle object) {
+  auto* buffer = new Py_buffer;
+  if (PyObject_GetBuffer(object.ptr(), buffer, PyBUF_SIMPLE) != 0) {
+    delete buffer;
+    throw nb::python_error();
+  }
+  return buffer;
+}
+
+void drop_buffer(void* self, mlirage_mutable_bytes_t) {
+  auto* held = static_cast<Py_buffer*>(self);
+  if (nb::is_alive()) {
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyBuffer_Release(held);
+    PyGILState_Release(gil);
+  }
+  delete held;
+}
+
+mlirage_mutable_bytes_t bytes_of(const Py_buffer& buffer) {
+  return {static_cast<uint8_t*>(buffer.buf), static_cast<size_t>(buffer.len)};
+}
+
+struct Parameters {
+  mlirage_parameters_t* parameters = nullptr;
+  Parameters() { check(mlirage_parameters_create(mlirage_allocator_system(), &parameters), {}); }
+  Parameters(const Parameters&) = delete;
+  Parameters& operator=(const Parameters&) = delete;
+  ~Parameters() { mlirage_parameters_release(parameters); }
+
+  void add_file(const std::string& scope, const std::string& path) {
+    mlirage_error_t error = {};
+    check(mlirage_parameters_add_file(parameters, scope.c_str(), path.c_str(), MLIRAGE_PARAMETERS_DEFAULT, &error),
+          error);
+  }
+  void add_contents(const std::string& scope, nb::handle contents) {
+    Py_buffer* buffer = take_buffer(contents);
+    mlirage_error_t error = {};
+    const mlirage_status_t status = mlirage_parameters_add_safetensors(
+        parameters, {scope.data(), scope.size()}, mlirage_string("memory"), bytes_of(*buffer), {drop_buffer, buffer},
+        MLIRAGE_PARAMETERS_DEFAULT, &error);
+    if (status != MLIRAGE_OK) drop_buffer(buffer, {});
+    check(status, error);
+  }
+  void add(const std::string& scope, const std::string& key, nb::handle array) {
+    Py_buffer* buffer = take_buffer(array);
+    mlirage_error_t error = {};
+    const mlirage_status_t status =
+        mlirage_parameters_add(parameters, {scope.data(), scope.size()}, {key.data(), key.size()}, bytes_of(*buffer),
+                               {drop_buffer, buffer}, &error);
+    if (status != MLIRAGE_OK) drop_buffer(buffer, {});
+    check(status, error);
+  }
+};
+
 // Shared by a session and its functions; the last of them ends it.
 struct SessionState {
   mlirage_session_t* session = nullptr;
@@ -575,40 +631,26 @@ struct Session {
   std::shared_ptr<SessionState> state = std::make_shared<SessionState>();
   Ref main;  // called when the session is
 
-  Session(const Device& device, const std::string& path) {
+  Session(const Device& device, const std::string& path, const Parameters& parameters) {
     mlirage_error_t error = {};
     mlirage_status_t status;
     {
       nb::gil_scoped_release unlocked;
-      status = mlirage_session_load_file(device.device, path.c_str(), &state->session, &error);
+      status = mlirage_session_load_file(device.device, path.c_str(), parameters.parameters, &state->session, &error);
     }
     check(status, error);
     state->device = mlirage_session_device(state->session);
   }
 
-  Session(const Device& device, nb::handle contents) {
+  Session(const Device& device, nb::handle contents, const Parameters& parameters) {
     // The buffer's owner is kept until the session is gone.
-    auto* buffer = new Py_buffer;
-    if (PyObject_GetBuffer(contents.ptr(), buffer, PyBUF_SIMPLE) != 0) {
-      delete buffer;
-      throw nb::python_error();
-    }
-    const auto release = [](void* self, mlirage_mutable_bytes_t) {
-      auto* held = static_cast<Py_buffer*>(self);
-      if (nb::is_alive()) {
-        PyGILState_STATE gil = PyGILState_Ensure();
-        PyBuffer_Release(held);
-        PyGILState_Release(gil);
-      }
-      delete held;
-    };
+    Py_buffer* buffer = take_buffer(contents);
     mlirage_error_t error = {};
     mlirage_status_t status;
     {
       nb::gil_scoped_release unlocked;
-      status = mlirage_session_load_memory(device.device,
-                                           {static_cast<uint8_t*>(buffer->buf), static_cast<size_t>(buffer->len)},
-                                           {release, buffer}, &state->session, &error);
+      status = mlirage_session_load_memory(device.device, bytes_of(*buffer), {drop_buffer, buffer},
+                                           parameters.parameters, &state->session, &error);
     }
     check(status, error);
     state->device = mlirage_session_device(state->session);
@@ -721,9 +763,14 @@ NB_MODULE(_runtime, module) {
            })
       .def("trim", [](Device& self) { mlirage_device_trim(self.device); })
       .def_prop_ro("statistics", statistics);
+  nb::class_<Parameters>(module, "Parameters")
+      .def(nb::init<>())
+      .def("add_file", &Parameters::add_file, nb::arg("scope"), nb::arg("path"))
+      .def("add_contents", &Parameters::add_contents, nb::arg("scope"), nb::arg("contents"))
+      .def("add", &Parameters::add, nb::arg("scope"), nb::arg("key"), nb::arg("array"));
   nb::class_<Session>(module, "Session", nb::type_slots(session_slots), nb::dynamic_attr())
-      .def(nb::init<const Device&, const std::string&>())
-      .def(nb::init<const Device&, nb::handle>())
+      .def(nb::init<const Device&, const std::string&, const Parameters&>())
+      .def(nb::init<const Device&, nb::handle, const Parameters&>())
       .def("set_main", [](Session& self, nb::object function) { self.main = Ref(function.release().ptr()); })
       .def("functions", &Session::functions)
       .def("function", &Session::function, nb::arg("name"), nb::arg("arguments"), nb::arg("results"),

@@ -8,6 +8,7 @@ from typing import Any
 from mlirage.errors import UsageError
 from mlirage.runtime import _runtime, arrays
 from mlirage.runtime.devices import Device, device
+from mlirage.runtime.parameters import ParameterSource, make_parameters
 from mlirage.runtime.signature import Signature, parse_signature
 from mlirage.runtime.trees import flattener, unflattener
 
@@ -26,11 +27,12 @@ class LoadedModule(_runtime.Session):
     device: Device
     signatures: dict[str, Signature]
 
-    def __init__(self, source: ModuleSource, device: Device) -> None:
+    def __init__(self, source: ModuleSource, device: Device, parameters: ParameterSource | None = None) -> None:
+        given = make_parameters(parameters)
         if isinstance(source, str | os.PathLike):
-            super().__init__(device, os.fspath(source))
+            super().__init__(device, os.fspath(source), given)
         else:
-            super().__init__(device, source)
+            super().__init__(device, source, given)
         self.device = device
         self.signatures = {}
         self._functions: dict[str, Any] = {}
@@ -89,7 +91,12 @@ class LoadedModule(_runtime.Session):
         return f"<mlirage module on {self.device.name}: {', '.join(map(str, self.signatures.values()))}>"
 
 
-def load(source: ModuleSource, device: str | Device = "local-task", threads: int | None = None) -> LoadedModule:
+def load(
+    source: ModuleSource,
+    device: str | Device = "local-task",
+    threads: int | None = None,
+    parameters: ParameterSource | None = None,
+) -> LoadedModule:
     """Loads a compiled module: a path, or the bytes of one (`mlirage.compile` gives such).
 
     Args:
@@ -97,9 +104,12 @@ def load(source: ModuleSource, device: str | Device = "local-task", threads: int
       device: "local-task" (a pool of threads), "local-sync" (the calling thread), "null" (runs nothing), or a
         `mlirage.runtime.Device`.
       threads: of local-task, the calling one included; None for all cores.
+      parameters: the weights of a module compiled with `parameters=FILE`: such a file (mapped, not read), its bytes,
+        or a mapping of keys to arrays.
 
     Raises:
-      DeviceError: the module is malformed, or its code is not for this machine.
+      DeviceError: the module or the parameter file is malformed, a parameter is missing, or the code is not for this
+        machine.
       UsageError: no such device.
     """
     if not isinstance(source, _MODULE_SOURCES):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -107,8 +117,8 @@ def load(source: ModuleSource, device: str | Device = "local-task", threads: int
     if isinstance(device, Device):
         if threads is not None:
             raise UsageError("threads= belongs to the device: make it with mlirage.runtime.device(name, threads)")
-        return LoadedModule(source, device)
-    return LoadedModule(source, _device(device, threads))
+        return LoadedModule(source, device, parameters)
+    return LoadedModule(source, _device(device, threads), parameters)
 
 
 _device = device  # `device` is the name of load()'s argument

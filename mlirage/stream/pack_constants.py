@@ -10,6 +10,10 @@ Constants lie at multiples of 64 bytes in the order of their first use; equal on
 the program's constants and those that it holds leave. The initializer gives the slab to the device as it lies in the
 module file. Splats are no bytes of the file: each pattern is one range of a second slab, as long as the longest use of
 the pattern, which the initializer fills.
+
+With the option `parameters` the slab is a file of its own (mlirage/parameter_file.py): the attribute
+`mlirage.parameters` of the module says what lies where in it. Each constant has a place then, equal or not: other files
+may hold other values.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import numpy as np
 
 from mlirage.errors import CompileError
 from mlirage.mlir import arith, ir, walk
+from mlirage.parameter_file import Tensor, set_parameters, tensor_of
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program, is_splat
 from mlirage.stream import dialect as stream
@@ -60,6 +65,8 @@ def pack_constants(program: Program) -> None:
     splats, constants = _Slab(), _Slab()
     for pattern, length in patterns.items():
         splats.add(pattern, length)
+    external = bool(program.options.parameters)
+    tensors: dict[str, Tensor] = {}
     pieces: dict[int, Array] = {}
     places: list[tuple[ir.Operation, str, int]] = []
     for op in uses:
@@ -69,12 +76,14 @@ def pack_constants(program: Program) -> None:
             places.append((op, SPLATS, splats.add(pattern, 0)))
             continue
         data = stored_bytes(array)
+        name = ir.StringAttr(op.attributes["name"]).value
         if data.size != _size(op):
-            name = ir.StringAttr(op.attributes["name"]).value
             raise CompileError(f"{op.location}: constant {name!r} has {data.size} bytes where {_size(op)} are used")
-        offset = constants.add(hashlib.sha256(data).digest(), data.size)
+        content = name.encode() if external else hashlib.sha256(data).digest()
+        offset = constants.add(content, data.size)
         if data.size:  # an empty one shares the offset of the next
             pieces.setdefault(offset, data)
+            tensors.setdefault(name, tensor_of(name, offset, array, data.size))
         places.append((op, CONSTANTS, offset))
     for op, slab, offset in places:
         _replace(op, slab, offset, constants.size if slab == CONSTANTS else splats.size)
@@ -82,6 +91,8 @@ def pack_constants(program: Program) -> None:
     if constants.size:
         program.constants[CONSTANTS] = _join(pieces, constants.size)
     _build_initializer(program, constants, splats)
+    if external and tensors:
+        set_parameters(program, CONSTANTS, list(tensors.values()))
 
 
 def _array(program: Program, op: ir.Operation) -> Array:

@@ -18,7 +18,7 @@ static mlirage_status_t run(const char* path, const char* device_name, mlirage_e
   mlirage_value_t result = {.kind = 'r', .as.view = NULL};
 
   mlirage_status_t status = mlirage_device_create(mlirage_allocator_system(), device_name, 0, &device, error);
-  if (status == MLIRAGE_OK) status = mlirage_session_load_file(device, path, &session, error);
+  if (status == MLIRAGE_OK) status = mlirage_session_load_file(device, path, NULL, &session, error);
   if (status == MLIRAGE_OK) status = mlirage_session_lookup(session, "main", &main_function, error);
   if (status == MLIRAGE_OK) {
     status = mlirage_array_create(device, MLIRAGE_ELEMENT_FLOAT_32, 1, shape, a, &arguments[0].as.view, error);

@@ -82,12 +82,12 @@ static mlirage_status_t scenario(const char* path, const char* driver, mlirage_a
   MLIRAGE_TRY(mlirage_device_create(allocator, driver, 2, &device, &error));
   mlirage_session_t* session = NULL;
   mlirage_session_t* second = NULL;
-  mlirage_status_t status = mlirage_session_load_file(device, path, &session, &error);
+  mlirage_status_t status = mlirage_session_load_file(device, path, NULL, &session, &error);
   const size_t sizes[] = {4, 0, 100};
   for (size_t i = 0; i < 3 && status == MLIRAGE_OK; ++i) status = call_main(device, session, sizes[i], &error);
   // Another session over the same module has its own state and outlives the first.
   if (status == MLIRAGE_OK) {
-    status = mlirage_session_create(device, mlirage_session_module(session), &second, &error);
+    status = mlirage_session_create(device, mlirage_session_module(session), NULL, &second, &error);
   }
   if (status == MLIRAGE_OK) call_wrongly(session);
   mlirage_session_release(session);
@@ -128,8 +128,8 @@ int main(int argc, char** argv) {
   for (size_t offset = 0; offset < 2; ++offset) {
     mlirage_session_t* session = NULL;
     const mlirage_mutable_bytes_t memory = {junk + offset, 10};
-    CHECK(mlirage_session_load_memory(device, memory, (mlirage_release_callback_t){release, &releases}, &session,
-                                      &error) == MLIRAGE_INVALID_MODULE);
+    CHECK(mlirage_session_load_memory(device, memory, (mlirage_release_callback_t){release, &releases}, NULL,
+                                      &session, &error) == MLIRAGE_INVALID_MODULE);
     CHECK(session == NULL && releases == (int)offset + 1);
   }
   mlirage_device_release(device);

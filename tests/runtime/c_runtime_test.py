@@ -14,7 +14,7 @@ RUNTIME = Path(__file__).parents[2] / "runtime"
 SOURCES = sorted(path for path in (RUNTIME / "src").rglob("*.c") if path.name != "none.c")
 HEADERS = sorted((RUNTIME / "include" / "mlirage").glob("*.h"))
 # What bare metal gets: no threads, no files, no system libraries.
-HOSTED = {"local_task.c", "system.c", "devices.c", "session.c", "array.c", "allocator_libc.c"}
+HOSTED = {"local_task.c", "system.c", "devices.c", "session.c", "array.c", "parameter_files.c", "allocator_libc.c"}
 FREESTANDING = [
     path
     for path in [*SOURCES, RUNTIME / "src" / "platform" / "none.c"]

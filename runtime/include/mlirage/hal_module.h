@@ -5,6 +5,7 @@
 
 #include "mlirage/base.h"
 #include "mlirage/hal.h"
+#include "mlirage/parameters.h"
 #include "mlirage/vm.h"
 
 #ifdef __cplusplus
@@ -18,6 +19,8 @@ typedef struct mlirage_hal_module_t mlirage_hal_module_t;
 MLIRAGE_MUST_USE mlirage_status_t mlirage_hal_module_create(mlirage_allocator_t allocator,
                                                             mlirage_device_t* const* devices, size_t device_count,
                                                             mlirage_hal_module_t** out_module);
+// What hal.parameter_load finds (retained); NULL, as in the beginning: none.
+void mlirage_hal_module_set_parameters(mlirage_hal_module_t* module, mlirage_parameters_t* parameters);
 // After the contexts that use it. NULL is ignored.
 void mlirage_hal_module_release(mlirage_hal_module_t* module);
 // What mlirage_vm_context_create takes.

@@ -2,7 +2,8 @@
 // session over a module, calls with arrays. See samples/hello.c.
 //
 //   mlirage_device_t* device;      mlirage_device_create(…, "local-task", 0, &device, &error);
-//   mlirage_session_t* session;    mlirage_session_load_file(device, "model.mlirage", &session, &error);
+//   mlirage_session_t* session;    mlirage_session_load_file(device, "model.mlirage", NULL, &session,
+//                                                            &error);
 //   mlirage_function_t function;   mlirage_session_lookup(session, "main", &function, &error);
 //   mlirage_session_call(session, &function, 1, &argument, 1, &result, &error);
 //
@@ -18,6 +19,7 @@
 #include "mlirage/base.h"
 #include "mlirage/hal.h"
 #include "mlirage/module.h"
+#include "mlirage/parameters.h"
 #include "mlirage/vm.h"
 
 #ifdef __cplusplus
@@ -45,23 +47,33 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_device_create(mlirage_allocator_t allo
 typedef struct mlirage_session_t mlirage_session_t;
 
 // Verifies the module, loads its executables and constants on |device| (retained) and
-// runs its initializer.
+// runs its initializer. |parameters| are the weights of a module that was compiled
+// without them; NULL for others. They are borrowed: a session keeps the memory it uses.
 // load_file maps the file; it must not change while the session lives.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_session_load_file(mlirage_device_t* device, const char* path,
+                                                            mlirage_parameters_t* parameters,
                                                             mlirage_session_t** out_session, mlirage_error_t* error);
 // |contents| stays valid until |release| is called by the session's end (or by a failed
 // load, at once). Memory not aligned to MLIRAGE_MODULE_ALIGNMENT is copied.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_session_load_memory(mlirage_device_t* device,
                                                               mlirage_mutable_bytes_t contents,
                                                               mlirage_release_callback_t release,
+                                                              mlirage_parameters_t* parameters,
                                                               mlirage_session_t** out_session, mlirage_error_t* error);
 // A session of its own, with fresh state, over |module| (retained).
 MLIRAGE_MUST_USE mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module_t* module,
+                                                         mlirage_parameters_t* parameters,
                                                          mlirage_session_t** out_session, mlirage_error_t* error);
 void mlirage_session_release(mlirage_session_t* session);  // no call may be running; NULL is ignored
 
 mlirage_device_t* mlirage_session_device(const mlirage_session_t* session);  // borrowed
 mlirage_module_t* mlirage_session_module(const mlirage_session_t* session);  // borrowed
+
+// Adds the safetensors file |path|, mapped: it must not change while its parameters are
+// used. Programs that write to them change pages of their own.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_parameters_add_file(mlirage_parameters_t* parameters, const char* scope,
+                                                              const char* path, mlirage_parameters_flags_t flags,
+                                                              mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
 // Functions and calls

@@ -11,6 +11,7 @@ struct mlirage_hal_module_t {
   // call at a time.
   void* scratch;
   size_t scratch_size;
+  mlirage_parameters_t* parameters;  // NULL: none
   size_t device_count;
   mlirage_device_t* devices[];
 };
@@ -199,6 +200,35 @@ static mlirage_status_t allocator_import(mlirage_vm_call_t* call) {
       return status;
     }
   }
+  call->ref_results[0] = buffer;
+  return MLIRAGE_OK;
+}
+
+static mlirage_status_t parameter_load(mlirage_vm_call_t* call) {
+  const mlirage_hal_module_t* module = call->self;
+  REF(device, device, 0);
+  REF(rodata, program, 1);
+  REF(rodata, scope, 2);
+  mlirage_string_t program_text = {NULL, 0}, scope_text = {NULL, 0};
+  MLIRAGE_TRY(to_string(call, program, "program", &program_text));
+  MLIRAGE_TRY(to_string(call, scope, "scope", &scope_text));
+  SIZE(size, 0);
+  MLIRAGE_TRY(check_equal_groups(call, 0, "a table of parameters: keys, offsets, lengths"));
+  const size_t count = call->group_counts[0];
+  void* memory = NULL;
+  MLIRAGE_TRY(take_scratch(call, count, sizeof(mlirage_parameter_place_t), &memory));
+  mlirage_parameter_place_t* places = memory;
+  for (size_t i = 0; i < count; ++i) {
+    REF(rodata, key, 3 + i);
+    SIZE(offset, 1 + i);
+    SIZE(length, 1 + count + i);
+    mlirage_string_t key_text = {NULL, 0};
+    MLIRAGE_TRY(to_string(call, key, "key", &key_text));
+    places[i] = (mlirage_parameter_place_t){key_text, offset, length};
+  }
+  mlirage_buffer_t* buffer = NULL;
+  MLIRAGE_TRY(mlirage_parameters_load(module->parameters, device, program_text, scope_text, size, count, places,
+                                      &buffer, call->error));
   call->ref_results[0] = buffer;
   return MLIRAGE_OK;
 }
@@ -468,6 +498,7 @@ static const mlirage_vm_native_export_t exports[] = {
     {"device_supports", "rr_i", device_supports},
     {"executable_create", "rrr_r", executable_create},
     {"allocator_import", "rrII_r", allocator_import},
+    {"parameter_load", "rrrI[r][I][I]_r", parameter_load},
     {"allocator_allocate", "rI_r", allocator_allocate},
     {"device_queue_alloca", "rrrI_r", device_queue_alloca},
     {"device_queue_dealloca", "rrrr_", device_queue_dealloca},
@@ -512,9 +543,16 @@ mlirage_status_t mlirage_hal_module_create(mlirage_allocator_t allocator, mlirag
   return MLIRAGE_OK;
 }
 
+void mlirage_hal_module_set_parameters(mlirage_hal_module_t* module, mlirage_parameters_t* parameters) {
+  mlirage_parameters_retain(parameters);
+  mlirage_parameters_release(module->parameters);
+  module->parameters = parameters;
+}
+
 void mlirage_hal_module_release(mlirage_hal_module_t* module) {
   if (module == NULL) return;
   for (size_t i = 0; i < module->device_count; ++i) mlirage_device_release(module->devices[i]);
+  mlirage_parameters_release(module->parameters);
   mlirage_free(module->allocator, module->scratch, module->scratch_size);
   mlirage_free(module->allocator, module, sizeof(*module) + module->device_count * sizeof(*module->devices));
 }

@@ -25,7 +25,7 @@ void mlirage_session_release(mlirage_session_t* session) {
 }
 
 mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module_t* module,
-                                        mlirage_session_t** out_session, mlirage_error_t* error) {
+                                        mlirage_parameters_t* parameters, mlirage_session_t** out_session, mlirage_error_t* error) {
   *out_session = NULL;
   const mlirage_allocator_t allocator = mlirage_device_host_allocator(device);
   void* block = NULL;
@@ -40,8 +40,11 @@ mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module
   status = mlirage_hal_module_create(allocator, &device, 1, &session->hal_module);
   if (status != MLIRAGE_OK) mlirage_fail(error, status, "no memory for a session");
   if (status == MLIRAGE_OK) {
+    mlirage_hal_module_set_parameters(session->hal_module, parameters);
     const mlirage_vm_native_module_t native = mlirage_hal_module_functions(session->hal_module);
     status = mlirage_vm_context_create(allocator, NULL, &native, 1, &module, 1, &session->context, error);
+    // Initializers have run; what they took keeps itself.
+    mlirage_hal_module_set_parameters(session->hal_module, NULL);
   }
   if (status == MLIRAGE_OK) {
     status = mlirage_vm_invocation_create(session->context, &session->invocation, error);
@@ -56,7 +59,7 @@ mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module
 
 // Takes the storage over in every case.
 static mlirage_status_t load(mlirage_device_t* device, mlirage_module_storage_t storage,
-                             mlirage_session_t** out_session, mlirage_error_t* error) {
+                             mlirage_parameters_t* parameters, mlirage_session_t** out_session, mlirage_error_t* error) {
   mlirage_module_t* module = NULL;
   mlirage_status_t status =
       mlirage_module_create(mlirage_device_host_allocator(device), storage, MLIRAGE_MODULE_DEFAULT, &module, error);
@@ -64,7 +67,7 @@ static mlirage_status_t load(mlirage_device_t* device, mlirage_module_storage_t 
     if (storage.release != NULL) storage.release(storage.self);
     return status;
   }
-  status = mlirage_session_create(device, module, out_session, error);
+  status = mlirage_session_create(device, module, parameters, out_session, error);
   mlirage_module_release(module);
   return status;
 }
@@ -87,7 +90,8 @@ static void release_contents(void* self) {
   mlirage_free(contents->allocator, contents, sizeof(*contents));
 }
 
-mlirage_status_t mlirage_session_load_file(mlirage_device_t* device, const char* path, mlirage_session_t** out_session,
+mlirage_status_t mlirage_session_load_file(mlirage_device_t* device, const char* path,
+                                           mlirage_parameters_t* parameters, mlirage_session_t** out_session,
                                            mlirage_error_t* error) {
   *out_session = NULL;
   const mlirage_allocator_t allocator = mlirage_device_host_allocator(device);
@@ -101,13 +105,14 @@ mlirage_status_t mlirage_session_load_file(mlirage_device_t* device, const char*
     release_contents(contents);
     return status;
   }
-  status = load(device, (mlirage_module_storage_t){contents->file, contents, release_contents}, out_session, error);
+  status = load(device, (mlirage_module_storage_t){contents->file, contents, release_contents}, parameters, out_session,
+                error);
   return status == MLIRAGE_OK ? status : mlirage_fail_in(error, status, "'%s': ", path);
 }
 
 mlirage_status_t mlirage_session_load_memory(mlirage_device_t* device, mlirage_mutable_bytes_t memory,
-                                             mlirage_release_callback_t release, mlirage_session_t** out_session,
-                                             mlirage_error_t* error) {
+                                             mlirage_release_callback_t release, mlirage_parameters_t* parameters,
+                                             mlirage_session_t** out_session, mlirage_error_t* error) {
   *out_session = NULL;
   const mlirage_allocator_t allocator = mlirage_device_host_allocator(device);
   mlirage_bytes_t bytes = {memory.data, memory.size};
@@ -135,7 +140,7 @@ mlirage_status_t mlirage_session_load_memory(mlirage_device_t* device, mlirage_m
   }
   contents->memory = memory;
   contents->release = release;
-  return load(device, (mlirage_module_storage_t){bytes, contents, release_contents}, out_session, error);
+  return load(device, (mlirage_module_storage_t){bytes, contents, release_contents}, parameters, out_session, error);
 }
 
 mlirage_device_t* mlirage_session_device(const mlirage_session_t* session) { return session->device; }

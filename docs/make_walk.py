@@ -79,8 +79,7 @@ def build_model() -> ModelProto:
 
 def show(program: Program) -> str:
     """The program's text; long attribute texts are cut."""
-    text = str(program.module).strip()
-    return re.sub(r'("[^"\n]{160})[^"\n]*"', r'\1…"', text)
+    return re.sub(r'("[^"\n]{160})[^"\n]*"', r'\1…"', str(program.module).strip())
 
 
 def write_page() -> str:

@@ -6,6 +6,7 @@ PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROC
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
 from mlirage.input.convert_stablehlo_dynamism import convert_stablehlo_dynamism
 from mlirage.input.convert_stablehlo_fft import convert_stablehlo_fft
+from mlirage.input.convert_stablehlo_select_and_scatter import convert_stablehlo_select_and_scatter
 from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_linalgx
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
 from mlirage.input.convert_torch import convert_torch
@@ -14,6 +15,7 @@ from mlirage.input.inline_scalar_generics import inline_scalar_generics
 from mlirage.input.legalize_signatures import legalize_signatures
 from mlirage.input.strip_signedness import strip_signedness
 from mlirage.input.verify_input import verify_input
+from mlirage.input.widen_accumulators import widen_accumulators
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
@@ -25,6 +27,8 @@ PIPELINE: tuple[Pass, ...] = (
     "func.func(chlo-legalize-to-stablehlo)",
     "func.func(stablehlo-aggressive-simplification)",
     convert_stablehlo_fft,
+    convert_stablehlo_select_and_scatter,
+    widen_accumulators,
     "stablehlo-legalize-to-linalg",
     inline_scalar_generics,
     # TOSA.

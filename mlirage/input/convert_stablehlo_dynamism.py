@@ -5,7 +5,7 @@
     %n = tensor.extract %shape[%c0]; linalg.generic {maps (d0, d1) -> (d0), (d0, d1)} ins(%x) outs(tensor.empty(%n))
 
 An extent that may be 1 at run time where the result's is not is stretched then; the test goes away where
-canonicalization proves the extents equal. Also here: reverse, dynamic_gather (start indices are clamped), real_dynamic_slice.
+canonicalization proves the extents equal. Also here: reverse, dynamic_gather (starts are clamped), real_dynamic_slice.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def convert_stablehlo_to_linalgx(program: Program) -> None:
     for op in [op for op in walk(program.module.operation) if op.name in _CONVERSIONS]:
         with op.location, ir.InsertionPoint(op):
             for old, new in zip(op.results, _CONVERSIONS[op.name](op), strict=True):
-                old.replace_all_uses_with(_restore_sign(new, old.type))
+                old.replace_all_uses_with(restore_sign(new, old.type))
         op.erase()
 
 
@@ -39,7 +39,7 @@ def _sort(op: ir.Operation) -> list[ir.Value]:
     operands = list(op.operands)
     if ir.RankedTensorType(operands[0].type).rank == 0:
         return operands  # a single element is in order
-    return linalgx.sort(operands, dimension, lambda *scalars: _scalar_region(op, scalars)[0])
+    return linalgx.sort(operands, dimension, lambda *scalars: move_scalar_region(op, 0, scalars)[0])
 
 
 def _top_k(op: ir.Operation) -> list[ir.Value]:
@@ -58,7 +58,7 @@ def _greater(a: ir.Value, b: ir.Value, signed: bool) -> ir.Value:
         return arith.cmpi(arith.CmpIPredicate.sgt, a, b)
     if isinstance(a.type, ir.IntegerType):
         flat = signless(a.type)
-        return arith.cmpi(arith.CmpIPredicate.ugt, _restore_sign(a, flat), _restore_sign(b, flat))
+        return arith.cmpi(arith.CmpIPredicate.ugt, restore_sign(a, flat), restore_sign(b, flat))
     a_is_nan, b_is_nan = (arith.cmpf(arith.CmpFPredicate.UNO, x, x) for x in (a, b))
     true = arith.constant(ir.IntegerType.get_signless(1), 1)
     first = arith.andi(a_is_nan, arith.xori(b_is_nan, true))
@@ -79,7 +79,7 @@ def _scatter(op: ir.Operation) -> list[ir.Value]:
         _index_matrix(indices, numbers),
         [_windows(update, numbers["update_window_dims"], hidden, rank) for update in updates],
         dimension_map,
-        lambda *scalars: _scalar_region(op, scalars),
+        lambda *scalars: move_scalar_region(op, 0, scalars),
         unique=bool(ir.BoolAttr(op.attributes["unique_indices"]).value) if "unique_indices" in op.attributes else False,
     )
 
@@ -106,7 +106,7 @@ def _scatter_whole(
         ]  # fmt: skip
     i64 = ir.IntegerType.get_signless(64)
     zeros = linalg.fill(arith.constant(i64, 0), outs=[tensor.empty([_extent(windows[0], 0), 1], i64)])
-    results = linalgx.scatter(outs, zeros, windows, [0], lambda *scalars: _scalar_region(op, scalars))
+    results = linalgx.scatter(outs, zeros, windows, [0], lambda *scalars: move_scalar_region(op, 0, scalars))
     if rank == 0:
         return [tensor.collapse_shape(r.type, v, []) for r, v in zip(op.results, results, strict=True)]
     return results
@@ -121,7 +121,7 @@ def _index_matrix(indices: ir.Value, numbers: dict[str, list[int]]) -> ir.Value:
     batching = [batch_dims.index(dim) for dim in numbers["scatter_indices_batching_dims"]]
     element, i64 = shaped.element_type, ir.IntegerType.get_signless(64)
     unsigned = isinstance(element, ir.IntegerType) and element.is_unsigned
-    flat = _restore_sign(indices, signless(indices.type))
+    flat = restore_sign(indices, signless(indices.type))
     extents = [_extent(indices, i) for i in batch_dims]
     out = tensor.empty([*extents, depth + len(batching)], i64)
     rank = len(batch_dims) + 1
@@ -202,18 +202,18 @@ def _collapse_leading(value: ir.Value, count: int) -> ir.Value:
     return tensor.collapse_shape(kind, value, _groups([list(range(count)), *[[i] for i in rest]]))
 
 
-def _scalar_region(op: ir.Operation, scalars: Sequence[ir.Value]) -> list[ir.Value]:
-    """Moves the ops of the one region of `op`, code on 0-d tensors, to the insertion point, fed with `scalars`."""
-    block = op.regions[0].blocks[0]
+def move_scalar_region(op: ir.Operation, number: int, scalars: Sequence[ir.Value]) -> list[ir.Value]:
+    """Moves the ops of region `number` of `op`, code on 0-d tensors, to the insertion point, fed with `scalars`."""
+    block = op.regions[number].blocks[0]
     for argument, scalar in zip(block.arguments, scalars, strict=True):
         kind = ir.RankedTensorType(argument.type)
-        argument.replace_all_uses_with(_restore_sign(_from_element(scalar, kind), kind))
+        argument.replace_all_uses_with(restore_sign(_from_element(scalar, kind), kind))
     ops = [inner.operation for inner in block.operations]
     marker = _marker()
     for inner in ops[:-1]:
         inner.move_before(marker)
     returned = list(ops[-1].operands)
-    values = [tensor.extract(_restore_sign(value, signless(value.type)), []) for value in returned]
+    values = [tensor.extract(restore_sign(value, signless(value.type)), []) for value in returned]
     marker.erase()
     ops[-1].erase()
     return values
@@ -225,10 +225,10 @@ def _marker() -> ir.Operation:
 
 
 def _from_element(scalar: ir.Value, kind: ir.RankedTensorType) -> ir.Value:
-    return tensor.from_elements(ir.RankedTensorType(signless(kind)), [_restore_sign(scalar, signless(scalar.type))])
+    return tensor.from_elements(ir.RankedTensorType(signless(kind)), [restore_sign(scalar, signless(scalar.type))])
 
 
-def _restore_sign(value: ir.Value, wanted: ir.Type) -> ir.Value:
+def restore_sign(value: ir.Value, wanted: ir.Type) -> ir.Value:
     """`value` as `wanted`, which differs in signedness at most."""
     if value.type == wanted:
         return value

@@ -1,10 +1,10 @@
-"""input-inline-scalar-generics: linalg ops on 0-d tensors inside linalgx regions become scalar code.
+"""input-inline-scalar-generics: linalg ops on 0-d tensors inside linalgx ops and generics become scalar code.
 
     %t = tensor.from_elements %a : tensor<f32>
     %r = linalg.generic {maps ()} ins(%t) {^bb0(%x): %y = arith.negf %x; linalg.yield %y}     =>    %y = arith.negf %a
     %v = tensor.extract %r[]
 
-StableHLO's comparators and combiners are code on 0-d tensors; the regions of linalgx ops are code on their elements.
+StableHLO's comparators and combiners are code on 0-d tensors; the regions of those ops are code on their elements.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from mlirage.program import Program
 
 @module_pass("input-inline-scalar-generics")
 def inline_scalar_generics(program: Program) -> None:
-    """Inlines the bodies of loop-free structured ops in the regions of linalgx ops."""
+    """Inlines the bodies of loop-free structured ops in the regions of linalgx and linalg ops."""
     for op in walk(program.module.operation):
-        if not op.name.startswith("linalgx.") or not op.regions:
+        if not (op.name.startswith("linalgx.") or op.name == "linalg.generic") or not op.regions:
             continue
         found = [o for o in walk(op) if structured_ops.is_structured(o) and not structured_ops.parallel_loops(o)]
         for inner in found:

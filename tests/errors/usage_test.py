@@ -30,8 +30,8 @@ def model(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["compile", "MODEL", "--compile-to=flwo"], 2, "mlirage: no phase is called 'flwo'; phases: start, input, abi, "),
-        (["compile", "MODEL", "--compile-from=vm", "--compile-to=flow"], 2, "compile-from=vm comes after compile-to=flow"),
+        (["compile", "MODEL", "--compile-to=flwo"], 2, "mlirage: no phase is called 'flwo'; phases: start, input, "),
+        (["compile", "MODEL", "--compile-from=vm", "--compile-to=flow"], 2, "compile-from=vm comes after compile-to"),
         (["compile", "MODEL", "--opt-level=7"], 2, "option opt_level=7: expected 0 to 3"),
         (["compile", "MODEL", "--frobnicate"], 2, "No such option '--frobnicate'"),
         (["compile", "MODEL", "-o", "/no/such/folder/x"], 2, "there is no folder /no/such/folder"),
@@ -40,7 +40,7 @@ def model(tmp_path: Path) -> Path:
         (["compile", "FOLDER/data.csv"], 2, "unknown kind of file '.csv'"),
         (["compile", "FOLDER/broken.mlir"], 1, "broken.mlir:1:14: expected non-function type"),
         (["compile", "FOLDER/binary.mlir"], 1, "binary.mlir: neither MLIR text nor MLIR bytecode"),
-        (["compile", "FOLDER/unsupported.mlir"], 1, "mlirage: these operations are not supported:\n  stablehlo.custom_call"),
+        (["compile", "FOLDER/unsupported.mlir"], 1, "these operations are not supported:\n  stablehlo.custom_call"),
         (["run", "absent.mlirage"], 2, "there is no file absent.mlirage"),
         (["run", "MODEL"], 1, "mlirage: "),
         (["dance"], 2, "No such command 'dance'"),

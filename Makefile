@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench setup
+.PHONY: demo test test-all check bench setup
 setup: $(STAMP)
 
 # Whatever the compiled part is made of: a change installs anew.
@@ -23,6 +23,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest tests -q -n 2
 
+# What takes too long for every change: all of ONNX's backend cases. For a nightly run.
+test-all: test
+	$(BIN)/python -m pytest tests/importers/onnx_backend_all.py -q -n 2
+
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,5 +34,5 @@ check: $(STAMP)
 	$(MAKE) test
 
 bench: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks

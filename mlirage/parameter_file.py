@@ -155,7 +155,7 @@ def write_parameters(program: Program) -> None:
         raise CompileError(f"the program's constants have no entry {parameters.constant!r}")
     slab = np.ascontiguousarray(program.constants.get(parameters.constant, np.zeros(0, np.uint8)))
     try:
-        write_atomically(Path(path), _header(parameters, slab), memoryview(slab))
+        write_atomically(Path(path), _header(parameters, slab), slab.data)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 

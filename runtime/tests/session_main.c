@@ -128,8 +128,8 @@ int main(int argc, char** argv) {
   for (size_t offset = 0; offset < 2; ++offset) {
     mlirage_session_t* session = NULL;
     const mlirage_mutable_bytes_t memory = {junk + offset, 10};
-    CHECK(mlirage_session_load_memory(device, memory, (mlirage_release_callback_t){release, &releases}, NULL,
-                                      &session, &error) == MLIRAGE_INVALID_MODULE);
+    CHECK(mlirage_session_load_memory(device, memory, (mlirage_release_callback_t){release, &releases}, NULL, &session,
+                                      &error) == MLIRAGE_INVALID_MODULE);
     CHECK(session == NULL && releases == (int)offset + 1);
   }
   mlirage_device_release(device);

@@ -44,8 +44,7 @@ mlirage_status_t mlirage_archive_create(mlirage_allocator_t allocator, mlirage_s
   archive->allocator = allocator;
   archive->memory = memory;
   size_t capacity = 0;
-  if (!mlirage_checked_add(scope.size, name.size, &capacity) ||
-      !mlirage_checked_add(capacity, text_size, &capacity)) {
+  if (!mlirage_checked_add(scope.size, name.size, &capacity) || !mlirage_checked_add(capacity, text_size, &capacity)) {
     status = MLIRAGE_OUT_OF_MEMORY;
   } else {
     void* text = NULL;
@@ -191,8 +190,8 @@ mlirage_status_t mlirage_parameters_add(mlirage_parameters_t* parameters, mlirag
                                         mlirage_mutable_bytes_t memory, mlirage_release_callback_t release,
                                         mlirage_error_t* error) {
   mlirage_archive_t* archive = NULL;
-  MLIRAGE_TRY(mlirage_archive_create(parameters->allocator, scope, mlirage_string(""), key.size, memory, &archive,
-                                     error));
+  MLIRAGE_TRY(
+      mlirage_archive_create(parameters->allocator, scope, mlirage_string(""), key.size, memory, &archive, error));
   const mlirage_parameter_t entry = {keep_text(archive, key), 0, memory.size};
   mlirage_status_t status = mlirage_archive_add(archive, entry, error);
   if (status == MLIRAGE_OK) status = insert(parameters, archive, error);
@@ -246,20 +245,20 @@ static mlirage_status_t look_up(const mlirage_parameters_t* parameters, mlirage_
   }
   mlirage_archive_t* archive = NULL;
   const mlirage_parameter_t* entry = find(parameters, scope, place->key, &archive);
-  if (entry == NULL) {
-    const mlirage_string_t where = archive != NULL ? described(archive) : mlirage_string("any scope of that name");
-    return mlirage_fail(error, MLIRAGE_NOT_FOUND,
-                        "parameter '%.*s::%.*s' of %zu bytes is missing in %.*s; give parameters=… that has it",
-                        MLIRAGE_STRING_ARGS(scope), MLIRAGE_STRING_ARGS(place->key), place->length,
-                        MLIRAGE_STRING_ARGS(where));
-  }
-  if (archive->program.size != 0 && !mlirage_string_equal(archive->program, program)) {
+  if (archive != NULL && archive->program.size != 0 && !mlirage_string_equal(archive->program, program)) {
     return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT,
                         "parameters '%.*s' were written for another program (%.*s, the module is %.*s): what is left "
                         "in the module differs; load the module compiled with this file, or give the arrays one by "
                         "one",
                         MLIRAGE_STRING_ARGS(archive->name), MLIRAGE_STRING_ARGS(archive->program),
                         MLIRAGE_STRING_ARGS(program));
+  }
+  if (entry == NULL) {
+    const mlirage_string_t where = archive != NULL ? described(archive) : mlirage_string("what is given");
+    return mlirage_fail(error, MLIRAGE_NOT_FOUND,
+                        "parameter '%.*s::%.*s' of %zu bytes is missing in %.*s; give parameters=… that has it",
+                        MLIRAGE_STRING_ARGS(scope), MLIRAGE_STRING_ARGS(place->key), place->length,
+                        MLIRAGE_STRING_ARGS(where));
   }
   if (entry->length != place->length) {
     const mlirage_string_t where = described(archive);

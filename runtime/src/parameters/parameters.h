@@ -32,8 +32,8 @@ typedef struct mlirage_archive_t {
 // can fail anymore. |text_size| is room for keys.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_archive_create(mlirage_allocator_t allocator, mlirage_string_t scope,
                                                          mlirage_string_t name, size_t text_size,
-                                                         mlirage_mutable_bytes_t memory, mlirage_archive_t** out_archive,
-                                                         mlirage_error_t* error);
+                                                         mlirage_mutable_bytes_t memory,
+                                                         mlirage_archive_t** out_archive, mlirage_error_t* error);
 // Adds an entry whose key lies in the archive's text.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_archive_add(mlirage_archive_t* archive, mlirage_parameter_t entry,
                                                       mlirage_error_t* error);
@@ -45,7 +45,8 @@ int mlirage_parameters_compare_keys(const mlirage_parameter_t* a, const mlirage_
 
 // Bytes of the header of a safetensors file; 0 if it cannot be one.
 size_t mlirage_safetensors_header_size(mlirage_bytes_t file);
-// Fills |archive|, which has room for a text of the header's size, with what the safetensors file that is its memory says.
+// Fills |archive|, which has room for a text of the header's size, with what the safetensors file that is its memory
+// says.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_safetensors_parse(mlirage_archive_t* archive,
                                                             mlirage_parameters_flags_t flags, mlirage_error_t* error);
 

@@ -166,10 +166,10 @@ static size_t bits_of(mlirage_string_t dtype) {
   static const struct {
     const char name[12];
     uint8_t bits;
-  } known[] = {{"BOOL", 8},        {"U8", 8},           {"I8", 8},     {"F8_E4M3", 8},  {"F8_E5M2", 8}, {"F8_E8M0", 8},
-               {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},  {"F4", 4},     {"F6_E2M3", 6},  {"F6_E3M2", 6}, {"U16", 16},
-               {"I16", 16},        {"F16", 16},         {"BF16", 16},  {"U32", 32},     {"I32", 32},    {"F32", 32},
-               {"U64", 64},        {"I64", 64},         {"F64", 64},   {"C64", 64}};
+  } known[] = {{"BOOL", 8},        {"U8", 8},          {"I8", 8},    {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8},
+               {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F4", 4},    {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U16", 16},
+               {"I16", 16},        {"F16", 16},        {"BF16", 16}, {"U32", 32},    {"I32", 32},    {"F32", 32},
+               {"U64", 64},        {"I64", 64},        {"F64", 64},  {"C64", 64}};
   for (size_t i = 0; i < sizeof(known) / sizeof(*known); ++i) {
     if (equals(dtype, known[i].name)) return known[i].bits;
   }
@@ -205,7 +205,10 @@ static mlirage_status_t read_tensor(parser_t* parser, mlirage_string_t key) {
     const size_t text_size = parser->archive->text_size;
     mlirage_string_t field = {NULL, 0};
     MLIRAGE_TRY(read_string(parser, &field));
-    const unsigned bit = equals(field, "dtype") ? 1 : equals(field, "shape") ? 2 : equals(field, "data_offsets") ? 4 : 0;
+    const unsigned bit = equals(field, "dtype")          ? 1
+                         : equals(field, "shape")        ? 2
+                         : equals(field, "data_offsets") ? 4
+                                                         : 0;
     if (bit == 0 || (seen & bit) != 0) return fail_at(parser, "dtype, shape and data_offsets, each once");
     seen |= bit;
     MLIRAGE_TRY(expect(parser, ':', "':'"));

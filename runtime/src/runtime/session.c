@@ -25,7 +25,8 @@ void mlirage_session_release(mlirage_session_t* session) {
 }
 
 mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module_t* module,
-                                        mlirage_parameters_t* parameters, mlirage_session_t** out_session, mlirage_error_t* error) {
+                                        mlirage_parameters_t* parameters, mlirage_session_t** out_session,
+                                        mlirage_error_t* error) {
   *out_session = NULL;
   const mlirage_allocator_t allocator = mlirage_device_host_allocator(device);
   void* block = NULL;
@@ -59,7 +60,8 @@ mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module
 
 // Takes the storage over in every case.
 static mlirage_status_t load(mlirage_device_t* device, mlirage_module_storage_t storage,
-                             mlirage_parameters_t* parameters, mlirage_session_t** out_session, mlirage_error_t* error) {
+                             mlirage_parameters_t* parameters, mlirage_session_t** out_session,
+                             mlirage_error_t* error) {
   mlirage_module_t* module = NULL;
   mlirage_status_t status =
       mlirage_module_create(mlirage_device_host_allocator(device), storage, MLIRAGE_MODULE_DEFAULT, &module, error);
@@ -90,9 +92,8 @@ static void release_contents(void* self) {
   mlirage_free(contents->allocator, contents, sizeof(*contents));
 }
 
-mlirage_status_t mlirage_session_load_file(mlirage_device_t* device, const char* path,
-                                           mlirage_parameters_t* parameters, mlirage_session_t** out_session,
-                                           mlirage_error_t* error) {
+mlirage_status_t mlirage_session_load_file(mlirage_device_t* device, const char* path, mlirage_parameters_t* parameters,
+                                           mlirage_session_t** out_session, mlirage_error_t* error) {
   *out_session = NULL;
   const mlirage_allocator_t allocator = mlirage_device_host_allocator(device);
   void* block = NULL;

@@ -165,7 +165,7 @@ class GraphImporter:
 
     def _schema_function(self, domain: str, proto: onnx.NodeProto, inputs: list[Any]) -> onnx.FunctionProto:
         """The body that the operator's schema defines it by."""
-        schema = onnx.defs.get_schema(proto.op_type, self.opsets[domain], domain)
+        schema: Any = onnx.defs.get_schema(proto.op_type, self.opsets[domain], domain)
         if schema.has_function:
             function = onnx.FunctionProto()
             function.ParseFromString(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
@@ -73,7 +73,7 @@ def _visit(
 def _why(domain: str, name: str, opset: int) -> str | None:
     """Why an operator without function of ours cannot be imported; None if its schema has a body."""
     try:
-        schema = onnx.defs.get_schema(name, opset, domain)
+        schema: Any = onnx.defs.get_schema(name, opset, domain)
     except onnx.defs.SchemaError:
         return "no such operator is known; custom operators can be given as model-local functions"
     if schema.has_function or schema.has_context_dependent_function:

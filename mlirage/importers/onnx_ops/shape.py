@@ -311,14 +311,15 @@ def _clamped(extent: Dim, first: Dim, last: Dim, step: Dim) -> tuple[Dim, Dim]:
 def Split(node: Node, x: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
     axis = b.normalize_axis(node.get("axis", 0), x.rank)
     count = node.get("num_outputs", len(node.proto.output))
-    given: list[Dim] | None = sizes.dims() if sizes is not None else node.get("split")
-    if given is None:
+    given: list[Dim]
+    if sizes is not None or "split" in node.attributes:
+        given = sizes.dims() if sizes is not None else node.get("split")
+    else:
         extent = x.shape[axis]
         chunk = b.dims.ceiling_quotient(extent, count)
         given = [chunk] * (count - 1)
         given.append(extent - chunk * (count - 1))
-        if isinstance(given[-1], int) and given[-1] < 0:
-            raise ValueError(f"axis of extent {extent} cannot be split into {count} parts")
+        b.TensorBuilder.current().require_at_least(given[-1], 0, f"the axis cannot be split into {count} parts")
     total: Dim = 0
     parts: list[Tensor] = []
     for size in given:

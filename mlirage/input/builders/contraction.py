@@ -6,6 +6,7 @@ Products with plain batches become `linalg.matmul` and `linalg.batch_matmul`; th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mlirage.input.builders import scalar as s
 from mlirage.input.builders.dims import Dim, product
@@ -18,7 +19,7 @@ from mlirage.input.builders.tensor import Shape, Tensor, TensorBuilder, empty, t
 from mlirage.mlir import ir, linalg
 
 
-def zeros(shape: Sequence[Dim], dtype: DType) -> ir.Value:
+def zeros(shape: Sequence[Dim], dtype: DType) -> ir.Value[Any]:
     """A destination filled with zero."""
     zero = TensorBuilder.current().scalar_constant(0, dtype)
     return linalg.fill(zero, outs=[empty(shape, dtype)])
@@ -156,7 +157,7 @@ def _contract(terms: list[tuple[str, Tensor]], output: str) -> Tensor:
         extents[c] = broadcast_shapes(dims)[0]
     dtype = terms[0][1].dtype
     accumulator = _accumulator(dtype)
-    values: list[ir.Value] = []
+    values: list[ir.Value[Any]] = []
     maps: list[ir.AffineMap] = []
     rank = len(letters)
     for term, x in terms:

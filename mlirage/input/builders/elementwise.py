@@ -84,7 +84,7 @@ def _stretch(x: Tensor, shape: Shape) -> Tensor:
     builder = TensorBuilder.current()
     target = tuple(b if i in doubtful else a for i, (a, b) in enumerate(zip(x.shape, trailing, strict=True)))
     kind = tensor_type(target, x.dtype)
-    same: ir.Value | None = None
+    same: ir.Value[Any] | None = None
     for i in doubtful:
         equal = arith.cmpi(arith.CmpIPredicate.eq, builder.index(x.shape[i]), builder.index(target[i]))
         same = equal if same is None else arith.andi(same, equal)
@@ -138,12 +138,12 @@ def map_(body: Body, *operands: Tensor, dtype: DType | None = None, shape: Shape
 
 def aligned_operands(
     operands: Sequence[Tensor], shape: Shape
-) -> tuple[list[ir.Value], list[ir.AffineMap], Callable[[Sequence[ir.Value]], list[Scalar]]]:
+) -> tuple[list[ir.Value[Any]], list[ir.AffineMap], Callable[[Sequence[ir.Value[Any]]], list[Scalar]]]:
     """Inputs and maps of a linalg op over `shape` that reads the operands, and what makes scalars of its arguments.
 
     Splats are no inputs; they become constants in the body.
     """
-    inputs: list[ir.Value] = []
+    inputs: list[ir.Value[Any]] = []
     maps: list[ir.AffineMap] = []
     splats = [x.splat() for x in operands]
     for x, splat in zip(operands, splats, strict=True):
@@ -152,7 +152,7 @@ def aligned_operands(
             inputs.append(x.value)
             maps.append(ir.AffineMap.get(len(shape), 0, [ir.AffineExpr.get_dim(i) for i in axes]))
 
-    def load(arguments: Sequence[ir.Value]) -> list[Scalar]:
+    def load(arguments: Sequence[ir.Value[Any]]) -> list[Scalar]:
         remaining = iter(arguments)
         return [
             s.load(next(remaining), x.dtype) if splat is None else _splat_scalar(splat, x.dtype)
@@ -167,12 +167,12 @@ def _splat_scalar(value: Any, dtype: DType) -> Scalar:
 
 
 def generic(
-    inputs: Sequence[ir.Value],
+    inputs: Sequence[ir.Value[Any]],
     maps: Sequence[ir.AffineMap],
     shape: Shape,
     dtype: DType,
-    build: Callable[..., ir.Value],
-) -> ir.Value:
+    build: Callable[..., ir.Value[Any]],
+) -> ir.Value[Any]:
     """A parallel `linalg.generic` that writes each element of a new tensor; `build` makes it of the inputs'."""
     rank = len(shape)
     op = linalg.GenericOp(
@@ -203,7 +203,7 @@ def fill(shape: Sequence[Dim], value: Any, dtype: DType) -> Tensor:
     """A tensor of equal elements; a compile-time splat if its extents are known."""
     shape = tuple(shape)
     if all(isinstance(dim, int) for dim in shape):
-        return Tensor.of(np.broadcast_to(np.asarray(value, dtype), shape))  # pyright: ignore[reportArgumentType]
+        return Tensor.of(np.broadcast_to(np.asarray(value, dtype), shape))  # pyright: ignore
     return Tensor(shape, dtype, filled=np.asarray(value).astype(dtype)[()])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mlirage.input.builders import scalar as s
@@ -40,7 +42,7 @@ def gather(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     places = range(axis, axis + indices.rank)
     index_map = ir.AffineMap.get(len(shape), 0, [ir.AffineExpr.get_dim(i) for i in places])
 
-    def build(index: ir.Value) -> ir.Value:
+    def build(index: ir.Value) -> ir.Value[Any]:
         position = [s.index_of(i) for i in range(len(shape)) if i not in places]
         position.insert(axis, checked_index(Scalar(index, indices.dtype), x.shape[axis]))
         return s.store(s.read(x, position), x.dtype)
@@ -53,7 +55,7 @@ def gather_elements(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     axis = normalize_axis(axis, x.rank)
     rank = indices.rank
 
-    def build(index: ir.Value) -> ir.Value:
+    def build(index: ir.Value) -> ir.Value[Any]:
         position = [s.index_of(i) for i in range(rank)]
         position[axis] = checked_index(Scalar(index, indices.dtype), x.shape[axis])
         return s.store(s.read(x, position), x.dtype)
@@ -70,7 +72,7 @@ def gather_nd(x: Tensor, indices: Tensor, batch: int = 0) -> Tensor:
     outer = indices.shape[:-1]
     shape = (*outer, *x.shape[batch + depth :])
 
-    def body() -> ir.Value:
+    def body() -> ir.Value[Any]:
         place = [s.index_of(i) for i in range(len(outer))]
         coordinates = [checked_index(s.read(indices, [*place, k]), x.shape[batch + k]) for k in range(depth)]
         rest = [s.index_of(len(outer) + i) for i in range(x.rank - batch - depth)]

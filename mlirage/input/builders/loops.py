@@ -19,18 +19,24 @@ from mlirage.mlir import arith, ir, scf, tensor
 LoopBody = Callable[[Dim, list[Tensor]], tuple[Tensor | None, list[Tensor], list[Tensor]]]
 
 
+def _here() -> ir.Location:
+    location = ir.Location.current
+    assert location is not None
+    return location
+
+
 def _scratch_block(kinds: Sequence[ir.Type]) -> ir.Block:
     builder = TensorBuilder.current()
     scratch = ir.Operation.create("scf.execute_region", regions=1)
     builder.scratch.append(scratch)
-    return ir.Block.create_at_start(scratch.regions[0], list(kinds), [ir.Location.current] * len(kinds))
+    return ir.Block.create_at_start(scratch.regions[0], list(kinds), [_here()] * len(kinds))
 
 
-def _as_type(x: Tensor, kind: ir.Type) -> ir.Value:
+def _as_type(x: Tensor, kind: ir.Type) -> ir.Value[Any]:
     return x.value if x.value.type == kind else tensor.cast(kind, x.value)
 
 
-def scalar_condition(condition: Tensor) -> ir.Value:
+def scalar_condition(condition: Tensor) -> ir.Value[Any]:
     """A boolean tensor of one element as i1."""
     flat = reshape(condition, ())
     splat = flat.splat()
@@ -52,7 +58,7 @@ def if_(condition: Tensor, then: Callable[[], list[Tensor]], otherwise: Callable
 
 
 def if_value(
-    condition: ir.Value, then: Callable[[], list[Tensor]], otherwise: Callable[[], list[Tensor]]
+    condition: ir.Value[Any], then: Callable[[], list[Tensor]], otherwise: Callable[[], list[Tensor]]
 ) -> list[Tensor]:
     """`if_` on an i1 value."""
     builder = TensorBuilder.current()
@@ -82,7 +88,7 @@ def if_value(
     return [_result(value, x.dtype, shape) for value, x, shape in zip(op.results, made[0], shapes, strict=True)]
 
 
-def _value_in(builder: TensorBuilder, block: ir.Block, x: Tensor) -> ir.Value:
+def _value_in(builder: TensorBuilder, block: ir.Block, x: Tensor) -> ir.Value[Any]:
     with builder.block(block):
         return x.value
 
@@ -92,7 +98,7 @@ def _type_of(shape: Sequence[Dim | None], dtype: Any) -> ir.Type:
     return ir.RankedTensorType.get([d if isinstance(d, int) else dynamic for d in shape], element_type(dtype))
 
 
-def _result(value: ir.Value, dtype: Any, shape: Sequence[Dim | None]) -> Tensor:
+def _result(value: ir.Value[Any], dtype: Any, shape: Sequence[Dim | None]) -> Tensor:
     """A tensor whose unknown extents are its own."""
     atoms = TensorBuilder.current().atoms
     return Tensor([atoms.extent(value, i) if d is None else d for i, d in enumerate(shape)], dtype, value=value)
@@ -182,7 +188,7 @@ def _depends_on(dim: Dim, block: ir.Block) -> bool:
     return False
 
 
-def _inside(value: ir.Value, block: ir.Block) -> bool:
+def _inside(value: ir.Value[Any], block: ir.Block) -> bool:
     owner = value.owner
     place = owner if isinstance(owner, ir.Block) else owner.block
     while place is not None:
@@ -199,7 +205,7 @@ def _for_loop(
     builder: TensorBuilder,
     block: ir.Block,
     count: Dim,
-    initial: list[ir.Value],
+    initial: list[ir.Value[Any]],
     kinds: list[ir.Type],
     assumed: list[list[Dim | None]],
     following: list[Tensor],
@@ -209,7 +215,7 @@ def _for_loop(
     stacks: list[tuple[Shape, Any]] = [((count, *x.shape), x.dtype) for x in collected]
     yielded = [_yield_value(builder, block, x, kind) for x, kind in zip(following, kinds, strict=True)]
     for x, (shape, dtype) in zip(collected, stacks, strict=True):
-        argument = block.add_argument(tensor_type(shape, dtype), ir.Location.current)
+        argument = block.add_argument(tensor_type(shape, dtype), _here())
         with builder.block(block):
             position = builder.runtime_dim(block.arguments[0], nonnegative=True)
             stack = Tensor(shape, dtype, value=argument)
@@ -231,7 +237,7 @@ def _for_loop(
     ]
 
 
-def _yield_value(builder: TensorBuilder, block: ir.Block, x: Tensor, kind: ir.Type) -> ir.Value:
+def _yield_value(builder: TensorBuilder, block: ir.Block, x: Tensor, kind: ir.Type) -> ir.Value[Any]:
     with builder.block(block):
         return _as_type(x, kind)
 
@@ -242,7 +248,7 @@ def _while_loop(
     count: Dim | None,
     condition: Tensor | None,
     go_on: Tensor | None,
-    initial: list[ir.Value],
+    initial: list[ir.Value[Any]],
     kinds: list[ir.Type],
     assumed: list[list[Dim | None]],
     following: list[Tensor],
@@ -257,10 +263,10 @@ def _while_loop(
         after = arith.addi(block.arguments[0], arith.constant(index, 1))
     yielded = [_yield_value(builder, block, x, kind) for x, kind in zip(following, kinds, strict=True)]
     stack_kinds: list[ir.Type] = []
-    starts: list[ir.Value] = []
+    starts: list[ir.Value[Any]] = []
     for x, shape in zip(collected, opaque, strict=True):
         kind = _type_of([None, *shape], x.dtype)
-        argument = block.add_argument(kind, ir.Location.current)
+        argument = block.add_argument(kind, _here())
         with builder.block(block):
             stack = _result(argument, x.dtype, [None, *shape])
             yielded.append(_as_type(_grown(builder, stack, x), kind))
@@ -279,7 +285,7 @@ def _while_loop(
         regions=2,
     )
     head_kinds = [index, boolean, *carried_kinds]
-    head = ir.Block.create_at_start(op.regions[0], head_kinds, [ir.Location.current] * len(head_kinds))
+    head = ir.Block.create_at_start(op.regions[0], head_kinds, [_here()] * len(head_kinds))
     with ir.InsertionPoint(head):
         position, flag, *values = list(head.arguments)
         if limit is not None:

@@ -43,7 +43,7 @@ def _moved(x: Tensor, move: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any
     return Tensor(known.shape, x.dtype, known=known) if known.dtype == object else Tensor.of(known, name=x.name)
 
 
-def _split(dims: Sequence[Dim]) -> tuple[list[ir.Value], list[int]]:
+def _split(dims: Sequence[Dim]) -> tuple[list[ir.Value[Any]], list[int]]:
     """Run-time values and static entries, as ops with mixed sizes want them."""
     builder = TensorBuilder.current()
     return [builder.index(d) for d in dims if isinstance(d, Sym)], [_DYNAMIC if isinstance(d, Sym) else d for d in dims]
@@ -71,8 +71,8 @@ def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
         return Tensor.from_value(reshape(x, [1] * len(shape)).value, x.dtype, shape)
     groups = _common_runs(x.shape, shape)
     value = x.value
-    middle = [math.prod(part) if all(isinstance(d, int) for d in part) else _DYNAMIC for part, _ in groups]
-    wanted = [math.prod(part) if all(isinstance(d, int) for d in part) else _DYNAMIC for _, part in groups]
+    middle: list[Any] = [math.prod(part) if all(isinstance(d, int) for d in part) else _DYNAMIC for part, _ in groups]
+    wanted: list[Any] = [math.prod(part) if all(isinstance(d, int) for d in part) else _DYNAMIC for _, part in groups]
     kind = ir.RankedTensorType(value.type).element_type
     if any(len(part) != 1 for part, _ in groups) or len(groups) != x.rank:
         value = tensor.CollapseShapeOp(
@@ -168,7 +168,9 @@ def transpose(x: Tensor, permutation: Sequence[int]) -> Tensor:
         return _moved(x, lambda known: known.transpose(permutation), shape)
     if [p for p in permutation if x.shape[p] != 1] == [p for p in range(x.rank) if x.shape[p] != 1]:
         return reshape(x, shape)
-    value = linalg.transpose(x.value, outs=[empty(shape, x.dtype)], permutation=permutation)
+    source: Any = x.value
+    target: Any = empty(shape, x.dtype)
+    value = linalg.transpose(source, outs=[target], permutation=permutation)
     return Tensor(shape, x.dtype, value=value.results[0])
 
 
@@ -316,7 +318,7 @@ def reverse(x: Tensor, axes: Sequence[int]) -> Tensor:
     if not axes:
         return x
     if x.is_foldable or x.splat() is not None:
-        return _moved(x, lambda known: np.flip(known, axes), x.shape)
+        return _moved(x, lambda known: np.flip(known, tuple(axes)), x.shape)
 
     def place(position: list[Scalar]) -> list[Scalar]:
         return [dim_scalar(x.shape[i]) - 1 - p if i in axes else p for i, p in enumerate(position)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mlirage.input import linalgx
 from mlirage.input.builders import scalar as s
@@ -16,10 +17,10 @@ from mlirage.input.builders.tensor import Tensor, TensorBuilder, empty
 from mlirage.mlir import arith, ir, linalg, tensor
 
 
-def _before(dtype: DType, largest: bool) -> Callable[[ir.Value, ir.Value], ir.Value]:
+def _before(dtype: DType, largest: bool) -> Callable[[ir.Value[Any], ir.Value[Any]], ir.Value[Any]]:
     """Whether a comes before b; NaN counts as larger than all numbers."""
 
-    def body(left: ir.Value, right: ir.Value) -> ir.Value:
+    def body(left: ir.Value[Any], right: ir.Value) -> ir.Value[Any]:
         a, b = s.load(left, dtype), s.load(right, dtype)
         if largest:
             a, b = b, a
@@ -52,7 +53,7 @@ def scan(
     shape = [d for i, d in enumerate(x.shape) if i != axis]
     initial = linalg.fill(TensorBuilder.current().scalar_constant(start, wide), outs=[empty(shape, wide)])
 
-    def body(total: ir.Value, element: ir.Value) -> ir.Value:
+    def body(total: ir.Value[Any], element: ir.Value) -> ir.Value[Any]:
         return combine(Scalar(total, wide), Scalar(element, wide)).value
 
     value, _ = linalgx.scan(source.value, initial, axis, body, exclusive=exclusive, reverse=reverse)

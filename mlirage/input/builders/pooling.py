@@ -23,7 +23,7 @@ _NAMED = {
 }
 
 
-def _filled(shape: Sequence[Dim], value: Any, dtype: DType) -> ir.Value:
+def _filled(shape: Sequence[Dim], value: Any, dtype: DType) -> ir.Value[Any]:
     return linalg.fill(TensorBuilder.current().scalar_constant(value, dtype), outs=[empty(shape, dtype)])
 
 

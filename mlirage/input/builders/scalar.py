@@ -38,10 +38,10 @@ from mlirage.mlir import arith, complex_, ir, linalg, math, tensor
 class Scalar:
     """A scalar SSA value with its dtype."""
 
-    value: ir.Value
+    value: ir.Value[Any]
     dtype: DType
 
-    def _pair(self, other: Operand) -> tuple[ir.Value, ir.Value]:
+    def _pair(self, other: Operand) -> tuple[ir.Value[Any], ir.Value[Any]]:
         return self.value, coerce(other, self.dtype).value
 
     def _by_kind(self, other: Operand, for_float: Any, for_int: Any, for_complex: Any = None) -> Scalar:
@@ -372,13 +372,13 @@ def make_complex(re: Scalar, im: Scalar) -> Scalar:
     return Scalar(complex_.create_(element_type(dtype), re.value, im.value), dtype)
 
 
-def load(value: ir.Value, dtype: DType) -> Scalar:
+def load(value: ir.Value[Any], dtype: DType) -> Scalar:
     """A scalar read from a tensor, widened to the type in which it is calculated with."""
     x = Scalar(value, dtype)
     return cast(x, compute_dtype(dtype))
 
 
-def store(x: Scalar, dtype: DType) -> ir.Value:
+def store(x: Scalar, dtype: DType) -> ir.Value[Any]:
     """The SSA value of `x` rounded to the tensor's dtype; `x` must be of that type or of its computing type."""
     if x.dtype not in (dtype, compute_dtype(dtype)):
         raise TypeError(f"scalar of {x.dtype} for a tensor of {dtype}")
@@ -392,5 +392,5 @@ def index_of(axis: int) -> Scalar:
 
 def read(source: Tensor, position: Sequence[Scalar | int]) -> Scalar:
     """An element of a tensor at a position in bounds, inside a body."""
-    indices = [coerce(x, INDEX).value for x in position]
+    indices: list[Any] = [coerce(x, INDEX).value for x in position]
     return load(tensor.extract(source.value, indices), source.dtype)

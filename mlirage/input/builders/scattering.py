@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mlirage.input import linalgx
 from mlirage.input.builders import scalar as s
@@ -17,8 +18,8 @@ from mlirage.mlir import ir
 Combine = Callable[[Scalar, Scalar], Scalar]
 
 
-def _combiner(x: Tensor, combine: Combine | None) -> Callable[[ir.Value, ir.Value], ir.Value]:
-    def body(old: ir.Value, new: ir.Value) -> ir.Value:
+def _combiner(x: Tensor, combine: Combine | None) -> Callable[[ir.Value[Any], ir.Value[Any]], ir.Value[Any]]:
+    def body(old: ir.Value[Any], new: ir.Value) -> ir.Value[Any]:
         if combine is None:
             return new
         return s.store(combine(s.load(old, x.dtype), s.load(new, x.dtype)), x.dtype)

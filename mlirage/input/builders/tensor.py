@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +56,8 @@ class TensorBuilder:
     constants: dict[str, Array]
     atoms: AtomTable = field(default_factory=AtomTable)
     scratch: list[ir.Operation] = field(default_factory=list[ir.Operation])
-    _index_scopes: list[dict[Dim, ir.Value]] = field(default_factory=lambda: [{}])
-    _constant_values: dict[tuple[Any, ...], ir.Value] = field(default_factory=dict[tuple[Any, ...], ir.Value])
+    _index_scopes: list[dict[Dim, ir.Value[Any]]] = field(default_factory=lambda: [{}])
+    _constant_values: dict[tuple[Any, ...], ir.Value[Any]] = field(default_factory=dict[tuple[Any, ...], ir.Value[Any]])
     _last_constant: ir.Operation | None = None
     _last_global: ir.Operation | None = None
     _globals: dict[Any, tuple[Array, str]] = field(default_factory=dict[Any, tuple[Array, str]])
@@ -68,7 +68,7 @@ class TensorBuilder:
         return _CURRENT.get()
 
     @contextlib.contextmanager
-    def active(self) -> Iterator[TensorBuilder]:
+    def active(self) -> Generator[TensorBuilder]:
         """Makes this the builder that tensor functions use."""
         token = _CURRENT.set(self)
         try:
@@ -77,8 +77,9 @@ class TensorBuilder:
             _CURRENT.reset(token)
 
     @contextlib.contextmanager
-    def block(self, block: ir.Block) -> Iterator[None]:
+    def block(self, block: ir.Block | None) -> Generator[None]:
         """Puts IR at the end of `block`; index values made there are forgotten afterwards (they do not dominate)."""
+        assert block is not None
         self._index_scopes.append({})
         try:
             with ir.InsertionPoint(block):
@@ -87,7 +88,7 @@ class TensorBuilder:
             self._index_scopes.pop()
 
     @contextlib.contextmanager
-    def head(self) -> Iterator[None]:
+    def head(self) -> Generator[None]:
         """Puts IR at the head of the function, after the constants that are there already."""
         point = (
             ir.InsertionPoint.after(self._last_constant)
@@ -120,7 +121,7 @@ class TensorBuilder:
 
     # Dims.
 
-    def index(self, dim: Dim) -> ir.Value:
+    def index(self, dim: Dim) -> ir.Value[Any]:
         """The index value of a dim, made here unless a dominating one exists."""
         for scope in self._index_scopes:
             if dim in scope:
@@ -129,12 +130,12 @@ class TensorBuilder:
         self._index_scopes[-1][dim] = value
         return value
 
-    def _make_index(self, dim: Dim) -> ir.Value:
+    def _make_index(self, dim: Dim) -> ir.Value[Any]:
         if isinstance(dim, int):
             return arith.constant(ir.IndexType.get(), dim)
-        total: ir.Value | None = None
+        total: ir.Value[Any] | None = None
         for atoms, factor in dim.terms.items():
-            part: ir.Value | None = None
+            part: ir.Value[Any] | None = None
             for atom in atoms:
                 value = self._make_atom(atom.kind, atom.args)
                 part = value if part is None else arith.muli(part, value)
@@ -146,7 +147,7 @@ class TensorBuilder:
         assert total is not None
         return total
 
-    def _make_atom(self, kind: str, args: tuple[Any, ...]) -> ir.Value:
+    def _make_atom(self, kind: str, args: tuple[Any, ...]) -> ir.Value[Any]:
         if kind == "value":
             return args[0]
         key: Any = (kind, *args)
@@ -170,11 +171,11 @@ class TensorBuilder:
         self._index_scopes[-1][key] = value
         return value
 
-    def runtime_dim(self, value: ir.Value, nonnegative: bool = False) -> Dim:
+    def runtime_dim(self, value: ir.Value[Any], nonnegative: bool = False) -> Dim:
         """An index value as a dim."""
         return self.atoms.symbol("value", value, nonnegative=nonnegative)
 
-    def require(self, condition: ir.Value, message: str) -> None:
+    def require(self, condition: ir.Value[Any], message: str) -> None:
         """Makes the program fail with `message` where `condition` (i1) does not hold."""
         cf.AssertOp(condition, message)
 
@@ -203,13 +204,13 @@ class TensorBuilder:
 
     # Constants.
 
-    def scalar_constant(self, value: Any, dtype: DType) -> ir.Value:
+    def scalar_constant(self, value: Any, dtype: DType) -> ir.Value[Any]:
         """`arith.constant` (or `complex.constant`) here."""
         if is_complex(dtype):
-            return complex_.constant(element_type(dtype), scalar_attribute(value, dtype))
+            return complex_.constant(element_type(dtype), ir.ArrayAttr(scalar_attribute(value, dtype)))
         return arith.constant(element_type(dtype), scalar_attribute(value, dtype))
 
-    def constant_value(self, array: Array, name: str) -> ir.Value:
+    def constant_value(self, array: Array, name: str) -> ir.Value[Any]:
         """The SSA value of a constant: inline if small or a splat, otherwise an external global's."""
         splat = is_splat(array)
         inline = splat or array.size <= _INLINE_LIMIT
@@ -222,7 +223,7 @@ class TensorBuilder:
             self._constant_values[key] = value
         return self._constant_values[key]
 
-    def _load_global(self, array: Array, name: str) -> ir.Value:
+    def _load_global(self, array: Array, name: str) -> ir.Value[Any]:
         kind = ir.RankedTensorType.get(array.shape, element_type(array.dtype))
         key: Any = id(array)
         if array.nbytes <= _COMPARED_LIMIT:  # a loop's body is built more than once, its constants are stored once
@@ -247,16 +248,16 @@ class TensorBuilder:
                     sym_visibility="private",
                 ).operation
             self._globals[key] = (array, symbol)
-        return ml_program.GlobalLoadConstOp(kind, ir.FlatSymbolRefAttr.get(self._globals[key][1])).result
+        return ml_program.GlobalLoadConstOp(kind, self._globals[key][1]).result
 
 
-def _inline_constant(array: Array) -> ir.Value:
+def _inline_constant(array: Array) -> ir.Value[Any]:
     kind = ir.RankedTensorType.get(array.shape, element_type(array.dtype))
     if array.size == 0:
         return arith.constant(kind, ir.Attribute.parse(f"dense<> : {kind}"))
     flat = array.reshape(-1) if not is_splat(array) else array.reshape(-1)[:1]
     if is_complex(array.dtype):
-        splat = [complex_.constant(kind.element_type, scalar_attribute(x, array.dtype)) for x in flat]
+        splat = [complex_.constant(kind.element_type, ir.ArrayAttr(scalar_attribute(x, array.dtype))) for x in flat]
         return tensor.splat(kind, splat[0], []) if len(flat) == 1 else tensor.from_elements(kind, splat)
     attributes = [scalar_attribute(x, array.dtype) for x in flat.tolist()]
     if len(attributes) == 1:
@@ -281,7 +282,7 @@ class Tensor:
         self,
         shape: Sequence[Dim],
         dtype: DType,
-        value: ir.Value | None = None,
+        value: ir.Value[Any] | None = None,
         known: Array | None = None,
         name: str = "constant",
         filled: Any = None,
@@ -310,7 +311,7 @@ class Tensor:
         return Tensor(elements.shape, dtype, known=elements)
 
     @staticmethod
-    def from_value(value: ir.Value, dtype: DType, shape: Sequence[Dim] | None = None) -> Tensor:
+    def from_value(value: ir.Value[Any], dtype: DType, shape: Sequence[Dim] | None = None) -> Tensor:
         """An SSA tensor; its type is made to say what `shape` knows."""
         kind = ir.RankedTensorType(value.type)
         if shape is None:
@@ -329,7 +330,7 @@ class Tensor:
         return len(self.shape)
 
     @property
-    def value(self) -> ir.Value:
+    def value(self) -> ir.Value[Any]:
         """The SSA value, made now if the tensor is a constant."""
         if self._value is not None:
             return self._value
@@ -391,7 +392,7 @@ def tensor_type(shape: Sequence[Dim], dtype: DType) -> ir.RankedTensorType:
     return ir.RankedTensorType.get([d if isinstance(d, int) else dynamic for d in shape], element_type(dtype))
 
 
-def empty(shape: Sequence[Dim], dtype: DType) -> ir.Value:
+def empty(shape: Sequence[Dim], dtype: DType) -> ir.Value[Any]:
     """`tensor.empty`."""
     builder = TensorBuilder.current()
     sizes = [d if isinstance(d, int) else builder.index(d) for d in shape]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mlirage.cli import VERBS, mlirage
+from mlirage.cli.verbs import VERBS, mlirage
 
 PAGE = Path(__file__).parent / "cli.md"
 HEAD = """# The command line

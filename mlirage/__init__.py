@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlirage.errors import CompileError, DeviceError, ImportFailure, MlirageError, TargetError, UsageError
+from mlirage.errors import (
+    CompileError,
+    DeviceError,
+    ImportFailure,
+    MlirageError,
+    TargetError,
+    UsageError,
+    missing_package,
+)
 
 if TYPE_CHECKING:
     from mlirage.compiled_module import CompiledModule
@@ -33,11 +41,10 @@ def compile(source: Any, **options: Any) -> CompiledModule:
     """Compiles a model to a module; `mlirage.compiler.compile` tells what it takes and raises."""
     try:
         from mlirage import compiler
+
+        return compiler.compile(source, **options)
     except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] == "mlirage":
-            raise
-        raise UsageError(f"compiling needs the package {error.name!r}: pip install 'mlirage[compiler]'") from error
-    return compiler.compile(source, **options)
+        raise missing_package(error) from error
 
 
 def load(source: Any, device: Any = "local-task", threads: int | None = None, parameters: Any = None) -> LoadedModule:

@@ -24,11 +24,19 @@ def level() -> int:
       UsageError: it is not a number.
     """
     text = os.environ.get("MLIRAGE_DEBUG", "") or "0"
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UsageError(f"MLIRAGE_DEBUG={text!r}: expected a number from 0 to 4")
     return int(text)
 
 
 def flags() -> list[str]:
-    """The words of MLIRAGE_FLAGS."""
-    return shlex.split(os.environ.get("MLIRAGE_FLAGS", ""))
+    """The words of MLIRAGE_FLAGS.
+
+    Raises:
+      UsageError: a quote is not closed.
+    """
+    text = os.environ.get("MLIRAGE_FLAGS", "")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"MLIRAGE_FLAGS={text!r}: {error}") from error

@@ -19,6 +19,17 @@ class UsageError(MlirageError):
     """A wrong argument or option."""
 
 
+def missing_package(error: ModuleNotFoundError) -> UsageError:
+    """What to tell a user whose installation lacks a package; a missing module of ours is a bug, raised as it is."""
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "mlirage"):
+        raise error
+    extra = "onnx" if package == "onnx" else "compiler"
+    told = UsageError(f"this needs the package {package!r}: pip install 'mlirage[{extra}]'")
+    told.__cause__ = error
+    return told
+
+
 class ImportFailure(MlirageError):
     """A model that cannot be read or that holds something not supported."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -37,8 +38,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Call a function of MODULE again and again and print the latency."""
-    if seconds <= 0:
-        raise UsageError(f"--seconds={seconds:g}: expected more than 0")
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"--seconds={seconds:g}: expected a number above 0")
     loaded = load_module(module, device, threads, parameters)
     name, call, signature = choose_function(loaded, function)
     arguments = read_arguments(inputs, signature) if inputs else [_random(a) for a in signature.arguments]

@@ -41,10 +41,10 @@ def option_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(model: Path, output: str | None, **flags: Any) -> None:
     """Compile MODEL (.onnx, .mlir, .mlirbc) to a module, or with --compile-to print it after a phase."""
     options = make_options(**{name: value for name, value in flags.items() if value is not None})
-    compile_to_file(str(model), output, options)
+    compile_to_file(model, output, options)
 
 
-def compile_to_file(model: str, output: str | None, options: CompileOptions) -> None:
+def compile_to_file(model: Path, output: str | None, options: CompileOptions) -> None:
     """Compiles `model` and writes the module, or the program of the phase `options.compile_to`."""
     from mlirage import compiler
     from mlirage.compiled_module import write_atomically
@@ -66,7 +66,7 @@ def compile_to_file(model: str, output: str | None, options: CompileOptions) -> 
         elif output == "-":
             sys.stdout.buffer.write(module)
         else:
-            path = Path(output or f"{Path(model).with_suffix('')}.mlirage")
+            path = Path(output or f"{model.with_suffix('')}.mlirage")
             write_atomically(path, module)
             sys.stderr.write(f"{path}: {_size(len(module))}, compiled in {seconds:.2f} s\n")
     except OSError as error:

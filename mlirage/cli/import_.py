@@ -18,4 +18,4 @@ from mlirage.options import make_options
 def command(model: Path, output: str | None, input_type: str | None) -> None:
     """Import MODEL and write the MLIR module that compilation starts from."""
     chosen: dict[str, Any] = {"input_type": input_type} if input_type else {}
-    compile_to_file(str(model), output, make_options(**chosen, compile_to="start"))
+    compile_to_file(model, output, make_options(**chosen, compile_to="start"))

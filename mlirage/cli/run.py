@@ -51,7 +51,10 @@ def command(
     arguments = read_arguments(inputs, signature)
     reader = ArrayReader()
     wanted = [None if text == "(ignored)" else reader.read(text) for text in expected]
-    results = [np.asarray(result) for result in leaves(call(*arguments))]
+    results = [
+        np.asarray(result, told.dtype if told.scalar else None)
+        for result, told in zip(leaves(call(*arguments)), signature.results, strict=True)
+    ]
     if expected:
         return _compare(results, wanted, rtol, atol)
     if outputs and len(outputs) != len(results):
@@ -103,6 +106,8 @@ def read_arguments(inputs: tuple[str, ...], signature: Any) -> list[Any]:
     for text, argument in zip(inputs, signature.arguments, strict=True):
         value: Any = reader.read(text)
         if argument.scalar:
+            if value.ndim != 0:
+                raise UsageError(f"{text!r}: argument {argument} is one number: give it as {argument.dtype}=7")
             value = value[()].item()
         elif argument.dtype and {value.dtype.str[1:], np.dtype(argument.dtype).str[1:]} in _EITHER_SIGN:
             value = value.view(argument.dtype)

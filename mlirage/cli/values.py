@@ -6,7 +6,9 @@ array of that file)
 
 from __future__ import annotations
 
+import math
 import re
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ class ArrayReader:
         if body.startswith("@"):
             return _read_raw(body[1:], shape, dtype)
         words = re.findall(r"\([^()]*\)|[^\s,\[\]]+", body)
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         if len(words) not in (1, count):
             raise UsageError(f"{text!r}: {head} has {count} elements, {len(words)} are given")
         try:
@@ -60,9 +62,12 @@ class ArrayReader:
             array = np.array(values).astype(dtype) if dtype.kind not in "iu" else np.array(values, dtype)
         except (ValueError, OverflowError) as error:
             raise UsageError(f"{text!r}: {error}") from None
-        if not words:
-            return np.zeros(shape, dtype)
-        return np.broadcast_to(array[0], shape).copy() if len(words) == 1 else array.reshape(shape)
+        try:
+            if not words:
+                return np.zeros(shape, dtype)
+            return np.full(shape, array[0], dtype) if len(words) == 1 else array.reshape(shape)
+        except (ValueError, OverflowError, MemoryError) as error:
+            raise UsageError(f"{text!r}: {count * dtype.itemsize:,} bytes are too many for this machine") from error
 
     def _next_in_file(self, name: str, fresh: bool) -> Array:
         if fresh:
@@ -89,15 +94,16 @@ def _arrays_of(name: str) -> Iterator[Array]:
                 yield np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UsageError(f"{name}: not a .npy file ({error})") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        kind = ".npz" if name.endswith(".npz") else ".npy"
+        raise UsageError(f"{name}: not a {kind} file ({error})") from error
 
 
 def _parse_type(head: str, text: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     *extents, element = head.strip().split("x") if "complex" not in head else _split_complex(head)
     if element not in DTYPES:
         raise UsageError(f"{text!r}: unknown type {element!r}; types: {', '.join(DTYPES)}")
-    if not all(extent.isdigit() for extent in extents):
+    if not all(extent.isdecimal() for extent in extents):
         raise UsageError(f"{text!r}: extents are whole numbers, not {'x'.join(extents)!r}")
     return tuple(map(int, extents)), numpy_dtype(DTYPES[element])
 
@@ -123,7 +129,7 @@ def _read_raw(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         data = Path(name).read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}") from error
-    needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    needed = math.prod(shape) * dtype.itemsize
     if len(data) != needed:
         raise UsageError(f"{name} has {len(data)} bytes, {type_text(shape, dtype)} has {needed}")
     return np.frombuffer(data, dtype).reshape(shape)

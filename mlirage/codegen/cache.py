@@ -72,10 +72,13 @@ class Cache:
         """
         if option == "off":
             return Cache(None)
-        folder = Path(option) if option else default_folder()
+        try:
+            folder = Path(option) if option else default_folder()
+        except RuntimeError:  # a user without a home, as in containers that run under any number
+            return Cache(None)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            usable = os.access(folder, os.W_OK)
+            usable = os.access(folder, os.W_OK | os.X_OK)
         except OSError as error:
             if option:
                 raise UsageError(f"cache folder {option!r}: {error.strerror}") from error
@@ -132,7 +135,11 @@ class Cache:
         if self.folder is None or not self._stored:
             return
         entries: list[tuple[float, int, Path]] = []
-        for entry in os.scandir(self.folder):
+        try:
+            found = list(os.scandir(self.folder))
+        except OSError:  # somebody cleared the cache meanwhile
+            return
+        for entry in found:
             if entry.name.endswith(_SUFFIX):
                 try:
                     status = entry.stat()
@@ -143,7 +150,10 @@ class Cache:
         if total <= limit:
             return
         for _, size, path in sorted(entries):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:  # another user's, in a shared folder
+                continue
             total -= size
             if total <= limit * 4 // 5:
                 return

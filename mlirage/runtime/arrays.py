@@ -117,12 +117,10 @@ def _as_numpy(value: Any, argument: Argument) -> tuple[Array, Wrap | None]:
         return _from_torch(value)
     if library in ("jax", "jaxlib") and hasattr(value, "__array__"):
         return np.asarray(value), importlib.import_module("jax.numpy").asarray
-    if hasattr(value, "__dlpack__"):
-        return np.from_dlpack(value), None
     refusal = f"{_where(argument)} expects {argument.type_text}, got {type(value).__name__}"
     try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
+        array = np.from_dlpack(value) if hasattr(value, "__dlpack__") else np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:  # whatever another library's conversion raises
         raise UsageError(f"{refusal}: {error}") from error
     if array.dtype.kind not in "biufc":
         raise UsageError(refusal)
@@ -154,7 +152,9 @@ def _check_type(value: Any, array: Array, argument: Argument) -> Array:
     if array.dtype == wanted and array.dtype.isnative:
         return array
     plain = isinstance(value, bool | int | float | complex | list | tuple)
-    if plain and (np.can_cast(array.dtype, wanted, "same_kind") or _lossless(array, wanted)):
+    # A float may round to a narrower one; an integer that does not fit would become another number.
+    rounds = wanted.kind not in "iu" and np.can_cast(array.dtype, wanted, "same_kind")
+    if plain and (rounds or _lossless(array, wanted)):
         return array.astype(wanted)
     given = _type_text(array)
     hint = "" if plain else f"; convert it first, for example with x.astype({argument.dtype!r})"

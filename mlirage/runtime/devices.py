@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from typing import SupportsIndex
 
 from mlirage.errors import UsageError
 from mlirage.runtime._runtime import Device, driver_names
@@ -26,13 +27,13 @@ def device(name: str = "local-task", threads: int | None = None) -> Device:
     known = driver_names()
     if name not in known:
         raise UsageError(f"no device {name!r}; this build has {', '.join(known)}")
-    if threads is not None and not 1 <= threads <= 256:
+    if threads is not None and (not isinstance(threads, SupportsIndex) or not 1 <= threads.__index__() <= 256):
         raise UsageError(f"threads={threads!r}: 1 to 256, or None for all cores")
     if threads is not None and threads > 1 and name != "local-task":
         raise UsageError(f"device {name!r} has one thread; threads={threads} needs device='local-task'")
-    key = (name, threads or 0)
+    key = (name, int(threads or 0))
     with _lock:
         found = _open.get(key)
         if found is None:
-            found = _open[key] = Device(name, threads or 0)
+            found = _open[key] = Device(*key)
         return found

@@ -30,7 +30,9 @@ class LoadedModule(_runtime.Session):
     def __init__(self, source: ModuleSource, device: Device, parameters: ParameterSource | None = None) -> None:
         given = make_parameters(parameters)
         if isinstance(source, str | os.PathLike):
-            super().__init__(device, os.fspath(source), given)
+            super().__init__(device, _path_text(source), given)
+        elif isinstance(source, memoryview) and not source.c_contiguous:
+            raise UsageError("load() takes the bytes of a module in one piece, got a memoryview with strides")
         else:
             super().__init__(device, source, given)
         self.device = device
@@ -89,6 +91,22 @@ class LoadedModule(_runtime.Session):
 
     def __repr__(self) -> str:
         return f"<mlirage module on {self.device.name}: {', '.join(map(str, self.signatures.values()))}>"
+
+
+def _path_text(path: str | os.PathLike[str]) -> str:
+    """The path as the runtime, written in C, takes it.
+
+    Raises:
+      UsageError: it is not text in UTF-8, or ends before its end.
+    """
+    text = os.fsdecode(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the path {text!r} is not UTF-8; rename the file, or give load() its bytes") from None
+    if "\0" in text:
+        raise UsageError(f"the path {text!r} has a null character")
+    return text
 
 
 def load(

@@ -37,6 +37,8 @@ def make_parameters(source: ParameterSource | None) -> Parameters:
         parameters.add_contents(SCOPE, source)
     elif isinstance(source, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         for key, value in source.items():
+            if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(f"parameters={{…}}: keys are names of weights, got {key!r}")
             array = np.ascontiguousarray(value)
             parameters.add(SCOPE, key, array.reshape(-1).view(np.uint8))
     else:

@@ -31,7 +31,7 @@ def main(models: str, peers: str, threads: int, rounds: int, json_path: Path | N
     table = Table("model", *(f"{name} ms" for name in contenders), *(f"ours/{name}" for name in contenders[1:]),
                   "max error", *(f"{name} compile s" for name in contenders))  # fmt: skip
     results: dict[str, object] = {"threads": threads, "models": {}}
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 200)
     for name in models.split(","):
         model, inputs = MODELS[name]()
         compiled: dict[str, Compiled] = {}

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_PAUSE_SECONDS = 0.05
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -19,11 +21,13 @@ class Timing:
 
 
 def interleaved(
-    contenders: dict[str, Callable[[], object]], *, rounds: int = 21, round_seconds: float = 0.02
+    contenders: dict[str, Callable[[], object]], *, rounds: int = 21, round_seconds: float = 0.1
 ) -> dict[str, Timing]:
     """Times every contender in turn (A, B, …, A, B, …) for `rounds` rounds.
 
-    A turn repeats the call until about `round_seconds` have passed, so that short calls are not lost in the clock.
+    A turn repeats the call until about `round_seconds` have passed, so that short calls are not lost in the clock. It
+    starts with a pause and an untimed call: some runtimes' threads spin on for milliseconds after their last call,
+    which would be charged to whoever comes next.
     """
     repeats: dict[str, int] = {}
     for name, call in contenders.items():
@@ -34,6 +38,8 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
+            time.sleep(_PAUSE_SECONDS)
+            call()
             start = time.perf_counter()
             for _ in range(repeats[name]):
                 call()

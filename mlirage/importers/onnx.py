@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from mlirage.errors import ImportFailure
 from mlirage.importers.onnx_graph import GraphImporter, ModelContext
@@ -41,6 +42,7 @@ def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, option
     owned = model is not source
     if not model.HasField("graph") or not model.opset_import:
         raise ImportFailure("not an ONNX model: it has no graph or no opset; is the file complete?")
+    _check_texts(model, "the model")
     weights = WeightReader(folder, owned)
     model_context = ModelContext(
         opsets={("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import},
@@ -78,6 +80,23 @@ def _load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> tuple[onn
     except DecodeError as error:
         raise ImportFailure(f"{what}: not an ONNX model, or cut short ({error})") from error
     return model, folder
+
+
+def _check_texts(message: Message, where: str) -> None:
+    """Names must be text: what is not UTF-8, protobuf gives as bytes, which are equal to no name.
+
+    Raises:
+      ImportFailure: a name, operator or domain is not.
+    """
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            for text in value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,):
+                if isinstance(text, bytes):
+                    raise ImportFailure(f"not an ONNX model, or damaged: {field.name} {text!r} in {where} is not UTF-8")
+        elif field.type == field.TYPE_MESSAGE:
+            inside = f"{field.name} of {where}"
+            for part in (value,) if isinstance(value, Message) else value:
+                _check_texts(part, inside)
 
 
 def _build_main(program: Program, model: onnx.ModelProto, model_context: ModelContext) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlirage.errors import DeviceError
+from mlirage.runtime.trees import leaf_count
 
 # Kinds of a calling convention that are numbers, as numpy types.
 SCALARS = {"i": "int32", "I": "int64", "f": "float32", "F": "float64"}
@@ -67,7 +68,7 @@ def parse_signature(name: str, convention: str, text: str) -> Signature:
     argument_kinds, _, result_kinds = convention.partition("_")
     try:
         data: dict[str, Any] = json.loads(text) if text else {}
-        return Signature(
+        signature = Signature(
             name,
             _fields(name, "argument", argument_kinds, data.get("arguments")),
             _fields(name, "result", result_kinds, data.get("results")),
@@ -75,7 +76,11 @@ def parse_signature(name: str, convention: str, text: str) -> Signature:
             data.get("in_tree"),
             data.get("out_tree"),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        for tree, arrays in ((signature.in_tree, signature.arguments), (signature.out_tree, signature.results)):
+            if tree is not None and leaf_count(tree) != len(arrays):
+                raise ValueError(f"a tree of {leaf_count(tree)} arrays where the function has {len(arrays)}")
+        return signature
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DeviceError(f"function {name!r}: malformed signature in the module ({error})") from error
 
 
@@ -93,6 +98,14 @@ def _field(function: str, default_name: str, kind: str, entry: dict[str, Any]) -
     name = str(entry.get("name") or default_name)
     if kind in SCALARS:
         return Argument(name, SCALARS[kind], (), True, function)
-    shape = entry.get("shape")
-    extents = None if shape is None else tuple(e if e is None or isinstance(e, int | str) else int(e) for e in shape)
-    return Argument(name, entry.get("dtype"), extents, False, function)
+    dtype, shape = entry.get("dtype"), entry.get("shape")
+    if not isinstance(dtype, str | None):
+        raise TypeError(f"{dtype!r} as the type of {name!r}")
+    return Argument(name, dtype, None if shape is None else tuple(map(_extent, shape)), False, function)
+
+
+def _extent(value: Any) -> int | str | None:
+    """An extent; the binding trusts what passes here."""
+    if value is None or isinstance(value, str) or (type(value) is int and 0 <= value < 1 << 63):
+        return value
+    raise ValueError(f"{value!r} as an extent")

@@ -12,6 +12,26 @@ from typing import Any, cast
 from mlirage.errors import UsageError
 
 
+def leaf_count(tree: Any) -> int:
+    """The number of arrays in a tree.
+
+    Raises:
+      ValueError: it is none.
+    """
+    if tree == "*":
+        return 1
+    if not isinstance(tree, dict) or len(cast(dict[str, Any], tree)) != 1:
+        raise ValueError(f"{tree!r} is no tree")
+    ((kind, children),) = cast(dict[str, Any], tree).items()
+    if kind == "none":
+        return 0
+    if kind == "dict" and isinstance(children, dict):
+        return sum(map(leaf_count, cast(dict[str, Any], children).values()))
+    if kind in ("tuple", "list") and isinstance(children, list):
+        return sum(map(leaf_count, cast(list[Any], children)))
+    raise ValueError(f"{tree!r} is no tree")
+
+
 def flattener(function: str, tree: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], list[Any]]:
     """Returns what turns the arguments of a call into the list of arrays in them."""
 

@@ -119,7 +119,6 @@ def _mentions(expr: ir.AffineExpr, loop: int) -> bool:
 def _in_order(indexing_map: ir.AffineMap, loops: list[int]) -> tuple[int, ...]:
     """`loops` in the order in which the results of a map mention them; the others first."""
     position = {
-        loop: max((at for at, e in enumerate(indexing_map.results) if _mentions(e, loop)), default=-1)
-        for loop in loops
+        loop: max((at for at, e in enumerate(indexing_map.results) if _mentions(e, loop)), default=-1) for loop in loops
     }
     return tuple(sorted(loops, key=lambda loop: position[loop]))

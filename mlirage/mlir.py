@@ -110,8 +110,8 @@ def _allow_mixed_variadics() -> None:
 
     IRDL binds a constraint to the first type that it meets, so that all elements of a variadic list must have one
     type. A list that may be mixed is therefore defined as several lists (16 for operands, 8 for results, or the class
-    attribute `mixed_limit`), each for a run of equal types; constructors split and accessors join them. Only the text shows it:
-    `operandSegmentSizes` and `resultSegmentSizes` count the runs.
+    attribute `mixed_limit`), each for a run of equal types; constructors split and accessors join them. Only the text
+    shows it: `operandSegmentSizes` and `resultSegmentSizes` count the runs.
     """
     base = ext.Operation
     class_attributes = base._generate_class_attributes.__func__  # pyright: ignore
@@ -182,12 +182,20 @@ def _allow_mixed_variadics() -> None:
     base._generate_init_method = classmethod(generate_init_method)  # pyright: ignore
     base._generate_operand_properties = classmethod(  # pyright: ignore
         lambda cls, items: generate_properties(
-            cls, items, "operands", "operandSegmentSizes", bool(cls._ODS_OPERAND_SEGMENTS)
+            cls,
+            items,
+            "operands",
+            "operandSegmentSizes",
+            bool(cls._ODS_OPERAND_SEGMENTS),  # pyright: ignore[reportAttributeAccessIssue]
         )
     )
     base._generate_result_properties = classmethod(  # pyright: ignore
         lambda cls, items: generate_properties(
-            cls, items, "results", "resultSegmentSizes", bool(cls._ODS_RESULT_SEGMENTS)
+            cls,
+            items,
+            "results",
+            "resultSegmentSizes",
+            bool(cls._ODS_RESULT_SEGMENTS),  # pyright: ignore[reportAttributeAccessIssue]
         )
     )
 

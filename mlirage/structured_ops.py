@@ -48,7 +48,9 @@ def outputs(op: ir.Operation) -> list[ir.Value]:
 
 def indexing_maps(op: ir.Operation) -> list[ir.AffineMap]:
     """The indexing map of every operand."""
-    return [attribute.value for attribute in linalg.get_indexing_maps(op.opview)]
+    maps = linalg.get_indexing_maps(op.opview)
+    assert maps is not None, f"{op.name} has no indexing maps"
+    return [ir.AffineMapAttr(attribute).value for attribute in maps]
 
 
 def map_dims(indexing_map: ir.AffineMap) -> list[int | None]:
@@ -239,7 +241,7 @@ def clone_body(source: ir.Block, arguments: Sequence[ir.Value]) -> list[ir.Value
                 if operand in mapping:
                     inner.operands[number] = mapping[operand]
         mapping.update(zip(op.results, clone.results, strict=True))
-    return [mapping.get(value, value) for value in ops[-1].operands]
+    return [mapping[value] if value in mapping else value for value in ops[-1].operands]
 
 
 def generalize(op: ir.Operation) -> ir.Operation:

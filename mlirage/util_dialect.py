@@ -24,8 +24,8 @@ class _ReadsGlobal(ir.MemoryEffectsOpInterface):
 class GlobalOp(Util.Operation, name="global"):
     """Module-level variable `@sym_name` of `type`.
 
-    `is_mutable` (i1) tells whether anything but the initializer may store. An optional attribute `initial_value` (integer
-    or float) starts scalars; references start null and are set by the function marked `mlirage.initializer`.
+    `is_mutable` (i1) tells whether anything but the initializer may store. An optional attribute `initial_value`
+    (integer or float) starts scalars; references start null and are set by the function marked `mlirage.initializer`.
     """
 
     sym_name: ir.StringAttr

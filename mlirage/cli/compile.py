@@ -48,15 +48,14 @@ def compile_to_file(model: Path, output: str | None, options: CompileOptions) ->
     """Compiles `model` and writes the module, or the program of the phase `options.compile_to`."""
     from mlirage import compiler
     from mlirage.compiled_module import write_atomically
-    from mlirage.program import Program
 
     if output and output != "-" and not Path(output).absolute().parent.is_dir():
         raise UsageError(f"cannot write {output}: there is no folder {Path(output).parent}")
     start = time.perf_counter()
+    module, program = b"", None
     with _Progress() as progress:
         if options.compile_to == "end":
             module = compiler.compile_with(model, options, progress.phase)
-            program: Program | None = None
         else:
             program = compiler.lower(model, options, progress.phase)
     seconds = time.perf_counter() - start

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-import mlirage.compiler  # noqa: F401  (registers every pass)
+import mlirage.compiler  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers every pass
 from mlirage.errors import CompileError
 from mlirage.importers.mlir import parse_program
 from mlirage.mlir import ir

@@ -85,7 +85,7 @@ def choose_function(loaded: Any, name: str | None) -> tuple[str, Any, Any]:
     Raises:
       UsageError: no such function, or several and none named.
     """
-    names = list(loaded.signatures)
+    names: list[str] = list(loaded.signatures)
     if name is None:
         if "main" not in names and len(names) != 1:
             raise UsageError(f"the module has several functions, choose with --function: {', '.join(names)}")

@@ -131,7 +131,9 @@ class Structure:
 
 def structure(op: ir.Operation) -> Structure:
     """The loops of `op`, named ops included (their loops reduce unless they index a result)."""
-    maps = tuple(ir.AffineMapAttr(m).value for m in linalg.get_indexing_maps(op))
+    attributes = linalg.get_indexing_maps(op)
+    assert attributes is not None, f"{op.name} has no indexing maps"
+    maps = tuple(ir.AffineMapAttr(m).value for m in attributes)
     inputs = len(maps) - len(results_of(op))
     if op.name == "linalg.generic":
         kinds = tuple("reduction" if "reduction" in str(i) else "parallel" for i in op.attributes["iterator_types"])

@@ -51,7 +51,7 @@ def _unify(extents: list[Extent | None]) -> None:
         return
     if static is not None:
         for load in loads:
-            with ir.InsertionPoint(load.owner.operation), load.owner.operation.location:
+            with ir.InsertionPoint(ir.OpResult(load).owner.operation), ir.OpResult(load).owner.operation.location:
                 load.replace_all_uses_with(arith.constant(ir.IndexType.get(), static))
         return
     first = min(loads, key=_ordinal)
@@ -65,7 +65,7 @@ def _is_load(value: ir.Value) -> bool:
 
 
 def _ordinal(value: ir.Value) -> int:
-    return ir.IntegerAttr(value.owner.operation.attributes["ordinal"]).value
+    return ir.IntegerAttr(ir.OpResult(value).owner.operation.attributes["ordinal"]).value
 
 
 def _extent(value: ir.Value, position: int) -> Extent | None:

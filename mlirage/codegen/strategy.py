@@ -25,7 +25,10 @@ from mlirage.structured_ops import element_type
 class Kind(Protocol):
     """A file that schedules one kind of entry point."""
 
-    KIND: str
+    @property
+    def KIND(self) -> str:
+        """What configurations and listings call it."""
+        ...
 
     def configure(self, entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configuration] | None:
         """The op whose loops are distributed, and how; None: not this kind."""

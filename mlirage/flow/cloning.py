@@ -59,6 +59,7 @@ def bit_width(element: ir.Type) -> int:
         return 64
     if isinstance(element, ir.ComplexType):
         return 2 * bit_width(element.element_type)
+    assert isinstance(element, ir.IntegerType | ir.FloatType)
     return element.width
 
 

@@ -240,7 +240,8 @@ def _rows_for(op: ir.Operation, group: Group) -> dict[ir.Operation, tuple[int, .
     if not read_directly:
         return None
     kept = [row for row in range(count) if alive[row]]
-    loops = tuple(target for row in kept if (target := targets[row]) is not None)
+    kept_targets = [targets[row] for row in kept]
+    loops = tuple(target for target in kept_targets if target is not None)
     if len(set(loops)) != len(loops):
         return None
     if group.kind == "tile":

@@ -96,10 +96,11 @@ def _convert_global(op: ir.Operation, program: Program) -> None:
 
 
 def _stored_elements(value: ir.DenseElementsAttr, new: ir.Type) -> ir.Attribute:
-    array = np.array(value).astype(np.int64 if new.element_type.width == 64 else np.int8)
+    element = ir.IntegerType(ir.ShapedType(new).element_type)
+    array = np.array(value).astype(np.int64 if element.width == 64 else np.int8)
     if value.is_splat:
-        return ir.DenseElementsAttr.get_splat(new, ir.IntegerAttr.get(new.element_type, int(array.reshape(-1)[0])))
-    return ir.DenseElementsAttr.get(array, type=new)
+        return ir.DenseElementsAttr.get_splat(new, ir.IntegerAttr.get(element, int(array.reshape(-1)[0])))
+    return ir.DenseElementsAttr.get(array, type=new)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def _convert_function(function: ir.Operation) -> None:
@@ -194,7 +195,7 @@ def _load_argument(block: ir.Block, argument: ir.BlockArgument) -> None:
     if list(argument.uses):
         with ir.InsertionPoint.at_block_begin(block), argument.location:
             loaded = _load(argument, old)
-        argument.replace_all_uses_except(loaded, loaded.owner.operation)
+        argument.replace_all_uses_except(loaded, ir.OpResult(loaded).owner.operation)
 
 
 def _store_yielded(block: ir.Block) -> None:

@@ -69,7 +69,7 @@ def _outline(region: ir.Operation, prefix: str, function: ir.Operation, extents:
         mapping.setdefault(value, argument)
     _replace_captures(members[:-1], mapping)
     with ir.InsertionPoint(entry_block):
-        func.ReturnOp([mapping.get(value, value) for value in returned], loc=members[-1].location)
+        func.ReturnOp([mapping[value] if value in mapping else value for value in returned], loc=members[-1].location)
 
     tied = [_tied_argument(value, entry_block, len(captures.tensors)) for value in returned]
     tied_attribute = ir.ArrayAttr.get([ir.IntegerAttr.get(ir.IntegerType.get_signless(64), t) for t in tied])

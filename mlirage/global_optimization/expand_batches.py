@@ -43,7 +43,7 @@ def _expand(op: ir.Operation, extents: Extents) -> None:
     loops = [ir.AffineDimExpr.get(i) for i in range(batch + 3)]
     maps: list[ir.AffineMap] = []
     for old in structured_ops.indexing_maps(op):
-        inner = [ir.AffineDimExpr.get(expr.position + batch - 1) for expr in list(old.results)[1:]]
+        inner = [ir.AffineDimExpr.get(ir.AffineDimExpr(expr).position + batch - 1) for expr in list(old.results)[1:]]
         maps.append(ir.AffineMap.get(batch + 3, 0, loops[:batch] + inner))
     dims = [extents.extent(left, dim) for dim in range(batch) if left.type.is_dynamic_dim(dim)]
     with ir.InsertionPoint(op), op.location:

@@ -54,10 +54,10 @@ def _fold(program: Program, op: ir.Operation, number: int, producer: ir.Operatio
         return
     weights, scale = structured_ops.inputs(producer)[1], structured_ops.inputs(op)[place]
     dims = _dims_of_scale(op, number, place, producer)
-    constants = [constant_array(program, value) for value in (weights, scale)]
-    if dims is None or constants[0] is None or constants[1] is None:
+    constant_weights, constant_scale = constant_array(program, weights), constant_array(program, scale)
+    if dims is None or constant_weights is None or constant_scale is None:
         return
-    (name, array), (_, factors) = constants
+    (name, array), (_, factors) = constant_weights, constant_scale
     if array.dtype != factors.dtype or (is_splat(array) and not is_splat(factors)):
         return
     scaled = _scaled(array, factors, dims)

@@ -130,7 +130,7 @@ def _covers(cluster: _Cluster, op: ir.Operation, loops: ir.AffineMap) -> bool:
     if not missing:
         return True
     for result, member_loops in [*cluster.maps.items(), (op.results[0], loops)]:
-        member = result.owner.operation
+        member = ir.OpResult(result).owner.operation
         for operand, indexing_map in zip(
             structured_ops.inputs(member), structured_ops.indexing_maps(member), strict=False
         ):
@@ -161,11 +161,11 @@ def _splat(value: ir.Value) -> bool:
 
 
 def _splat_scalar(value: ir.Value) -> ir.Value:
-    op = value.owner.operation
+    op = ir.OpResult(value).owner.operation
     if op.name == "arith.constant":
         with ir.InsertionPoint(op):
             attribute = ir.DenseElementsAttr(op.attributes["value"])
-            return arith.ConstantOp(value.type.element_type, attribute.get_splat_value(), loc=op.location).result
+            return arith.ConstantOp(value.type.element_type, attribute.get_splat_value(), loc=op.location).result  # pyright: ignore[reportArgumentType]
     return op.operands[0]
 
 
@@ -200,7 +200,7 @@ def _replace_by_fill(op: ir.Operation) -> None:
 
 def _build(cluster: _Cluster) -> ir.Operation:
     root = cluster.root
-    members = [result.owner.operation for result in reversed(cluster.maps)]  # in program order
+    members = [ir.OpResult(result).owner.operation for result in reversed(cluster.maps)]  # in program order
     operands = _Operands()
     # For each member and input: the scalar or member's result, or the number of a tensor operand.
     sources: list[list[ir.Value | int]] = []

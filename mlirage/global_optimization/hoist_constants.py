@@ -81,15 +81,15 @@ def _splat_if_equal(array: Array) -> Array:
 
 
 def _replace_by_splat(root: ir.Value, value: ir.Attribute) -> None:
-    op = root.owner.operation
+    op = ir.OpResult(root).owner.operation
     with ir.InsertionPoint(op), op.location:
-        constant = arith.ConstantOp(root.type, ir.DenseElementsAttr.get_splat(root.type, value))
+        constant = arith.ConstantOp(root.type, ir.DenseElementsAttr.get_splat(root.type, value))  # pyright: ignore[reportArgumentType]
     root.replace_all_uses_with(constant.result)
 
 
 def _replace(program: Program, root: ir.Value, array: Array) -> None:
     name = add_constant(program, "hoisted", np.ascontiguousarray(array) if not is_splat(array) else array, root)
-    op = root.owner.operation
+    op = ir.OpResult(root).owner.operation
     with ir.InsertionPoint(op), op.location:
         loaded = ml_program.global_load_const(root.type, ir.FlatSymbolRefAttr.get(name))
     root.replace_all_uses_with(loaded)

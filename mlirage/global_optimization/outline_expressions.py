@@ -61,7 +61,7 @@ def _computed(expressions: ConstantExpressions, root: ir.Value) -> list[ir.Value
         value = stack.pop()
         if value not in found and value not in expressions.arrays:
             found[value] = None
-            stack.extend(structured_ops.values_read(value.owner.operation))
+            stack.extend(structured_ops.values_read(ir.OpResult(value).owner.operation))
     return list(found)
 
 
@@ -70,7 +70,7 @@ def _is_flat(expressions: ConstantExpressions, root: ir.Value, computed: list[ir
         return True
     elements = _elements(root.type)
     for value in computed:
-        op = value.owner.operation
+        op = ir.OpResult(value).owner.operation
         if op.name == "linalg.generic":
             maps = structured_ops.indexing_maps(op)
             tensors = [m for v, m in zip(op.operands, maps, strict=True) if isinstance(v.type, ir.RankedTensorType)]
@@ -116,7 +116,7 @@ class Outliner:
                 self._extent = tensor.dim(block.arguments[0], arith.constant(ir.IndexType.get(), 0))
             for value in order:
                 if value not in self._clones:
-                    self._clone(value.owner.operation)
+                    self._clone(ir.OpResult(value).owner.operation)
             results = [self._clones[root] for root in self.unit.roots]
             func.ReturnOp(results)
         kind = ir.FunctionType.get([a.type for a in block.arguments], [value.type for value in results])
@@ -131,7 +131,7 @@ class Outliner:
             while stack:
                 value = stack[-1]
                 is_array = value in self.expressions.arrays
-                reads = [] if is_array else structured_ops.values_read(value.owner.operation)
+                reads = [] if is_array else structured_ops.values_read(ir.OpResult(value).owner.operation)
                 missing = [v for v in reads if v not in order]
                 if value in order or not missing:
                     order[stack.pop()] = None
@@ -168,9 +168,10 @@ class Outliner:
     def _flat(self, op: ir.Operation) -> ir.Value:
         """The result of `op` on one dynamic dim."""
         kind = self._kind(op.results[0])
-        operands = [self._clones.get(value, value) for value in op.operands]
+        operands = [self._clones[value] if value in self._clones else value for value in op.operands]
         if op.name in ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"):
             return operands[0]
+        assert self._extent is not None
         empty = ir.Operation.create("tensor.empty", [kind], [self._extent]).results[0]
         if op.name == "tensor.empty":
             return empty
@@ -178,7 +179,7 @@ class Outliner:
             return linalg.fill(operands[0], outs=[empty])
         if op.name == "arith.constant":
             value = ir.DenseElementsAttr(op.attributes["value"]).get_splat_value()
-            return linalg.fill(arith.ConstantOp(kind.element_type, value).result, outs=[empty])
+            return linalg.fill(arith.ConstantOp(structured_ops.element_type(kind), value).result, outs=[empty])  # pyright: ignore[reportArgumentType]
         identity, scalar = structured_ops.identity_map(1), ir.AffineMap.get(1, 0, [])
         maps = [identity if isinstance(v.type, ir.RankedTensorType) else scalar for v in operands]
         count = structured_ops.segment_sizes(op)[0]
@@ -190,7 +191,7 @@ class Outliner:
                 for number, operand in enumerate(inner.operation.operands):
                     if operand in captured:
                         inner.operation.operands[number] = captured[operand]
-            return [captured.get(value, value) for value in yielded]
+            return [captured[value] if value in captured else value for value in yielded]
 
         init = operands[count] if op.operands[count] in self._clones else empty
         return structured_ops.build_generic(operands[:count], [init], maps, [True], fill_body, op.location).results[0]

@@ -40,9 +40,7 @@ def pack_weights(program: Program) -> None:
     drop_unread_constants(program)
 
 
-def _pack(
-    program: Program, contraction: Contraction, target: CpuTarget, packed: dict[tuple[object, ...], str]
-) -> None:
+def _pack(program: Program, contraction: Contraction, target: CpuTarget, packed: dict[tuple[object, ...], str]) -> None:
     source = constant_array(program, contraction.right_value)
     dims = structured_ops.map_dims(contraction.maps[contraction.right])
     if source is None or None in dims or len(set(dims)) != len(dims):
@@ -90,9 +88,7 @@ def _rewrite(
     maps[contraction.right] = ir.AffineMap.get(maps[0].n_dims, 0, expressions)
     array = program.constants[name]
     with ir.InsertionPoint(op), op.location:
-        kind = ir.RankedTensorType.get(
-            array.shape, structured_ops.element_type(contraction.right_value.type)
-        )
+        kind = ir.RankedTensorType.get(array.shape, structured_ops.element_type(contraction.right_value.type))
         load = ml_program.GlobalLoadConstOp(kind, ir.FlatSymbolRefAttr.get(name))
         inputs = structured_ops.inputs(op)
         inputs[contraction.right] = load.result

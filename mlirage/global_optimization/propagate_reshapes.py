@@ -139,8 +139,8 @@ def _collapse_value(value: ir.Value, groups: Groups, extents: Extents) -> ir.Val
     collapsed = collapse_shape(value, result, groups)
     if made_by is not None and is_uniform(made_by):
         dims = extents.dynamic(collapsed)
-        extents.forget(collapsed.owner.operation)
-        collapsed.owner.operation.erase()
+        extents.forget(ir.OpResult(collapsed).owner.operation)
+        ir.OpResult(collapsed).owner.operation.erase()
         return _uniform_like(made_by, result, dims)
     return collapsed
 
@@ -157,7 +157,7 @@ def _uniform_like(op: ir.Operation, kind: ir.RankedTensorType, dims: list[ir.Val
     """What a uniform `op` makes, in another shape, at the current insertion point."""
     if op.name == "arith.constant":
         value = ir.DenseElementsAttr(op.attributes["value"])
-        return arith.ConstantOp(kind, ir.DenseElementsAttr.get_splat(kind, value.get_splat_value())).result
+        return arith.ConstantOp(kind, ir.DenseElementsAttr.get_splat(kind, value.get_splat_value())).result  # pyright: ignore[reportArgumentType]
     empty = ir.Operation.create("tensor.empty", [kind], dims).results[0]
     return empty if op.name == "tensor.empty" else linalg.fill(op.operands[0], outs=[empty])
 

@@ -78,11 +78,10 @@ def _build_dynamic_count(entry: Entry, root: ir.Operation, tiles: tuple[int, ...
     location = entry.operation.location
     scratch = ir.Module.create(location)
     clone = entry.operation.clone(ip=ir.InsertionPoint(scratch.body))
-    entry_clone = Entry(func.FuncOp(clone) if not isinstance(clone, func.FuncOp) else clone)
+    assert isinstance(clone, func.FuncOp)
+    entry_clone = Entry(clone)
     root, _ = entry_clone.configured()
     block = entry_clone.function.entry_block
-    with ir.InsertionPoint(block), location:
-        pass
     index = ir.IndexType.get()
     loops = structure(root)
     static = loop_extents(root)

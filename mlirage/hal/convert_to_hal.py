@@ -38,7 +38,7 @@ INITIALIZER = "mlirage.initializer"
 def convert_to_hal(program: Program) -> None:
     """Converts every host function."""
     module = program.module
-    functions = [op for op in module.body.operations if isinstance(op, func.FuncOp)]
+    functions: list[func.FuncOp] = [op for op in module.body.operations if isinstance(op, func.FuncOp)]
     if not any(_needs_device(op) for f in functions for op in walk(f.operation)):
         return
     initializer = _ensure_initializer(module, functions)

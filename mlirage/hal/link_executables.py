@@ -57,7 +57,7 @@ def link_executables(program: Program) -> None:
     program.constants[data] = np.frombuffer(library, np.uint8)
     _merge(program.module, found, renamed)
     linked = executables(program.module)[0]
-    variant = {"format": ir.StringAttr.get(target.format), "data": ir.StringAttr.get(data)}
+    variant: dict[str, ir.Attribute] = {"format": ir.StringAttr.get(target.format), "data": ir.StringAttr.get(data)}
     linked.attributes[VARIANTS] = ir.ArrayAttr.get([ir.DictAttr.get(variant)])
     linked.attributes[ENTRIES] = ir.ArrayAttr.get([ir.StringAttr.get(r.symbol) for r in rows])
 

@@ -239,7 +239,7 @@ class _Recording:
         """A value that commands use: constants are made anew, so that the recording may stand anywhere."""
         if not _is_constant(value):
             return value
-        return self._constant(value.type, value.owner.attributes["value"])
+        return self._constant(value.type, ir.OpResult(value).owner.attributes["value"])
 
     def _i32(self, value: int) -> ir.Value:
         kind = ir.IntegerType.get_signless(32)
@@ -247,7 +247,7 @@ class _Recording:
 
     def _constant(self, kind: ir.Type, attribute: ir.Attribute) -> ir.Value:
         if attribute not in self.constants:
-            self.constants[attribute] = arith.ConstantOp(kind, attribute).result
+            self.constants[attribute] = arith.ConstantOp(kind, attribute).result  # pyright: ignore[reportArgumentType]
         return self.constants[attribute]
 
 
@@ -255,6 +255,7 @@ def _from_bits(bits: ir.Value, kind: ir.Type) -> ir.Value:
     """The scalar of type `kind` whose bits `bits` (i64) holds."""
     if isinstance(kind, ir.IndexType):
         return arith.IndexCastOp(kind, bits).result
+    assert isinstance(kind, ir.IntegerType | ir.FloatType)
     width = kind.width
     if width < 64:
         bits = arith.TruncIOp(ir.IntegerType.get_signless(width), bits).result
@@ -265,7 +266,7 @@ def _words(bits: ir.Value, kind: ir.Type) -> list[ir.Value]:
     """The 32-bit words of a scalar (runtime/include/mlirage/executable.h): two from 33 bits on, low first."""
     word = ir.IntegerType.get_signless(32)
     low = arith.TruncIOp(word, bits).result
-    if not isinstance(kind, ir.IndexType) and kind.width <= 32:
+    if isinstance(kind, ir.IntegerType | ir.FloatType) and kind.width <= 32:
         return [low]
     shift = arith.ConstantOp(bits.type, 32).result
     return [low, arith.TruncIOp(word, arith.ShRUIOp(bits, shift).result).result]

@@ -16,7 +16,7 @@ Any length works; a large prime factor costs its square. Twiddles are computed i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -156,7 +156,7 @@ def _real_part(value: ir.Value) -> ir.Value:
     return _elementwise(value, element, lambda block: [complex_.re(block.arguments[0])])
 
 
-def _elementwise(value: ir.Value, element: ir.Type, body: object) -> ir.Value:
+def _elementwise(value: ir.Value, element: ir.Type, body: Callable[[ir.Block], Sequence[ir.Value]]) -> ir.Value:
     rank = ir.RankedTensorType(value.type).rank
     out = tensor.empty(extents(value), element)
     return build_generic(
@@ -165,7 +165,7 @@ def _elementwise(value: ir.Value, element: ir.Type, body: object) -> ir.Value:
         [identity_map(rank)] * 2,
         [True] * rank,
         body,
-        ir.Location.current,  # pyright: ignore
+        ir.Location.current,
     ).results[0]
 
 

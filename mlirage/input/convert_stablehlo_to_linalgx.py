@@ -160,7 +160,7 @@ def _windows(updates: ir.Value, window_dims: list[int], hidden: list[int], rank:
     order = scatter_dims + window_dims
     if order != list(range(shaped.rank)):
         out = tensor.empty([_extent(updates, i) for i in order], shaped.element_type)
-        updates = linalg.transpose(updates, outs=[out], permutation=order).results[0]
+        updates = linalg.transpose(updates, outs=[out], permutation=order).results[0]  # pyright: ignore[reportArgumentType]
     updates = _collapse_leading(updates, len(scatter_dims))
     if not hidden:
         return updates
@@ -213,7 +213,7 @@ def move_scalar_region(op: ir.Operation, number: int, scalars: Sequence[ir.Value
     for inner in ops[:-1]:
         inner.move_before(marker)
     returned = list(ops[-1].operands)
-    values = [tensor.extract(restore_sign(value, signless(value.type)), []) for value in returned]
+    values: list[ir.Value] = [tensor.extract(restore_sign(value, signless(value.type)), []) for value in returned]
     marker.erase()
     ops[-1].erase()
     return values

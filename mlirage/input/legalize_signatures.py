@@ -95,7 +95,7 @@ def _convert(function: ir.Operation) -> bool:
             argument.set_type(new)
             with ir.InsertionPoint.at_block_begin(block), function.location:
                 inner = _cast(argument, old)
-            argument.replace_all_uses_except(inner, inner.owner.operation)
+            argument.replace_all_uses_except(inner, ir.OpResult(inner).owner.operation)
     for op in list(walk(function)):
         if op.name == "func.return":
             _cast_operands(op, results)
@@ -124,7 +124,7 @@ def _convert_call(call: ir.Operation, changed: dict[str, ir.FunctionType]) -> No
             result.set_type(new)
             with ir.InsertionPoint.after(call), call.location:
                 inner = _cast(result, old)
-            result.replace_all_uses_except(inner, inner.owner.operation)
+            result.replace_all_uses_except(inner, ir.OpResult(inner).owner.operation)
 
 
 def _cast_operands(op: ir.Operation, types: list[ir.Type]) -> None:
@@ -139,10 +139,11 @@ def _cast(value: ir.Value, wanted: ir.Type) -> ir.Value:
     if isinstance(value.type, ir.IndexType) or isinstance(wanted, ir.IndexType):
         build = arith.index_cast
     elif isinstance(wanted, ir.IntegerType):
-        grows = value.type.width < wanted.width
-        build = (arith.extui if value.type.width == 1 else arith.extsi) if grows else arith.trunci
+        width = ir.IntegerType(value.type).width
+        grows = width < wanted.width
+        build = (arith.extui if width == 1 else arith.extsi) if grows else arith.trunci
     else:
-        build = arith.extf if value.type.width < wanted.width else arith.truncf
+        build = arith.extf if ir.FloatType(value.type).width < ir.FloatType(wanted).width else arith.truncf
     return build(wanted, value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import SupportsIndex
+from typing import SupportsIndex, cast
 
 from mlirage.errors import UsageError
 from mlirage.runtime._runtime import Device, driver_names
@@ -27,7 +27,8 @@ def device(name: str = "local-task", threads: int | None = None) -> Device:
     known = driver_names()
     if name not in known:
         raise UsageError(f"no device {name!r}; this build has {', '.join(known)}")
-    if threads is not None and (not isinstance(threads, SupportsIndex) or not 1 <= threads.__index__() <= 256):
+    given = cast(object, threads)  # callers without a type checker
+    if given is not None and (not isinstance(given, SupportsIndex) or not 1 <= given.__index__() <= 256):
         raise UsageError(f"threads={threads!r}: 1 to 256, or None for all cores")
     if threads is not None and threads > 1 and name != "local-task":
         raise UsageError(f"device {name!r} has one thread; threads={threads} needs device='local-task'")

@@ -145,7 +145,7 @@ class Aliasing:
 
     def can_share(self, source: ir.Value, copy: ir.Value) -> bool:
         """Whether `copy`, a root made as a copy of `source` or of a part of it, may lie in the memory of `source`."""
-        made = copy.owner.operation
+        made = ir.OpResult(copy).owner.operation
         mine, other = self.class_of(copy), self.class_of(source)
         if mine.changes and not self.is_owned(source):
             return False

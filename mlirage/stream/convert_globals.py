@@ -106,7 +106,7 @@ class Globals:
         if name not in self.program.constants:  # not extern: the contents stand in the IR
             value = None if isinstance(tensor_type.element_type, ir.ComplexType) else op.attributes["value"]
             if isinstance(value, ir.DenseElementsAttr) and value.is_splat:
-                scalar = arith.ConstantOp(tensor_type.element_type, value.get_splat_value()).result
+                scalar = arith.ConstantOp(tensor_type.element_type, value.get_splat_value()).result  # pyright: ignore[reportArgumentType]
                 return stream.AsyncSplatOp(stream.resource_type(), bit_pattern(scalar), size).result
             if "extern" not in op.get_asm(large_elements_limit=16):
                 self.program.constants[name] = read_dense(op, "value")

@@ -166,7 +166,7 @@ class _Function:
                 expected.append(named.get(name or "") or index_constant(-1))
         i32 = ir.IntegerType.get_signless(32)
         number = ir.IntegerAttr.get(i32, element_type_number(old.element_type))
-        element_type = arith.ConstantOp(i32, number).result
+        element_type = arith.ConstantOp(i32, number).result  # pyright: ignore[reportArgumentType]
         BufferViewAssertOp(view, self._message(argument.name), element_type, expected)
         dims: list[ir.Value] = []
         for axis, name in enumerate(names):

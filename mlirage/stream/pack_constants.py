@@ -79,7 +79,7 @@ def pack_constants(program: Program) -> None:
         name = ir.StringAttr(op.attributes["name"]).value
         if data.size != _size(op):
             raise CompileError(f"{op.location}: constant {name!r} has {data.size} bytes where {_size(op)} are used")
-        content = name.encode() if external else hashlib.sha256(data).digest()
+        content = name.encode() if external else hashlib.sha256(data.data).digest()
         offset = constants.add(content, data.size)
         if data.size:  # an empty one shares the offset of the next
             pieces.setdefault(offset, data)
@@ -185,7 +185,7 @@ def _fill_splats(slab: _Slab, size: ir.Value) -> ir.Value:
     for pattern, (offset, length) in slab.ranges.items():
         kind = ir.IntegerType.get_signless(8 * len(pattern))
         bits = int.from_bytes(pattern, "little", signed=True)
-        scalar = arith.ConstantOp(kind, ir.IntegerAttr.get(kind, bits)).result
+        scalar = arith.ConstantOp(kind, ir.IntegerAttr.get(kind, bits)).result  # pyright: ignore[reportArgumentType]
         value = stream.AsyncFillOp(
             stream.resource_type(), value, size, scalar, index_constant(offset), index_constant(length)
         ).result

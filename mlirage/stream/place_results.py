@@ -157,14 +157,15 @@ class _Placement:
             offset, size, length = (
                 self._here(value) for value in (self.view.offset, self.view.target_size, self.view.update_size)
             )
+        assert isinstance(self.part.root, ir.Value)
         self.aliasing.merge(self.view.target, self.part.root)
         with ir.InsertionPoint(self.maker), self.maker.location:
             made = self._make(version, offset, size, length)
             part = stream.ResourceSubviewOp(version.type, made, size, offset, length)
-        for op in [part.operation] if made is version else [made.owner.operation, part.operation]:
+        for op in [part.operation] if made is version else [ir.OpResult(made).owner.operation, part.operation]:
             self.aliasing.set_order(op, self.maker)
         if made is not version:
-            self.target.changes.append(made.owner.operation)
+            self.target.changes.append(ir.OpResult(made).owner.operation)
             if user is not None:
                 user[0].operands[user[1]] = made
         self._replace_maker(made, part.result)
@@ -260,7 +261,7 @@ class _Placement:
             if result == self.part.root:
                 result.replace_all_uses_with(part)
                 continue
-            new = made.owner.operation.results[ir.OpResult(result).result_number]
+            new = ir.OpResult(made).owner.operation.results[ir.OpResult(result).result_number]
             self.aliasing.rename(result, new)
             result.replace_all_uses_with(new)
         if made.owner != self.maker and not isinstance(made.owner, ir.Block):

@@ -200,7 +200,7 @@ class _Plan:
         )
 
     def _allocate_owned(self, root: _Root) -> None:
-        with ir.InsertionPoint(root.region), root.value.owner.location:
+        with ir.InsertionPoint(root.region), root.value.location:
             if root.owner != "transient" and root.owner:
                 value = stream.ResourceAllocOp(stream.resource_type(root.owner), root.size).result
             else:

@@ -134,13 +134,15 @@ _COMPARISONS = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "ug
 
 @_handles("arith.cmpi")
 def _convert_cmpi(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
-    return [_compare(_COMPARISONS[ir.IntegerAttr(op.attributes["predicate"]).value], *op.operands, emit)]
+    left, right = op.operands
+    return [_compare(_COMPARISONS[ir.IntegerAttr(op.attributes["predicate"]).value], left, right, emit)]
 
 
 @_handles("index.cmp")
 def _convert_index_cmp(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     predicate = str(op.attributes["pred"]).split("(")[-1].rstrip(")>").split()[-1]
-    return [_compare(predicate, *op.operands, emit)]
+    left, right = op.operands
+    return [_compare(predicate, left, right, emit)]
 
 
 def _compare(predicate: str, left: ir.Value, right: ir.Value, emit: Emitter) -> ir.Value:

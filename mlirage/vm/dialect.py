@@ -72,7 +72,7 @@ class _ReadsGlobal(ir.MemoryEffectsOpInterface):
         effects.append(ir.MemoryEffect.Read)
 
 
-def _verifier(opcode: Opcode) -> staticmethod:
+def _verifier(opcode: Opcode) -> "staticmethod[[Any], bool]":
     """Checks that operands and results are of the kinds that the table says."""
     reads = [letter for letter in opcode.reads if letter in "iIfFxr"]
 

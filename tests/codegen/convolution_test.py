@@ -171,9 +171,7 @@ def test_depthwise(
     image, w, bias = _random(*x), _random(*kernel, x[-1]), _random(x[-1])
     taps = ", ".join(f"k{i}" for i in range(len(kernel)))
     shape = f"tensor<{'x'.join(map(str, w.shape))}xf32>"
-    text = _program(
-        x, kernel, stride, dilation, padding, shape, f"{taps}, c", x[-1], _PRODUCT, "0.0", "0.0", dynamic
-    )
+    text = _program(x, kernel, stride, dilation, padding, shape, f"{taps}, c", x[-1], _PRODUCT, "0.0", "0.0", dynamic)
     patches = _patches(image, kernel, stride, dilation, padding, 0)
     turned = np.moveaxis(w, -1, 0).astype(np.float64)
     expected = np.maximum((patches * turned).sum(tuple(range(-len(kernel), 0))) + bias, 0)

@@ -173,9 +173,7 @@ class _Kernel:
 
     def _loop_extents(self) -> list[Index]:
         op = self.contraction.op
-        extents: list[Index] = [
-            e if e != structured_ops.DYNAMIC else -1 for e in structured_ops.loop_extents(op)
-        ]
+        extents: list[Index] = [e if e != structured_ops.DYNAMIC else -1 for e in structured_ops.loop_extents(op)]
         for operand, indexing in zip(op.operands, structured_ops.indexing_maps(op), strict=True):
             for d, loop in enumerate(structured_ops.map_dims(indexing)):
                 if loop is not None and extents[loop] == -1:
@@ -189,9 +187,7 @@ class _Kernel:
         if not loops:
             self._workgroup(starts, dict(enumerate(self.extents)))
             return
-        forall = scf.ForallOp(
-            [0] * len(loops), [self.extents[loop] for loop in loops], [self.tiles[x] for x in loops]
-        )
+        forall = scf.ForallOp([0] * len(loops), [self.extents[loop] for loop in loops], [self.tiles[x] for x in loops])
         with ir.InsertionPoint(forall.body):
             starts.update(zip(loops, forall.induction_variables, strict=True))
             self._sizes(loops, starts, dict(enumerate(self.extents)))
@@ -207,7 +203,7 @@ class _Kernel:
         if tile == 1 or (isinstance(whole, int) and whole % tile == 0):
             self._sizes(rest, starts, sizes | {loop: tile})
         elif isinstance(whole, int) and loop in self.contraction.rows:
-            last = arith.cmpi(arith.CmpIPredicate.ugt, add(starts[loop], tile), value(whole))
+            last = arith.cmpi(arith.CmpIPredicate.ugt, value(add(starts[loop], tile)), value(whole))
             if_else(
                 last,
                 lambda: self._sizes(rest, starts, sizes | {loop: whole % tile}),
@@ -426,13 +422,12 @@ def row_places(
 
 def _in_place(entry: Entry) -> bool:
     """Whether a result overwrites an argument that the entry reads: then nothing may be computed twice."""
+
     def base(v: ir.Value) -> ir.Value:
         while not isinstance(v.owner, ir.Block):
             v = v.owner.operation.operands[0]
         return v
 
     read = [base(op.operands[0]) for op in entry.walk() if op.name == "bufferization.to_tensor"]
-    written = [
-        base(op.operands[1]) for op in entry.walk() if op.name == "bufferization.materialize_in_destination"
-    ]
+    written = [base(op.operands[1]) for op in entry.walk() if op.name == "bufferization.materialize_in_destination"]
     return any(v in read for v in written)

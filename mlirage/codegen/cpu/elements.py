@@ -115,7 +115,7 @@ class Elements:
             staged = self.staged[tensor_value]
             shifted = [Place(sub(p.base, o), p.step) for p, o in zip(places, staged.origin, strict=True)]
             return self.load(staged.buffer, shifted)
-        op = tensor_value.owner.operation
+        op = ir.OpResult(tensor_value).owner.operation
         match op.name:
             case "bufferization.to_tensor":
                 return self.load(op.operands[0], places)
@@ -237,9 +237,7 @@ class Elements:
             if place.step:
                 return self._lane_by_lane(element, places, lambda e, p: e.read(op.results[0], p))
             # as an unsigned number, a place before the start is larger than any extent
-            conditions.append(
-                arith.cmpi(arith.CmpIPredicate.ult, value(inner[d].base), value(extent(source, d)))
-            )
+            conditions.append(arith.cmpi(arith.CmpIPredicate.ult, value(inner[d].base), value(extent(source, d))))
         if not conditions:
             return self.read(source, inner)
         condition = conditions[0]

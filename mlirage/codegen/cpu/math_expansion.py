@@ -56,14 +56,14 @@ def _needs_help(op: ir.Operation, target: CpuTarget) -> bool:
 
 def _expand(op: ir.Operation, name: str, target: CpuTarget) -> ir.Value:
     kind = op.results[0].type
-    operands = list(op.operands)
+    operands: list[ir.Value] = list(op.operands)
     if not isinstance(kind, ir.F32Type | ir.F64Type):
         if isinstance(kind, ir.IntegerType):
             if name == "ipowi":
                 return _integer_power(operands[0], operands[1])
             raise CompileError(f"{op.location}: no code generation for {op.name} on {kind}")
         f32 = ir.F32Type.get()
-        wide = [arith.extf(f32, v) if isinstance(v.type, ir.FloatType) else v for v in operands]
+        wide: list[ir.Value] = [arith.extf(f32, v) if isinstance(v.type, ir.FloatType) else v for v in operands]
         return arith.truncf(kind, _build(op, name, f32, wide, target))
     return _build(op, name, kind, operands, target)
 

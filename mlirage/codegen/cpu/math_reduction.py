@@ -119,7 +119,7 @@ class Reduction:
         values = (*(0,) * padding, *_TWO_OVER_PI, *(0,) * 4)
         text = ", ".join(str(v) for v in values)
         kind = ir.RankedTensorType.get([len(values)], self.i64)
-        constant = arith.ConstantOp(kind, ir.Attribute.parse(f"dense<[{text}]> : {kind}")).result
+        constant = arith.ConstantOp(kind, ir.Attribute.parse(f"dense<[{text}]> : {kind}")).result  # pyright: ignore[reportArgumentType]
         at = arith.index_cast(ir.IndexType.get(), index)
         return [tensor.extract(constant, [arith.addi(at, arith.constant(ir.IndexType.get(), k))]) for k in range(count)]
 

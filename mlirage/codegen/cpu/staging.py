@@ -64,9 +64,7 @@ def stage_left(
     origin = [evaluate(e, {loop: Place(s) for loop, s in starts.items()}, {}).base for e in expressions]
     last = {loop: Place(sub(size, 1)) for loop, size in sizes.items()}
     zero = {loop: Place(0) for loop in sizes}
-    extents = [
-        add(sub(evaluate(e, last, {}).base, evaluate(e, zero, {}).base), 1) for e in expressions
-    ]
+    extents = [add(sub(evaluate(e, last, {}).base, evaluate(e, zero, {}).base), 1) for e in expressions]
     lanes = max(1, target.vector_bytes // byte_width(element))
 
     def read(elements: Elements, at: Sequence[Place]) -> None:

@@ -110,9 +110,7 @@ def vector_lanes(window: Window, target: CpuTarget) -> int:
 def root_window(entry: Entry) -> Window | None:
     """The window op of an entry that this kind can compute."""
     reducing = [
-        op
-        for op in entry.structured_ops()
-        if op.name != "linalg.fill" and not all(structured_ops.parallel_loops(op))
+        op for op in entry.structured_ops() if op.name != "linalg.fill" and not all(structured_ops.parallel_loops(op))
     ]
     if len(reducing) != 1:
         return None
@@ -263,9 +261,7 @@ class _Kernel:
         with ir.InsertionPoint(terminator), self.window.op.location:
             self.outputs: list[Output] = find_outputs(self.entry, root)
             self.padding = padding = _padding(self.window)
-            self.sizes = [
-                extent(padding.source, d) for d in range(ir.RankedTensorType(padding.source.type).rank)
-            ]
+            self.sizes = [extent(padding.source, d) for d in range(ir.RankedTensorType(padding.source.type).rank)]
             written = structured_ops.map_dims(self.maps[2])
             init = structured_ops.outputs(self.window.op)[0]
             self.extents: dict[int, Index] = {
@@ -285,8 +281,8 @@ class _Kernel:
             sizes = dict(self.extents)
             starts: dict[int, Index] = dict(zip(loops, forall.induction_variables, strict=True))
             for loop in loops:
-                sizes[loop] = 1 if self.tiles[loop] == 1 else smaller(
-                    self.tiles[loop], sub(self.extents[loop], starts[loop])
+                sizes[loop] = (
+                    1 if self.tiles[loop] == 1 else smaller(self.tiles[loop], sub(self.extents[loop], starts[loop]))
                 )
             self._rows(self.window.outer, {}, starts, sizes)
             scf.InParallelOp()
@@ -374,11 +370,7 @@ class _Kernel:
         along = self.window.along
         count = self.extents[along]
         first, last = self._inside(count)
-        free = [
-            (loop, n)
-            for loop, n in zip(self.window.taps, self.window.extents, strict=True)
-            if loop not in ranges
-        ]
+        free = [(loop, n) for loop, n in zip(self.window.taps, self.window.extents, strict=True) if loop not in ranges]
 
         def edge(i: Index) -> None:
             here = {**at, along: i}
@@ -503,8 +495,7 @@ class _Kernel:
         for at, total in zip(places, sums, strict=True):
             loops = self._loops(at, taps)
             image = [
-                Place(sub(p.base, low), p.step)
-                for p, low in zip(self._places(0, loops), self.padding.low, strict=True)
+                Place(sub(p.base, low), p.step) for p, low in zip(self._places(0, loops), self.padding.low, strict=True)
             ]
             pixel = elements.read(self.padding.source, image)
             if self.fused and self.product is not None and self._plain_product():

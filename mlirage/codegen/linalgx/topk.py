@@ -50,7 +50,10 @@ class _Heap:
             left_item, right_item = self.read(tensors, left), self.read(tensors, right)
             take_right = arith.andi(has_right, self.first(left_item, right_item))
             child = arith.select(take_right, right, left)
-            child_item = tuple(arith.select(take_right, *both) for both in zip(right_item, left_item, strict=True))
+            child_item = (
+                arith.select(take_right, right_item[0], left_item[0]),
+                arith.select(take_right, right_item[1], left_item[1]),
+            )
             moves = arith.andi(moving, arith.andi(has_left, self.first(item, child_item)))
             moved = if_(moves, tensors, lambda: self.write(tensors, hole, child_item))
             return [arith.select(moves, child, hole), moves, *moved]

@@ -62,8 +62,8 @@ typedef struct mlirage_entry_attributes_t {
 typedef struct mlirage_executable_library_t {
   uint32_t version;  // MLIRAGE_EXECUTABLE_VERSION
   uint32_t entry_count;
-  const mlirage_entry_point_t* entries;             // |entry_count|
-  const mlirage_entry_attributes_t* attributes;     // |entry_count|
+  const mlirage_entry_point_t* entries;          // |entry_count|
+  const mlirage_entry_attributes_t* attributes;  // |entry_count|
 } mlirage_executable_library_t;
 
 // The only exported symbol of a library: "mlirage_executable_library_query".

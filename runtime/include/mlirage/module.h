@@ -38,9 +38,9 @@ typedef enum mlirage_module_flags_t {
 // Parses and verifies |storage.contents|, which must be aligned to
 // MLIRAGE_MODULE_ALIGNMENT. On success the module owns the storage; on failure the
 // caller keeps it. Fails with INVALID_MODULE and says what is wrong where.
-MLIRAGE_MUST_USE mlirage_status_t mlirage_module_create(mlirage_allocator_t allocator,
-                                                        mlirage_module_storage_t storage, mlirage_module_flags_t flags,
-                                                        mlirage_module_t** out_module, mlirage_error_t* error);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_module_create(mlirage_allocator_t allocator, mlirage_module_storage_t storage,
+                                                        mlirage_module_flags_t flags, mlirage_module_t** out_module,
+                                                        mlirage_error_t* error);
 void mlirage_module_retain(mlirage_module_t* module);
 void mlirage_module_release(mlirage_module_t* module);  // NULL is ignored
 

@@ -60,20 +60,32 @@ static inline int64_t mlirage_vm_i64(uint64_t slot) { return (int64_t)slot; }
 static inline uint64_t mlirage_vm_from_i32(int32_t value) { return (uint32_t)value; }
 static inline uint64_t mlirage_vm_from_i64(int64_t value) { return (uint64_t)value; }
 static inline float mlirage_vm_f32(uint64_t slot) {
-  const union { uint32_t bits; float value; } u = {(uint32_t)slot};
+  const union {
+    uint32_t bits;
+    float value;
+  } u = {(uint32_t)slot};
   return u.value;
 }
 static inline double mlirage_vm_f64(uint64_t slot) {
-  const union { uint64_t bits; double value; } u = {slot};
+  const union {
+    uint64_t bits;
+    double value;
+  } u = {slot};
   return u.value;
 }
 static inline uint64_t mlirage_vm_from_f32(float value) {
-  union { float value; uint32_t bits; } u;
+  union {
+    float value;
+    uint32_t bits;
+  } u;
   u.value = value;
   return u.bits;
 }
 static inline uint64_t mlirage_vm_from_f64(double value) {
-  union { double value; uint64_t bits; } u;
+  union {
+    double value;
+    uint64_t bits;
+  } u;
   u.value = value;
   return u.bits;
 }
@@ -100,10 +112,12 @@ typedef struct mlirage_vm_options_t {
 // Links |modules| (retained) among themselves and to |native_modules| (copied), and
 // runs the function exported as "__init" of each module, in the order given.
 // NOT_FOUND names every import that nothing provides.
-MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_context_create(
-    mlirage_allocator_t allocator, const mlirage_vm_options_t* options,
-    const mlirage_vm_native_module_t* native_modules, size_t native_module_count, mlirage_module_t* const* modules,
-    size_t module_count, mlirage_vm_context_t** out_context, mlirage_error_t* error);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_context_create(mlirage_allocator_t allocator,
+                                                            const mlirage_vm_options_t* options,
+                                                            const mlirage_vm_native_module_t* native_modules,
+                                                            size_t native_module_count,
+                                                            mlirage_module_t* const* modules, size_t module_count,
+                                                            mlirage_vm_context_t** out_context, mlirage_error_t* error);
 // Every invocation must have been released. NULL is ignored.
 void mlirage_vm_context_release(mlirage_vm_context_t* context);
 

@@ -21,12 +21,12 @@ struct mlirage_hal_module_t {
 //===--------------------------------------------------------------------------===
 
 // Declares |name|, reference argument |index|, which must be there.
-#define REF(kind, name, index)                   \
-  mlirage_##kind##_t* name = call->refs[index];  \
+#define REF(kind, name, index)                  \
+  mlirage_##kind##_t* name = call->refs[index]; \
   MLIRAGE_TRY(mlirage_vm_check_ref(name, &mlirage_##kind##_type, #name, call->error))
 // The same for one that may be null.
-#define OPTIONAL_REF(kind, name, index)          \
-  mlirage_##kind##_t* name = call->refs[index];  \
+#define OPTIONAL_REF(kind, name, index)         \
+  mlirage_##kind##_t* name = call->refs[index]; \
   if (name != NULL) MLIRAGE_TRY(mlirage_vm_check_ref(name, &mlirage_##kind##_type, #name, call->error))
 // Declares |name|, scalar argument |index|, an i64 that is a size.
 #define SIZE(name, index) \
@@ -116,8 +116,8 @@ static mlirage_status_t device_get(mlirage_vm_call_t* call) {
   const mlirage_hal_module_t* module = call->self;
   const uint64_t ordinal = call->scalars[0];
   if (ordinal >= module->device_count) {
-    return mlirage_fail(call->error, MLIRAGE_NOT_FOUND, "device %lld is needed, but there are %zu",
-                        (long long)ordinal, module->device_count);
+    return mlirage_fail(call->error, MLIRAGE_NOT_FOUND, "device %lld is needed, but there are %zu", (long long)ordinal,
+                        module->device_count);
   }
   mlirage_device_retain(module->devices[ordinal]);
   call->ref_results[0] = module->devices[ordinal];
@@ -380,8 +380,8 @@ static mlirage_status_t command_buffer_dispatch(mlirage_vm_call_t* call) {
   const size_t constant_count = call->group_counts[0];
   const size_t binding_count = call->group_counts[1];
   void* memory = NULL;
-  MLIRAGE_TRY(take_scratch(call, 1, binding_count * sizeof(mlirage_slot_range_t) + constant_count * sizeof(uint32_t),
-                           &memory));
+  MLIRAGE_TRY(
+      take_scratch(call, 1, binding_count * sizeof(mlirage_slot_range_t) + constant_count * sizeof(uint32_t), &memory));
   mlirage_slot_range_t* bindings = memory;
   uint32_t* constants = (void*)(bindings + binding_count);
   const uint64_t* values = call->scalars + 4;
@@ -445,8 +445,8 @@ static mlirage_status_t buffer_view_create(mlirage_vm_call_t* call) {
   MLIRAGE_TRY(take_shape(call, call->scalars + 3, rank, extents));
   for (size_t i = 0; i < rank; ++i) MLIRAGE_TRY(to_size(call, (uint64_t)extents[i], "extent", &shape[i]));
   mlirage_buffer_view_t* view = NULL;
-  MLIRAGE_TRY(mlirage_buffer_view_create(buffer, offset, length, (uint32_t)call->scalars[2], rank, shape, &view,
-                                         call->error));
+  MLIRAGE_TRY(
+      mlirage_buffer_view_create(buffer, offset, length, (uint32_t)call->scalars[2], rank, shape, &view, call->error));
   call->ref_results[0] = view;
   return MLIRAGE_OK;
 }

@@ -146,10 +146,10 @@ struct mlirage_module_t {
   MLIRAGE_MODULE_FIELDS_(locations, mlirage_file_location_t);
   mlirage_bytes_t data;
   // Made at load, behind this structure in the same block.
-  mlirage_rodata_t* rodata;                // one per file_rodata
-  mlirage_convention_t* function_shapes;   // one per function
-  mlirage_import_shape_t* import_shapes;   // one per import
-  mlirage_group_t* groups;                 // of all imports
+  mlirage_rodata_t* rodata;               // one per file_rodata
+  mlirage_convention_t* function_shapes;  // one per function
+  mlirage_import_shape_t* import_shapes;  // one per import
+  mlirage_group_t* groups;                // of all imports
   uint32_t largest_frame_scalars;
   uint32_t largest_frame_refs;
 };

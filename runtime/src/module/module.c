@@ -170,8 +170,8 @@ static mlirage_status_t count_groups(const mlirage_module_t* module, size_t* out
   const uint32_t total = module->imports_count + module->functions_count;
   for (uint32_t i = 0; i < total; ++i) {
     const bool is_import = i < module->imports_count;
-    const uint32_t text = is_import ? module->imports[i].convention
-                                    : module->functions[i - module->imports_count].convention;
+    const uint32_t text =
+        is_import ? module->imports[i].convention : module->functions[i - module->imports_count].convention;
     if (!mlirage_module_has_text(module, text)) FAIL("a calling convention is no text");
     const uint64_t size = mlirage_string(mlirage_module_text(module, text)).size;
     if (size > budget) FAIL("calling conventions are too long");
@@ -280,9 +280,7 @@ mlirage_module_executable_t mlirage_module_executable(const mlirage_module_t* mo
   };
 }
 
-mlirage_rodata_t* mlirage_module_rodata(const mlirage_module_t* module, size_t index) {
-  return &module->rodata[index];
-}
+mlirage_rodata_t* mlirage_module_rodata(const mlirage_module_t* module, size_t index) { return &module->rodata[index]; }
 
 const char* mlirage_module_location(const mlirage_module_t* module, uint32_t function, uint32_t pc) {
   // The last entry of |function| that starts at |pc| or before.

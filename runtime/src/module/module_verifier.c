@@ -42,7 +42,8 @@ static mlirage_status_t verify_functions(mlirage_module_t* module, mlirage_error
     if (!mlirage_range_fits_u64(entry->code_offset, entry->code_size, module->code_count)) {
       FAIL("the code of function '%s' lies outside of the code section", name);
     }
-    if (entry->scalar_registers > module->largest_frame_scalars) module->largest_frame_scalars = entry->scalar_registers;
+    if (entry->scalar_registers > module->largest_frame_scalars)
+      module->largest_frame_scalars = entry->scalar_registers;
     if (entry->ref_registers > module->largest_frame_refs) module->largest_frame_refs = entry->ref_registers;
   }
   return MLIRAGE_OK;
@@ -150,8 +151,7 @@ static mlirage_status_t verify_locations(const mlirage_module_t* module, mlirage
   return MLIRAGE_OK;
 }
 
-mlirage_status_t mlirage_module_verify(mlirage_module_t* module, mlirage_module_flags_t flags,
-                                       mlirage_error_t* error) {
+mlirage_status_t mlirage_module_verify(mlirage_module_t* module, mlirage_module_flags_t flags, mlirage_error_t* error) {
   MLIRAGE_TRY(verify_imports(module, error));
   MLIRAGE_TRY(verify_functions(module, error));
   MLIRAGE_TRY(verify_exports(module, error));

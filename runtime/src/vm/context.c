@@ -189,10 +189,9 @@ static mlirage_status_t initialize_context(mlirage_vm_context_t* context, const 
 }
 
 mlirage_status_t mlirage_vm_context_create(mlirage_allocator_t allocator, const mlirage_vm_options_t* options,
-                                           const mlirage_vm_native_module_t* native_modules,
-                                           size_t native_module_count, mlirage_module_t* const* modules,
-                                           size_t module_count, mlirage_vm_context_t** out_context,
-                                           mlirage_error_t* error) {
+                                           const mlirage_vm_native_module_t* native_modules, size_t native_module_count,
+                                           mlirage_module_t* const* modules, size_t module_count,
+                                           mlirage_vm_context_t** out_context, mlirage_error_t* error) {
   *out_context = NULL;
   void* block = NULL;
   void* natives = NULL;
@@ -202,8 +201,7 @@ mlirage_status_t mlirage_vm_context_create(mlirage_allocator_t allocator, const 
   }
   mlirage_vm_context_t* context = block;
   context->allocator = allocator;
-  mlirage_status_t status =
-      allocate_array(allocator, native_module_count, sizeof(*native_modules), &natives);
+  mlirage_status_t status = allocate_array(allocator, native_module_count, sizeof(*native_modules), &natives);
   if (status == MLIRAGE_OK) status = allocate_array(allocator, module_count, sizeof(*context->instances), &instances);
   context->native_modules = natives;
   context->instances = instances;

@@ -43,7 +43,7 @@ typedef struct mlirage_vm_frame_t {
   struct mlirage_vm_frame_t* caller;  // NULL: called from outside
   const mlirage_vm_instance_t* instance;
   const mlirage_file_function_t* function;
-  uint32_t ordinal;  // of |function|
+  uint32_t ordinal;                  // of |function|
   const uint16_t* pc;                // up to date while another function runs, and at failures
   const uint16_t* result_registers;  // in the caller's code, which goes on behind them
   uint64_t* scalars;

@@ -115,28 +115,28 @@ static uint32_t count_ones(uint64_t value) {
     pc += (units);  \
     DISPATCH();     \
   } while (0)
-#define JUMP(target)                                                       \
-  do {                                                                     \
-    const uint16_t* to_ = code + (target);                                 \
-    if (to_ <= pc && MLIRAGE_UNLIKELY(invocation->jumps_left-- == 0)) {    \
-      frame->pc = pc;                                                      \
-      return fail_jumps(invocation, error);                                \
-    }                                                                      \
-    pc = to_;                                                              \
-    DISPATCH();                                                            \
+#define JUMP(target)                                                    \
+  do {                                                                  \
+    const uint16_t* to_ = code + (target);                              \
+    if (to_ <= pc && MLIRAGE_UNLIKELY(invocation->jumps_left-- == 0)) { \
+      frame->pc = pc;                                                   \
+      return fail_jumps(invocation, error);                             \
+    }                                                                   \
+    pc = to_;                                                           \
+    DISPATCH();                                                         \
   } while (0)
 // Takes up the frame that is the innermost one now.
-#define ENTER_FRAME()                                                         \
-  do {                                                                        \
-    frame = invocation->frame;                                                \
-    scalars = frame->scalars;                                                 \
-    refs = frame->refs;                                                       \
-    code = frame->instance->module->code + frame->function->code_offset;      \
-    pc = frame->pc;                                                           \
+#define ENTER_FRAME()                                                    \
+  do {                                                                   \
+    frame = invocation->frame;                                           \
+    scalars = frame->scalars;                                            \
+    refs = frame->refs;                                                  \
+    code = frame->instance->module->code + frame->function->code_offset; \
+    pc = frame->pc;                                                      \
   } while (0)
-#define FAIL(...)                         \
-  do {                                    \
-    frame->pc = pc;                       \
+#define FAIL(...)                            \
+  do {                                       \
+    frame->pc = pc;                          \
     return mlirage_fail(error, __VA_ARGS__); \
   } while (0)
 
@@ -164,65 +164,65 @@ static uint32_t count_ones(uint64_t value) {
     SET(3, expression);                      \
     NEXT(4);                                 \
   }
-#define DIVISION(name, READ, from, expression)                                       \
-  CASE(name) {                                                                       \
-    const from a = READ(1), b = READ(2);                                             \
-    if (b == 0) FAIL(MLIRAGE_DIVISION_BY_ZERO, "integer division by zero");          \
-    SET(3, expression);                                                              \
-    NEXT(4);                                                                         \
+#define DIVISION(name, READ, from, expression)                              \
+  CASE(name) {                                                              \
+    const from a = READ(1), b = READ(2);                                    \
+    if (b == 0) FAIL(MLIRAGE_DIVISION_BY_ZERO, "integer division by zero"); \
+    SET(3, expression);                                                     \
+    NEXT(4);                                                                \
   }
 // |U| and |S| are the unsigned and signed types of |width| bits. Division by -1 is
 // negation: min / -1 would trap.
-#define INTEGER_CASES(type, READ, U, S, width)                                                      \
-  BINARY(ADD_##type, READ, U, (U)(a + b))                                                           \
-  BINARY(SUB_##type, READ, U, (U)(a - b))                                                           \
-  BINARY(MUL_##type, READ, U, (U)(a * b))                                                           \
-  DIVISION(DIV_S_##type, READ, U, b == (U)-1 ? (U)(0u - a) : (U)((S)a / (S)b))                      \
-  DIVISION(DIV_U_##type, READ, U, (U)(a / b))                                                       \
-  DIVISION(REM_S_##type, READ, U, b == (U)-1 ? 0 : (U)((S)a % (S)b))                                \
-  DIVISION(REM_U_##type, READ, U, (U)(a % b))                                                       \
-  BINARY(AND_##type, READ, U, a & b)                                                                \
-  BINARY(OR_##type, READ, U, a | b)                                                                 \
-  BINARY(XOR_##type, READ, U, a ^ b)                                                                \
-  BINARY(SHL_##type, READ, U, b < (width) ? (U)(a << b) : 0)                                        \
-  BINARY(SHR_S_##type, READ, U, (U)((S)a >> (b < (width) ? b : (width)-1)))                         \
-  BINARY(SHR_U_##type, READ, U, b < (width) ? (U)(a >> b) : 0)                                      \
-  BINARY(MIN_S_##type, READ, U, (S)a < (S)b ? a : b)                                                \
-  BINARY(MIN_U_##type, READ, U, a < b ? a : b)                                                      \
-  BINARY(MAX_S_##type, READ, U, (S)a > (S)b ? a : b)                                                \
-  BINARY(MAX_U_##type, READ, U, a > b ? a : b)                                                      \
-  UNARY(CLZ_##type, READ, U, a == 0 ? (width) : (uint32_t)__builtin_clzll(a) - (64u - (width)))     \
-  UNARY(CTZ_##type, READ, U, a == 0 ? (width) : (uint32_t)__builtin_ctzll(a))                       \
-  UNARY(POPCNT_##type, READ, U, count_ones(a))                                                      \
-  BINARY(EQ_##type, READ, U, a == b)                                                                \
-  BINARY(NE_##type, READ, U, a != b)                                                                \
-  BINARY(LT_S_##type, READ, U, (S)a < (S)b)                                                         \
-  BINARY(LT_U_##type, READ, U, a < b)                                                               \
-  BINARY(LE_S_##type, READ, U, (S)a <= (S)b)                                                        \
+#define INTEGER_CASES(type, READ, U, S, width)                                                  \
+  BINARY(ADD_##type, READ, U, (U)(a + b))                                                       \
+  BINARY(SUB_##type, READ, U, (U)(a - b))                                                       \
+  BINARY(MUL_##type, READ, U, (U)(a * b))                                                       \
+  DIVISION(DIV_S_##type, READ, U, b == (U) - 1 ? (U)(0u - a) : (U)((S)a / (S)b))                \
+  DIVISION(DIV_U_##type, READ, U, (U)(a / b))                                                   \
+  DIVISION(REM_S_##type, READ, U, b == (U) - 1 ? 0 : (U)((S)a % (S)b))                          \
+  DIVISION(REM_U_##type, READ, U, (U)(a % b))                                                   \
+  BINARY(AND_##type, READ, U, a& b)                                                             \
+  BINARY(OR_##type, READ, U, a | b)                                                             \
+  BINARY(XOR_##type, READ, U, a ^ b)                                                            \
+  BINARY(SHL_##type, READ, U, b < (width) ? (U)(a << b) : 0)                                    \
+  BINARY(SHR_S_##type, READ, U, (U)((S)a >> (b < (width) ? b : (width) - 1)))                   \
+  BINARY(SHR_U_##type, READ, U, b < (width) ? (U)(a >> b) : 0)                                  \
+  BINARY(MIN_S_##type, READ, U, (S)a < (S)b ? a : b)                                            \
+  BINARY(MIN_U_##type, READ, U, a < b ? a : b)                                                  \
+  BINARY(MAX_S_##type, READ, U, (S)a > (S)b ? a : b)                                            \
+  BINARY(MAX_U_##type, READ, U, a > b ? a : b)                                                  \
+  UNARY(CLZ_##type, READ, U, a == 0 ? (width) : (uint32_t)__builtin_clzll(a) - (64u - (width))) \
+  UNARY(CTZ_##type, READ, U, a == 0 ? (width) : (uint32_t)__builtin_ctzll(a))                   \
+  UNARY(POPCNT_##type, READ, U, count_ones(a))                                                  \
+  BINARY(EQ_##type, READ, U, a == b)                                                            \
+  BINARY(NE_##type, READ, U, a != b)                                                            \
+  BINARY(LT_S_##type, READ, U, (S)a < (S)b)                                                     \
+  BINARY(LT_U_##type, READ, U, a < b)                                                           \
+  BINARY(LE_S_##type, READ, U, (S)a <= (S)b)                                                    \
   BINARY(LE_U_##type, READ, U, a <= b)
 
 #define FROM_F32(value) mlirage_vm_from_f32(value)
 #define FROM_F64(value) mlirage_vm_from_f64(value)
 // Functions on doubles are exact on floats too: their results are floats again, or
 // (square root) round to the right one.
-#define FLOAT_CASES(type, READ, FROM, T, sign)                                                      \
-  BINARY(ADD_##type, READ, T, FROM(a + b))                                                          \
-  BINARY(SUB_##type, READ, T, FROM(a - b))                                                          \
-  BINARY(MUL_##type, READ, T, FROM(a * b))                                                          \
-  BINARY(DIV_##type, READ, T, FROM(a / b))                                                          \
-  BINARY(REM_##type, READ, T, FROM((T)mlirage_f64_remainder((double)a, (double)b)))                 \
-  UNARY(NEG_##type, I64, uint64_t, a ^ (sign))                                                      \
-  UNARY(ABS_##type, I64, uint64_t, a & ~(sign))                                                     \
-  BINARY(COPYSIGN_##type, I64, uint64_t, (a & ~(sign)) | (b & (sign)))                              \
-  UNARY(FLOOR_##type, READ, T, FROM((T)mlirage_f64_floor((double)a)))                               \
-  UNARY(CEIL_##type, READ, T, FROM((T)mlirage_f64_ceil((double)a)))                                 \
-  UNARY(TRUNC_##type, READ, T, FROM((T)mlirage_f64_trunc((double)a)))                               \
-  UNARY(ROUND_EVEN_##type, READ, T, FROM((T)mlirage_f64_round_even((double)a)))                     \
-  UNARY(SQRT_##type, READ, T, FROM((T)mlirage_f64_sqrt((double)a)))                                 \
-  BINARY(MIN_##type, READ, T, FROM((T)mlirage_f64_minimum((double)a, (double)b)))                   \
-  BINARY(MAX_##type, READ, T, FROM((T)mlirage_f64_maximum((double)a, (double)b)))                   \
-  BINARY(EQ_##type, READ, T, a == b)                                                                \
-  BINARY(LT_##type, READ, T, a < b)                                                                 \
+#define FLOAT_CASES(type, READ, FROM, T, sign)                                      \
+  BINARY(ADD_##type, READ, T, FROM(a + b))                                          \
+  BINARY(SUB_##type, READ, T, FROM(a - b))                                          \
+  BINARY(MUL_##type, READ, T, FROM(a* b))                                           \
+  BINARY(DIV_##type, READ, T, FROM(a / b))                                          \
+  BINARY(REM_##type, READ, T, FROM((T)mlirage_f64_remainder((double)a, (double)b))) \
+  UNARY(NEG_##type, I64, uint64_t, a ^ (sign))                                      \
+  UNARY(ABS_##type, I64, uint64_t, a & ~(sign))                                     \
+  BINARY(COPYSIGN_##type, I64, uint64_t, (a & ~(sign)) | (b & (sign)))              \
+  UNARY(FLOOR_##type, READ, T, FROM((T)mlirage_f64_floor((double)a)))               \
+  UNARY(CEIL_##type, READ, T, FROM((T)mlirage_f64_ceil((double)a)))                 \
+  UNARY(TRUNC_##type, READ, T, FROM((T)mlirage_f64_trunc((double)a)))               \
+  UNARY(ROUND_EVEN_##type, READ, T, FROM((T)mlirage_f64_round_even((double)a)))     \
+  UNARY(SQRT_##type, READ, T, FROM((T)mlirage_f64_sqrt((double)a)))                 \
+  BINARY(MIN_##type, READ, T, FROM((T)mlirage_f64_minimum((double)a, (double)b)))   \
+  BINARY(MAX_##type, READ, T, FROM((T)mlirage_f64_maximum((double)a, (double)b)))   \
+  BINARY(EQ_##type, READ, T, a == b)                                                \
+  BINARY(LT_##type, READ, T, a < b)                                                 \
   BINARY(LE_##type, READ, T, a <= b)
 
 mlirage_status_t mlirage_vm_run(mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
@@ -393,8 +393,8 @@ dispatch:
   UNARY(F64_I64_U, F64, double, mlirage_f64_to_u64(a))
 
 #if !MLIRAGE_VM_COMPUTED_GOTO
-  }
-  return mlirage_fail(error, MLIRAGE_INTERNAL, "unverified code");
+}
+return mlirage_fail(error, MLIRAGE_INTERNAL, "unverified code");
 #endif
 }
 

@@ -154,8 +154,8 @@ static mlirage_status_t enter(mlirage_vm_invocation_t* invocation, const mlirage
   memset(base, 0, scalar_bytes + ref_bytes);
   invocation->frame = NULL;
   invocation->jumps_left = invocation->context->jump_limit;
-  MLIRAGE_TRY(mlirage_vm_push(invocation, align_pointer(base + scalar_bytes + ref_bytes), instance,
-                              function->function, error));
+  MLIRAGE_TRY(
+      mlirage_vm_push(invocation, align_pointer(base + scalar_bytes + ref_bytes), instance, function->function, error));
   mlirage_vm_frame_t* frame = invocation->frame;
   for (uint32_t i = 0; i < convention.scalar_argument_count; ++i) frame->scalars[i] = scalars[i];
   for (uint32_t i = 0; i < convention.ref_argument_count; ++i) {

@@ -26,8 +26,8 @@ mlirage_status_t mlirage_vm_call_native(mlirage_vm_invocation_t* invocation, mli
   const size_t ref_words = ref_count + shape->ref_result_count;
 
   uint8_t* top = mlirage_vm_top(frame);
-  if (top > invocation->stack_end || scalar_words * sizeof(uint64_t) + ref_words * sizeof(void*) >
-                                         (size_t)(invocation->stack_end - top)) {
+  if (top > invocation->stack_end ||
+      scalar_words * sizeof(uint64_t) + ref_words * sizeof(void*) > (size_t)(invocation->stack_end - top)) {
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "stack overflow: no room for the arguments of a native function");
   }
   uint64_t* scalars = (void*)top;

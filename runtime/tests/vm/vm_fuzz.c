@@ -58,8 +58,8 @@ static void call_function(mlirage_vm_invocation_t* invocation, const mlirage_vm_
   uint64_t scalar_results[MAX_VALUES];
   void* ref_results[MAX_VALUES];
   const mlirage_convention_t c = function->convention;
-  if (c.scalar_argument_count > MAX_VALUES || c.ref_argument_count > MAX_VALUES ||
-      c.scalar_result_count > MAX_VALUES || c.ref_result_count > MAX_VALUES) {
+  if (c.scalar_argument_count > MAX_VALUES || c.ref_argument_count > MAX_VALUES || c.scalar_result_count > MAX_VALUES ||
+      c.ref_result_count > MAX_VALUES) {
     return;
   }
   for (size_t i = 0; i < MAX_VALUES; ++i) {

@@ -49,8 +49,9 @@ static void repair_checksum(input_t input) {
 
 // Values at which arithmetic goes wrong, small ones, and any.
 static uint64_t interesting(void) {
-  static const uint64_t values[] = {0, 1, 2, 7, 8, 63, 64, 255, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1ull << 32,
-                                    (1ull << 63) - 1, 1ull << 63, ~0ull, ~0ull - 63};
+  static const uint64_t values[] = {0,          1,      2,         7,          8,          63,         64,
+                                    255,        0x7FFF, 0xFFFF,    0x7FFFFFFF, 0xFFFFFFFF, 1ull << 32, (1ull << 63) - 1,
+                                    1ull << 63, ~0ull,  ~0ull - 63};
   switch (below(3)) {
     case 0: return values[below(sizeof(values) / sizeof(*values))];
     case 1: return below(40);

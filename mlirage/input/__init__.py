@@ -16,6 +16,7 @@ from mlirage.input.legalize_signatures import legalize_signatures
 from mlirage.input.strip_signedness import strip_signedness
 from mlirage.input.verify_input import verify_input
 from mlirage.input.widen_accumulators import widen_accumulators
+from mlirage.input.widen_contractions import widen_contractions
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
@@ -50,4 +51,4 @@ PIPELINE: tuple[Pass, ...] = (
     verify_input,
 )
 ABI: tuple[Pass, ...] = (legalize_signatures,)
-PREPROCESSING: tuple[Pass, ...] = ()
+PREPROCESSING: tuple[Pass, ...] = (widen_contractions,)

@@ -84,7 +84,7 @@ def _arrays_of(name: str) -> Iterator[Array]:
     """The arrays of a .npy file, one after the other, or of an .npz file in its order."""
     try:
         if name.endswith(".npz"):
-            with np.load(name) as archive:
+            with Path(name).open("rb") as file, np.load(file) as archive:
                 yield from (archive[key] for key in archive.files)
             return
         with Path(name).open("rb") as file:

@@ -1,8 +1,9 @@
 """The backend test cases that the onnx package ships, and those of them that are known not to pass.
 
-    python -m tests.importers.onnx_backend_cases [WORKERS] [sampled]
+    python -m tests.importers.onnx_backend_cases [WORKERS] [sampled|listed]
 
-runs all cases (or those of every test run) and writes the list of failures anew, each with its reason.
+runs all cases (or those of every test run, or those that are listed) and writes the list of failures anew, each with
+its reason.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import sys
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,10 +137,16 @@ def _failure(case: Case, runner: ModelRunner) -> str | None:
     return None
 
 
-def write_expected_failures(workers: int, sampled_only: bool) -> None:
+def write_expected_failures(workers: int, which: str) -> None:
     """Runs the cases in child processes and rewrites the list; lines of cases that were not run stay."""
     known = expected_failures()
-    chosen = [case for case in cases() if case.is_sampled or not sampled_only]
+    picks: dict[str, Callable[[Case], bool]] = {
+        "all": lambda case: True,
+        "sampled": lambda case: case.is_sampled,
+        "listed": lambda case: case.name in listed,
+    }
+    listed = set(known)
+    chosen = [case for case in cases() if picks[which](case)]
     runners = [ModelRunner(timeout=60.0) for _ in range(workers)]
 
     def run(number: int) -> dict[str, str | None]:
@@ -155,8 +162,9 @@ def write_expected_failures(workers: int, sampled_only: bool) -> None:
         runner.close()
     head = "# Cases that do not pass, and why: name  # reason. Written by python -m tests.importers.onnx_backend_cases"
     EXPECTED_FAILURES.write_text("\n".join([head, *(f"{name}  # {known[name]}" for name in sorted(known)), ""]))
-    sys.stdout.write(f"{len(chosen) - len(known)} of {len(chosen)} pass\n")
+    failed = sum(case.name in known for case in chosen)
+    sys.stdout.write(f"{len(chosen) - failed} of {len(chosen)} pass, {len(known)} are listed\n")
 
 
 if __name__ == "__main__":
-    write_expected_failures(int(next(iter(sys.argv[1:]), "2")), "sampled" in sys.argv)
+    write_expected_failures(int((sys.argv[1:] or ["2"])[0]), (sys.argv[2:] or ["all"])[0])

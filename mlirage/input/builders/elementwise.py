@@ -175,6 +175,8 @@ def generic(
 ) -> ir.Value[Any]:
     """A parallel `linalg.generic` that writes each element of a new tensor; `build` makes it of the inputs'."""
     rank = len(shape)
+    if any(dim == 0 for dim in shape):
+        return empty(shape, dtype)
     op = linalg.GenericOp(
         [tensor_type(shape, dtype)],
         inputs,

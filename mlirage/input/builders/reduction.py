@@ -19,7 +19,7 @@ from mlirage.input.builders.element_types import (
     is_float,
     is_small_float,
 )
-from mlirage.input.builders.elementwise import aligned_operands, broadcast_shapes, cast, map_
+from mlirage.input.builders.elementwise import aligned_operands, broadcast_shapes, cast, fill, map_
 from mlirage.input.builders.movement import normalize_axis, unsqueeze
 from mlirage.input.builders.scalar import Scalar
 from mlirage.input.builders.tensor import Shape, Tensor, TensorBuilder, empty, tensor_type
@@ -58,6 +58,9 @@ def reduce_(
     kept = [i for i in range(rank) if i not in folded]
     accumulator = compute_dtype(dtype)
     out_shape = [shape[i] for i in kept]
+    if any(dim == 0 for dim in shape):  # nothing to fold
+        nothing = cast(fill(out_shape, start, accumulator), dtype)
+        return unsqueeze(nothing, folded) if keepdims else nothing
     inputs, maps, load = aligned_operands(operands, shape)
     covered = {ir.AffineDimExpr(expr).position for m in maps for expr in m.results}
     if not set(folded) <= covered:

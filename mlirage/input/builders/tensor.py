@@ -254,7 +254,7 @@ class TensorBuilder:
 def _inline_constant(array: Array) -> ir.Value[Any]:
     kind = ir.RankedTensorType.get(array.shape, element_type(array.dtype))
     if array.size == 0:
-        return arith.constant(kind, ir.Attribute.parse(f"dense<> : {kind}"))
+        return tensor.empty(list(array.shape), kind.element_type)
     flat = array.reshape(-1) if not is_splat(array) else array.reshape(-1)[:1]
     if is_complex(array.dtype):
         splat = [complex_.constant(kind.element_type, ir.ArrayAttr(scalar_attribute(x, array.dtype))) for x in flat]

@@ -168,7 +168,10 @@ class _Dump:
     """Saves programs as NN-phase.mlir; weights that did not change since the last one are linked, not written again."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"option dump_ir={str(folder)!r}: {error.strerror}") from error
         self.folder = folder
         self.last: tuple[Path, dict[str, int]] | None = None
 

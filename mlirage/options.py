@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +54,10 @@ class CompileOptions:
             raise UsageError(f"option opt_level={self.opt_level}: expected 0 to 3")
         if self.parameters and not self.parameters.endswith(".safetensors"):
             raise UsageError(f"option parameters={self.parameters!r}: only .safetensors files are written")
+        try:
+            re.compile(self.print_ir_after)
+        except re.error as error:
+            raise UsageError(f"option print_ir_after={self.print_ir_after!r}: {error}") from None
         if self.jobs < 0:
             raise UsageError(f"option jobs={self.jobs}: expected 0 or more")
 

@@ -6,6 +6,7 @@ keeps code, constants and relocated data in separate segments.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 import subprocess
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import ziglang
 
 from mlirage.codegen.elf import check_library
-from mlirage.errors import TargetError
+from mlirage.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
     from mlirage.codegen.target import CpuTarget
@@ -65,15 +66,45 @@ def cpu_features(architecture: str, cpu: str) -> tuple[str, ...]:
     """The features ("+name", sorted) that a processor's name implies.
 
     Raises:
-      TargetError: no such processor.
+      UsageError: no such processor.
     """
-    command = [str(ZIG), "build-obj", "--show-builtin", "-target", f"{architecture}-linux", f"-mcpu={_zig_name(cpu)}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = _show_builtin(architecture, _zig_name(cpu))
     match = re.search(r"featureSet\(&\.\{(.*?)\}\)", result.stdout, re.DOTALL)
     if result.returncode != 0 or match is None:
-        raise TargetError(f"processor {cpu!r} of {architecture} is not known: {result.stderr.strip()[:400]}")
+        raise UsageError(f"no processor of {architecture} is called {cpu!r}{_near(cpu, _listed(result.stderr))}")
     names = re.findall(r'\.(?:@")?([\w.-]+)"?,', match.group(1))
     return tuple(sorted(f"+{_llvm_feature(name)}" for name in names))
+
+
+def check_feature(architecture: str, feature: str) -> None:
+    """Refuses what LLVM would ignore.
+
+    Raises:
+      UsageError: the architecture has no such feature.
+    """
+    known = _known_features(architecture)
+    if known and _zig_name(feature).replace(".", "_") not in known:
+        raise UsageError(f"{architecture} has no feature {feature!r}{_near(feature, known)}")
+
+
+@functools.cache
+def _known_features(architecture: str) -> tuple[str, ...]:
+    # Asked for a feature that does not exist, the tool lists those that do.
+    return _listed(_show_builtin(architecture, "baseline+no_such_feature").stderr)
+
+
+def _show_builtin(architecture: str, cpu: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ZIG), "build-obj", "--show-builtin", "-target", f"{architecture}-linux", f"-mcpu={cpu}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"^ (\w+)", text, re.MULTILINE))
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(_zig_name(name), known, 3)
+    return f"; did you mean {' or '.join(n.replace('_', '-') for n in map(_llvm_feature, near))}?" if near else ""
 
 
 def _zig_name(cpu: str) -> str:

@@ -170,6 +170,7 @@ def parse_target(text: str) -> CpuTarget:
     for feature in asked:
         if feature[0] not in "+-":
             raise UsageError(f"target {text!r}: feature {feature!r} must start with + or -")
+        link.check_feature(architecture, feature[1:])
     cpu = cpu or _DEFAULT_CPU[architecture]
     features = set(link.cpu_features(architecture, cpu))
     for feature in asked:

@@ -27,6 +27,8 @@ def import_source(source: Any, options: CompileOptions) -> Program:
     """
     if _is_onnx_model(source):
         return _import_onnx(source, options)
+    if isinstance(source, (str, bytes, bytearray, memoryview)) and not len(source):
+        raise UsageError(f"the model is empty; {_ACCEPTED}")
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _import_bytes(bytes(source), options)
     if isinstance(source, str) and not _names_file(source):

@@ -69,7 +69,7 @@ def compile_to_file(model: Path, output: str | None, options: CompileOptions) ->
             write_atomically(path, module)
             sys.stderr.write(f"{path}: {_size(len(module))}, compiled in {seconds:.2f} s\n")
     except OSError as error:
-        raise UsageError(f"cannot write {error.filename or output}: {error.strerror}") from error
+        raise UsageError(f"cannot write {output or model.with_suffix('.mlirage')}: {error.strerror}") from error
 
 
 def _write_program(program: Any, output: str | None) -> None:

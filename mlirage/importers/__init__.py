@@ -64,9 +64,13 @@ def _names_file(source: str) -> bool:
 
 
 def _existing(path: Path) -> Path:
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise UsageError(f"cannot read {str(path)[:100]!r}: {error.strerror}") from error
+    if is_folder:
         raise UsageError(f"{path} is a folder; {_ACCEPTED}")
-    if not path.is_file():
+    if not is_file:
         raise UsageError(f"there is no file {path}")
     return path
 

@@ -52,6 +52,11 @@ def test_options(options: dict[str, str], message: str, tmp_path: Path) -> None:
         mlirage.compile(IDENTITY, **options)
 
 
+def test_names_that_are_too_long() -> None:
+    with pytest.raises(UsageError, match=r"cannot read 'aaa.*': File name too long"):
+        mlirage.compile("a" * 5000 + ".mlir")
+
+
 @pytest.mark.parametrize("source", ["", b"", bytearray()])
 def test_empty_models(source: object) -> None:
     with pytest.raises(UsageError, match="the model is empty; accepted: a path"):

@@ -21,7 +21,7 @@ demo: $(STAMP)
 	$(BIN)/python examples/digits/demo.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest tests -q -n 2
+	$(BIN)/python -m pytest tests -q -n 2 -rs
 
 # What takes too long for every change: all of ONNX's backend cases. For a nightly run.
 test-all: test

@@ -2,10 +2,8 @@
 
 | variable        | effect                                                                                        |
 |-----------------|-----------------------------------------------------------------------------------------------|
-| `MLIRAGE_DEBUG` | 1: phases with sizes and times, full tracebacks, a reproducer for every failure               |
-|                 | 2: and each dispatch at run time                                                              |
+| `MLIRAGE_DEBUG` | 1: full tracebacks, a reproducer for every failure                                            |
 |                 | 3: and IR at the end of each phase, every pass verified                                       |
-|                 | 4: and the assembly of each kernel                                                            |
 | `MLIRAGE_FLAGS` | options of `mlirage compile`, where there is no command line: `MLIRAGE_FLAGS="--dump-ir=/tmp/x"` |
 """
 

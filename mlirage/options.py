@@ -24,7 +24,7 @@ class CompileOptions:
     """What a user may ask of the compiler. Every default is the fast, safe path."""
 
     target: str = option("host", "CPU to compile for: host, an LLVM triple, or triple:cpu[:+feature,…].")
-    opt_level: int = option(3, "Optimization level 0 to 3 (docs/cli.md tells what each does).")
+    opt_level: int = option(3, "Effort of LLVM on the kernels, 0 to 3; our own passes are the same at each.")
     input_type: str = option("auto", "Kind of the input.", ("auto", "onnx", "mlir", "stablehlo", "tosa", "torch"))
     compile_from: str = option("start", "Phase whose output the input already is; compilation goes on after it.")
     compile_to: str = option("end", "Phase after which to stop and print the program.")

@@ -10,9 +10,9 @@ canonicalization proves the extents equal. Also here: reverse, dynamic_gather (s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
+from mlirage.input.stablehlo_attributes import dimension_numbers
 from mlirage.mlir import arith, ir, linalg, scf, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
@@ -232,17 +232,11 @@ def _gather(op: ir.Operation) -> ir.Value:
 
 
 def _gather_numbers(op: ir.Operation) -> dict[str, list[int]]:
-    text = str(op.attributes["dimension_numbers"])
     names = (
         "offset_dims", "collapsed_slice_dims", "operand_batching_dims", "start_indices_batching_dims",
-        "start_index_map", "index_vector_dim",
+        "start_index_map",
     )  # fmt: skip
-    found: dict[str, list[int]] = {}
-    for name in names:
-        match = re.search(rf"{name} = \[?([\d, ]*)\]?", text)
-        found[name] = [int(number) for number in re.findall(r"\d+", match[1])] if match else []
-    found["index_vector_dim"] = found["index_vector_dim"] or [0]
-    return found
+    return dimension_numbers(op.attributes["dimension_numbers"], names)
 
 
 _CONVERSIONS: dict[str, Callable[[ir.Operation], ir.Value | None]] = {

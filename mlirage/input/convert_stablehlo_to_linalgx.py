@@ -11,11 +11,11 @@ The regions stay StableHLO on 0-d tensors for now; input-inline-scalar-generics 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from mlirage.element_types import signless
 from mlirage.input import linalgx
+from mlirage.input.stablehlo_attributes import dimension_numbers
 from mlirage.mlir import arith, ir, linalg, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
@@ -237,17 +237,11 @@ def restore_sign(value: ir.Value, wanted: ir.Type) -> ir.Value:
 
 def _dimension_numbers(op: ir.Operation) -> dict[str, list[int]]:
     """The lists of `#stablehlo.scatter<…>`."""
-    text = str(op.attributes["scatter_dimension_numbers"])
     names = (
         "update_window_dims", "inserted_window_dims", "input_batching_dims", "scatter_indices_batching_dims",
-        "scatter_dims_to_operand_dims", "index_vector_dim",
+        "scatter_dims_to_operand_dims",
     )  # fmt: skip
-    found: dict[str, list[int]] = {}
-    for name in names:
-        match = re.search(rf"{name} = \[?([\d, ]*)\]?", text)
-        found[name] = [int(number) for number in re.findall(r"\d+", match[1])] if match else []
-    found["index_vector_dim"] = found["index_vector_dim"] or [0]
-    return found
+    return dimension_numbers(op.attributes["scatter_dimension_numbers"], names)
 
 
 def _integer(op: ir.Operation, name: str) -> int:

@@ -7,6 +7,7 @@ and no segment of it is both writable and executable.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mlirage.errors import TargetError
@@ -82,7 +83,10 @@ def read_library(data: bytes) -> Library:
     return Library(machine, tuple(segments), dynamic, symbols, frozenset(_relocations(data, dynamic, offset_of, wide)))
 
 
-def _symbols(data: bytes, dynamic: dict[int, int], offset_of, wide: bool):  # type: ignore[no-untyped-def]
+def _symbols(
+    data: bytes, dynamic: dict[int, int], offset_of: Callable[[int], int], wide: bool
+) -> Iterator[tuple[str, bool]]:
+    """Name of every dynamic symbol and whether the library defines it."""
     count = struct.unpack_from("<I", data, offset_of(dynamic[_DT_HASH]) + 4)[0]
     table, strings = offset_of(dynamic[_DT_SYMTAB]), offset_of(dynamic[_DT_STRTAB])
     for i in range(1, count):
@@ -94,7 +98,8 @@ def _symbols(data: bytes, dynamic: dict[int, int], offset_of, wide: bool):  # ty
         yield data[start : data.index(b"\0", start)].decode(), section != 0
 
 
-def _relocations(data: bytes, dynamic: dict[int, int], offset_of, wide: bool):  # type: ignore[no-untyped-def]
+def _relocations(data: bytes, dynamic: dict[int, int], offset_of: Callable[[int], int], wide: bool) -> Iterator[int]:
+    """Kind of every relocation."""
     for table, size, step in ((_DT_RELA, _DT_RELASZ, 24 if wide else 12), (_DT_REL, _DT_RELSZ, 16 if wide else 8)):
         if dynamic.get(size, 0):
             start = offset_of(dynamic[table])

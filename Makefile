@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml CMakeLists.txt runtime/CMakeLists.txt $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/pip install --quiet --disable-pip-version-check scikit-build-core==1.1.2 nanobind==3.1.0 cmake ninja
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[compiler,onnx,jax,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[compiler,onnx,torch,jax,tf,tflite,dev]'
 	touch $@
 
 demo: $(STAMP)

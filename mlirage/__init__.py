@@ -37,12 +37,12 @@ __all__ = [
 ]
 
 
-def compile(source: Any, **options: Any) -> CompiledModule:
+def compile(source: Any, *arguments: Any, **options: Any) -> CompiledModule:
     """Compiles a model to a module; `mlirage.compiler.compile` tells what it takes and raises."""
     try:
         from mlirage import compiler
 
-        return compiler.compile(source, **options)
+        return compiler.compile(source, *arguments, **options)
     except ModuleNotFoundError as error:
         raise missing_package(error) from error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,20 @@ PHASES = (
 PHASE_NAMES = ("start", *(phase.name for phase in PHASES), "end")
 
 
-def compile(source: Any, **options: Any) -> CompiledModule:
+def compile(
+    source: Any,
+    example_inputs: Sequence[Any] = (),
+    example_keywords: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    **options: Any,
+) -> CompiledModule:
     """Compiles a model to a module.
 
-    `source` is a path (`.onnx`, `.mlir`, `.mlirbc`), the text or bytes of an MLIR module, the bytes of an ONNX model,
-    or an `onnx.ModelProto`. Keywords are the fields of `CompileOptions`: `mlirage.compile(path, target="host")`.
+    Args:
+      source: a path, bytes, MLIR text, or an object of a framework (`mlirage.importers.KINDS` lists them).
+      example_inputs, example_keywords: arguments to trace with, for sources that need it (PyTorch modules, functions).
+      dynamic_shapes: which extents may vary, in the framework's own form.
+      options: the fields of `CompileOptions`: `mlirage.compile(path, target="host")`.
 
     Raises:
       UsageError: a wrong option, or a source of no known kind.
@@ -66,7 +75,8 @@ def compile(source: Any, **options: Any) -> CompiledModule:
     chosen = make_options(**options)
     if chosen.compile_to != "end":
         raise UsageError(f"compile() makes modules; mlirage.compiler.lower() stops at compile_to={chosen.compile_to!r}")
-    return compile_with(source, chosen)
+    model = importers.Model(source, tuple(example_inputs), dict(example_keywords or {}), dynamic_shapes)
+    return compile_with(model, chosen)
 
 
 def compile_with(
@@ -110,7 +120,7 @@ def lower(source: Any, options: CompileOptions, on_phase: Callable[[str], None] 
 def _read(source: Any, options: CompileOptions) -> Program:
     if options.compile_from == "start":
         return importers.import_source(source, options)
-    return importers.read_program(source, options)
+    return importers.read_program(source.source if isinstance(source, importers.Model) else source, options)
 
 
 def phase_index(name: str) -> int:

@@ -1,8 +1,14 @@
-"""importers: a model of any kind becomes an MLIR module and its constants. A file per format."""
+"""importers: a model of any kind becomes an MLIR module and its constants. A file (or folder) per format.
+
+`KINDS` is the one place that knows which kinds there are and how each is recognised, without importing any framework.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +16,97 @@ from mlirage.errors import ImportFailure, UsageError
 from mlirage.options import CompileOptions
 from mlirage.program import Program
 
-_ACCEPTED = (
-    "accepted: a path (.onnx, .mlir, .mlirbc), the text or bytes of an MLIR module, the bytes of an ONNX model, "
-    "an onnx.ModelProto"
+
+@dataclass(frozen=True)
+class Model:
+    """What is to be compiled, with what a framework's exporter needs to trace it."""
+
+    source: Any  # a path, text or bytes, an object of a framework
+    example_inputs: tuple[Any, ...] = ()  # positional arguments, as the source takes them
+    example_keywords: Mapping[str, Any] = field(default_factory=dict)
+    dynamic_shapes: Any = None  # in the framework's own form
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model: how it is recognised, and what reads it.
+
+    The importer is called with the source (a path as `Path`, bytes, text, an object) and the options, or with the whole
+    `Model` where frameworks trace with example inputs.
+    """
+
+    name: str
+    importer: str  # "module:function", imported when needed
+    text: str  # for messages
+    traces: bool = False
+    suffixes: tuple[str, ...] = ()
+    is_object: Callable[[Any], bool] = lambda source: False
+    is_data: Callable[[bytes], bool] = lambda data: False
+    is_folder: Callable[[Path], bool] = lambda path: False
+
+    def read(self, model: Model, options: CompileOptions) -> Program:
+        """Imports `model`.
+
+        Raises:
+          UsageError: example inputs or dynamic shapes for a kind of model that says them itself.
+        """
+        module, _, function = self.importer.partition(":")
+        given = model.example_inputs or model.example_keywords or model.dynamic_shapes is not None
+        if given and not self.traces:
+            raise UsageError(f"{self.name} models say their inputs themselves: no example inputs, no dynamic_shapes")
+        read = getattr(importlib.import_module(f"mlirage.importers.{module}"), function)
+        return read(model if self.traces else model.source, options)
+
+
+def _of_package(*packages: str, names: tuple[str, ...] = ()) -> Callable[[Any], bool]:
+    """Whether a class among an object's bases comes from one of `packages` (and has one of `names`)."""
+
+    def test(source: Any) -> bool:
+        return any(
+            base.__module__.partition(".")[0] in packages and (not names or base.__name__ in names)
+            for base in type(source).__mro__
+        )
+
+    return test
+
+
+KINDS = (
+    Kind(
+        "onnx",
+        "onnx:import_onnx",
+        "ONNX (.onnx, its bytes, an onnx.ModelProto)",
+        suffixes=(".onnx",),
+        is_object=_of_package("onnx", names=("ModelProto",)),
+        # A model starts with the tag of its field 1, ir_version.
+        is_data=lambda data: data[:1] == b"\x08",
+    ),
+    Kind(
+        "mlir",
+        "mlir:import_mlir",
+        "MLIR (.mlir, .mlirbc, text or bytecode)",
+        suffixes=(".mlir", ".mlirbc", ".bc", ".stablehlo"),
+        is_data=lambda data: data.startswith(b"ML\xefR"),
+    ),
 )
-_ONNX_SUFFIXES = (".onnx",)
-_MLIR_SUFFIXES = (".mlir", ".mlirbc", ".bc", ".stablehlo")
+
+_MLIR_KINDS = ("mlir", "stablehlo", "tosa", "torch")  # values of input_type that the MLIR importer takes
+
+
+def accepted() -> str:
+    """The kinds of models, for messages."""
+    return "accepted: " + "; ".join(kind.text for kind in KINDS)
 
 
 def import_source(source: Any, options: CompileOptions) -> Program:
-    """Imports a model.
+    """Imports a model: a `Model`, or its source alone.
 
     Raises:
-      UsageError: `source` is of no known kind, or there is no such file.
+      UsageError: it is of no known kind, or there is no such file.
       ImportFailure: the model cannot be read or holds something not supported.
     """
-    if _is_onnx_model(source):
-        return _import_onnx(source, options)
-    if isinstance(source, (str, bytes, bytearray, memoryview)) and not len(source):
-        raise UsageError(f"the model is empty; {_ACCEPTED}")
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return _import_bytes(bytes(source), options)
-    if isinstance(source, str) and not _names_file(source):
-        return _import_mlir(source, options)
-    if isinstance(source, (str, os.PathLike)):
-        return _import_path(Path(source), options)
-    raise UsageError(f"cannot import a {type(source).__module__}.{type(source).__qualname__}; {_ACCEPTED}")
+    model = source if isinstance(source, Model) else Model(source)
+    model = replace(model, source=_plain(model.source))
+    return _kind(model.source, options.input_type).read(model, options)
 
 
 def read_program(source: Any, options: CompileOptions) -> Program:
@@ -48,14 +119,67 @@ def read_program(source: Any, options: CompileOptions) -> Program:
     if isinstance(source, str) and not _names_file(source):
         return _parse_program(source, options)
     if isinstance(source, (str, os.PathLike)):
-        return _parse_program(_existing(Path(source)), options)
+        path = _existing(Path(source))
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; compile-from={options.compile_from} takes a file of MLIR")
+        return _parse_program(path, options)
     raise UsageError(
         f"compile-from={options.compile_from} takes MLIR: a path or text, not a {type(source).__qualname__}"
     )
 
 
-def _is_onnx_model(source: Any) -> bool:
-    return type(source).__name__ == "ModelProto" and type(source).__module__.startswith("onnx")
+def _plain(source: Any) -> Any:
+    """`source` with paths as `Path` and bytes as `bytes`; the text of a module stays text."""
+    if isinstance(source, (str, bytes, bytearray, memoryview)) and not len(source):
+        raise UsageError(f"the model is empty; {accepted()}")
+    if isinstance(source, (bytearray, memoryview)):
+        return bytes(source)
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and _names_file(source)):
+        return Path(source)
+    return source
+
+
+def _kind(source: Any, asked: str) -> Kind:
+    if isinstance(source, Path):
+        return _kind_of_path(source, asked)
+    if isinstance(source, bytes):
+        return _kind_of_data(source, asked)
+    if isinstance(source, str):
+        return _named("mlir")
+    for kind in KINDS:
+        if kind.is_object(source):
+            return kind
+    raise UsageError(f"cannot import a {type(source).__module__}.{type(source).__qualname__}; {accepted()}")
+
+
+def _kind_of_path(path: Path, asked: str) -> Kind:
+    _existing(path)
+    if asked != "auto":
+        return _named(asked)
+    for kind in KINDS:
+        if kind.is_folder(path) if path.is_dir() else path.suffix in kind.suffixes:
+            return kind
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; {accepted()}")
+    raise UsageError(f"{path}: unknown kind of file {path.suffix!r}; {accepted()}; or say --input-type")
+
+
+def _kind_of_data(data: bytes, asked: str) -> Kind:
+    if asked != "auto":
+        return _named(asked)
+    for kind in KINDS:
+        if kind.is_data(data):
+            return kind
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        raise ImportFailure(f"these {len(data)} bytes are no model of a known kind; {accepted()}") from None
+    return _named("mlir")
+
+
+def _named(name: str) -> Kind:
+    name = "mlir" if name in _MLIR_KINDS else name
+    return next(kind for kind in KINDS if kind.name == name)
 
 
 def _names_file(source: str) -> bool:
@@ -65,55 +189,15 @@ def _names_file(source: str) -> bool:
 
 def _existing(path: Path) -> Path:
     try:
-        is_folder, is_file = path.is_dir(), path.is_file()
+        exists = path.exists()
     except OSError as error:  # a name too long, a folder that may not be entered
         raise UsageError(f"cannot read {str(path)[:100]!r}: {error.strerror}") from error
-    if is_folder:
-        raise UsageError(f"{path} is a folder; {_ACCEPTED}")
-    if not is_file:
+    if not exists:
         raise UsageError(f"there is no file {path}")
     return path
-
-
-def _import_path(path: Path, options: CompileOptions) -> Program:
-    _existing(path)
-    kind = options.input_type
-    if kind == "onnx" or (kind == "auto" and path.suffix in _ONNX_SUFFIXES):
-        return _import_onnx(path, options)
-    if kind != "auto" or path.suffix in _MLIR_SUFFIXES:
-        return _import_mlir(path, options)
-    raise UsageError(f"{path}: unknown kind of file {path.suffix!r}; {_ACCEPTED}; or say --input-type")
-
-
-def _import_bytes(data: bytes, options: CompileOptions) -> Program:
-    kind = options.input_type
-    if kind == "auto":
-        # An ONNX model starts with the tag of its field 1, ir_version; MLIR bytecode with its magic number.
-        kind = "onnx" if data[:1] == b"\x08" else "mlir"
-    if kind == "onnx":
-        return _import_onnx(data, options)
-    if data.startswith(b"ML\xefR"):
-        return _import_mlir(data, options)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise ImportFailure(f"these {len(data)} bytes are neither MLIR text or bytecode nor an ONNX model") from None
-    return _import_mlir(text, options)
-
-
-def _import_mlir(source: str | bytes | Path, options: CompileOptions) -> Program:
-    from mlirage.importers.mlir import import_mlir
-
-    return import_mlir(source, options)
 
 
 def _parse_program(source: str | Path, options: CompileOptions) -> Program:
     from mlirage.importers.mlir import parse_program
 
     return parse_program(source, options)
-
-
-def _import_onnx(source: Any, options: CompileOptions) -> Program:
-    from mlirage.importers.onnx import import_onnx
-
-    return import_onnx(source, options)

@@ -36,7 +36,7 @@ def model(tmp_path: Path) -> Path:
         (["compile", "MODEL", "--frobnicate"], 2, "No such option '--frobnicate'"),
         (["compile", "MODEL", "-o", "/no/such/folder/x"], 2, "there is no folder /no/such/folder"),
         (["compile", "absent.mlir"], 2, "mlirage: there is no file absent.mlir"),
-        (["compile", "FOLDER"], 2, "is a folder; accepted: a path (.onnx, .mlir, .mlirbc)"),
+        (["compile", "FOLDER"], 2, "is a folder; accepted: ONNX"),
         (["compile", "FOLDER/data.csv"], 2, "unknown kind of file '.csv'"),
         (["compile", "FOLDER/broken.mlir"], 1, "broken.mlir:1:14: expected non-function type"),
         (["compile", "FOLDER/binary.mlir"], 1, "binary.mlir: neither MLIR text nor MLIR bytecode"),
@@ -75,7 +75,7 @@ def test_all_unsupported_operations_are_listed_at_once() -> None:
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        (3, {}, "cannot import a builtins.int; accepted: a path"),
+        (3, {}, "cannot import a builtins.int; accepted: ONNX"),
         ("no_such_model.onnx", {}, "there is no file no_such_model.onnx"),
         (IDENTITY, {"compile_too": "flow"}, r"no option is called 'compile_too' \(did you mean 'compile_to'\?\)"),
         (IDENTITY, {"opt_level": "3"}, "option opt_level='3': expected int"),
@@ -90,7 +90,7 @@ def test_python(source: object, options: dict[str, object], message: str) -> Non
 
 
 def test_bytes_of_no_model() -> None:
-    with pytest.raises(ImportFailure, match="these 4 bytes are neither MLIR text or bytecode nor an ONNX model"):
+    with pytest.raises(ImportFailure, match="these 4 bytes are no model of a known kind; accepted: ONNX"):
         mlirage.compile(b"\xff\xfe\x00\x01")
 
 

@@ -32,7 +32,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/python .ci/mlir_stubs.py
 	$(BIN)/pyright
-	$(BIN)/clang-format --dry-run -Werror $(shell git ls-files 'runtime/*.c' 'runtime/*.h' mlirage/runtime/binding.cpp)
+	$(BIN)/clang-format --dry-run -Werror $(shell git ls-files 'runtime/*.c' 'runtime/*.h' 'mlirage/runtime/native/*')
 	$(BIN)/python -m pytest tests/runtime/c_runtime_test.py -q -k 'no_writable_globals or compiles_alone'
 	$(MAKE) test
 

@@ -1,4 +1,4 @@
-"""The compiled part of mlirage.runtime (binding.cpp)."""
+"""The compiled part of mlirage.runtime (native/)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,6 +1,6 @@
 """Arrays of other kinds, and what numpy arrays need before the runtime takes them.
 
-The binding (binding.cpp) takes numpy arrays of the right type and shape as they are. Everything else comes here, once
+The binding (native/) takes numpy arrays of the right type and shape as they are. Everything else comes here, once
 per argument: lists and numbers, arrays that are not contiguous, types that numpy lacks, tensors of other libraries.
 """
 

@@ -1,0 +1,55 @@
+// Devices and parameters.
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <vector>
+
+#include "session.h"
+
+namespace mlirage::python {
+
+namespace {
+
+nb::dict statistics(const Device& device) {
+  mlirage_device_statistics_t counters;
+  mlirage_device_statistics(device.device, &counters);
+  nb::dict result;
+  result["allocations"] = counters.allocations;
+  result["allocated_bytes"] = counters.allocated_bytes;
+  result["live_bytes"] = counters.live_bytes;
+  result["peak_bytes"] = counters.peak_bytes;
+  result["pooled_bytes"] = counters.pooled_bytes;
+  result["pool_hits"] = counters.pool_hits;
+  result["imported_buffers"] = counters.imported_buffers;
+  result["dispatches"] = counters.dispatches;
+  result["workgroups"] = counters.workgroups;
+  return result;
+}
+
+}  // namespace
+
+void define_device(nb::module_& module) {
+  nb::class_<Device>(module, "Device", nb::is_weak_referenceable())
+      .def(nb::init<const std::string&, uint32_t>(), nb::arg("name"), nb::arg("threads") = 0)
+      .def_prop_ro("name", [](const Device& self) { return mlirage_device_name(self.device); })
+      .def_prop_ro("threads", [](const Device& self) { return mlirage_device_worker_count(self.device); })
+      .def("supports",
+           [](const Device& self, const std::string& format) {
+             return mlirage_device_supports(self.device, {format.data(), format.size()});
+           })
+      .def("trim", [](Device& self) { mlirage_device_trim(self.device); })
+      .def_prop_ro("statistics", statistics);
+  nb::class_<Parameters>(module, "Parameters")
+      .def(nb::init<>())
+      .def("add_file", &Parameters::add_file, nb::arg("scope"), nb::arg("path"))
+      .def("add_contents", &Parameters::add_contents, nb::arg("scope"), nb::arg("contents"))
+      .def("add", &Parameters::add, nb::arg("scope"), nb::arg("key"), nb::arg("array"));
+  module.def("driver_names", [] {
+    std::vector<std::string> names;
+    for (const char* const* name = mlirage_driver_names(); *name != nullptr; ++name) names.emplace_back(*name);
+    return names;
+  });
+}
+
+}  // namespace mlirage::python

@@ -1,0 +1,77 @@
+// Functions of a loaded module as Python calls them: arguments in, results out.
+#ifndef MLIRAGE_RUNTIME_NATIVE_FUNCTION_H_
+#define MLIRAGE_RUNTIME_NATIVE_FUNCTION_H_
+
+#include <memory>
+#include <vector>
+
+#include "python.h"
+
+namespace mlirage::python {
+
+// Shared by a session and its functions; the last of them ends it.
+struct SessionState {
+  mlirage_session_t* session = nullptr;
+  mlirage_device_t* device = nullptr;  // borrowed from the session
+  ~SessionState() { mlirage_session_release(session); }
+};
+
+constexpr int64_t ANY_EXTENT = -1;  // -2 - k: the extent named by symbol k
+
+struct Argument {
+  Ref name;  // str
+  char kind;
+  mlirage_element_type_t element_type;  // OPAQUE_8 if not told: the array's own
+  std::vector<int64_t> shape;
+  bool any_shape;
+  Ref description;  // what `convert` is given
+};
+
+struct Result {
+  char kind;
+  Ref dtype;  // numpy's; None: made from the element type
+};
+
+struct FunctionState {
+  std::shared_ptr<SessionState> session;
+  mlirage_function_t function;
+  std::vector<Argument> arguments;
+  std::vector<Result> results;
+  size_t symbol_count = 0;
+  Ref convert;    // (value, description) -> (array, wrap or None)
+  Ref dtype_of;   // element type -> numpy dtype
+  Ref flatten;    // (args, kwargs) -> list of arguments, or NULL
+  Ref unflatten;  // (results tuple) -> what the source returned, or NULL
+};
+
+struct Function {
+  PyObject_HEAD
+  vectorcallfunc vectorcall;
+  FunctionState* state;
+};
+
+struct Views {
+  std::vector<mlirage_value_t> values;
+  explicit Views(size_t count) : values(count, mlirage_value_t{'r', {nullptr}}) {}
+  ~Views() {
+    for (auto& value : values) {
+      if (value.kind == 'r') mlirage_buffer_view_release(value.as.view);
+    }
+  }
+};
+
+// arguments.cpp: |value| as an argument; false with a Python exception set.
+bool take_argument(const FunctionState& state, const Argument& argument, PyObject* value, mlirage_value_t* out_value,
+                   Ref* wrap);
+// Symbolic extents must agree among the arguments of a call.
+bool check_symbols(const FunctionState& state, const Views& views);
+
+// results.cpp: the tuple of results; NULL with a Python exception set.
+PyObject* make_results(const FunctionState& state, const Views& arguments, const Views& results, const Ref& wrap);
+
+extern PyType_Spec memory_spec;
+extern PyType_Spec function_spec;
+PyObject* function_call(PyObject* self, PyObject* const* args, size_t flagged_count, PyObject* names);
+
+}  // namespace mlirage::python
+#endif  // MLIRAGE_RUNTIME_NATIVE_FUNCTION_H_

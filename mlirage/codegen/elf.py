@@ -1,14 +1,21 @@
-"""Reads ELF files far enough to check what a library promises.
+"""ELF files: what a library promises is checked, and what nobody reads is left out.
 
 A library of entry points imports nothing, exports one symbol, is position independent with RELATIVE relocations alone,
 and no segment of it is both writable and executable.
+
+The runtime's loader copies segments to pages of its own (runtime/src/hal/loaders/elf.c): it asks for no alignment in
+the file, no sections, and reads a few entries of the dynamic section. `pack_library` keeps just that:
+
+    header | program headers | R segment | padding | RX segment | padding | RW segment | padding | section table
+      ─>
+    header | program headers | R segment | RX segment | RW segment
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlirage.errors import TargetError
 
@@ -16,6 +23,11 @@ _RELATIVE = {62: 8, 183: 1027, 243: 3, 40: 23}  # machine: R_*_RELATIVE
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ = 1, 4, 5, 6, 7, 8
 _DT_REL, _DT_RELSZ, _DT_TEXTREL, _DT_JMPREL = 17, 18, 22, 23
+_DT_STRSZ, _DT_RELRSZ, _DT_RELR = 10, 35, 36
+# What the runtime's loader looks at; check_library refuses files that need anything else.
+_READ_TAGS = {
+    _DT_HASH, _DT_STRTAB, _DT_STRSZ, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_REL, _DT_RELSZ, _DT_RELR, _DT_RELRSZ
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,3 +140,66 @@ def check_library(data: bytes, exported: str) -> None:
     for segment in library.segments:
         if segment.kind == _PT_LOAD and segment.flags & 3 == 3:
             raise TargetError("a segment of the library is writable and executable")
+
+
+def pack_library(data: bytes) -> bytes:
+    """The same library in the fewest bytes: see the module docstring. Addresses stay."""
+    library = read_library(data)
+    wide = data[4] == 2
+    headers_end = (64 if wide else 52) + len(library.segments) * (56 if wide else 32)
+    dynamic = _pack_dynamic(library, wide)
+    contents: list[tuple[Segment, bytes]] = []
+    packed_dynamic: Segment | None = None
+    for segment in library.segments:
+        body, needed = bytearray(data[segment.offset : segment.offset + segment.file_size]), 0
+        if segment.kind == _PT_DYNAMIC:
+            packed_dynamic = replace(segment, file_size=len(dynamic), memory_size=len(dynamic))
+        if segment.kind != _PT_LOAD or segment.memory_size == 0:
+            continue
+        for other in library.segments:
+            if other.kind == _PT_DYNAMIC and segment.address <= other.address < segment.address + segment.file_size:
+                start = other.address - segment.address
+                body[start : start + other.file_size] = dynamic.ljust(other.file_size, b"\0")
+                needed = start + len(dynamic)
+        # The first segment begins with the headers: nobody reads them in memory.
+        skipped = max(0, headers_end - segment.offset)
+        end = max(len(bytes(body).rstrip(b"\0")), needed, skipped)  # memory is zero where the file ends
+        address, size = segment.address + skipped, segment.memory_size - skipped
+        contents.append((replace(segment, address=address, memory_size=size), bytes(body[skipped:end])))
+    return _write(data, contents, packed_dynamic, wide)
+
+
+def _pack_dynamic(library: Library, wide: bool) -> bytes:
+    """The dynamic section with the entries that are read, and its end."""
+    entries = [(tag, value) for tag, value in library.dynamic.items() if tag in _READ_TAGS]
+    return b"".join(struct.pack("<QQ" if wide else "<II", tag, value) for tag, value in [*entries, (0, 0)])
+
+
+def _write(data: bytes, contents: list[tuple[Segment, bytes]], dynamic: Segment | None, wide: bool) -> bytes:
+    """The file header of `data`, then program headers and bytes of the segments."""
+    header = bytearray(data[: 64 if wide else 52])
+    count = len(contents) + (dynamic is not None)
+    position = len(header) + count * (56 if wide else 32)
+    rows: list[Segment] = []
+    for segment, stored in contents:
+        placed = replace(segment, offset=position, file_size=len(stored))
+        rows.append(placed)
+        position += len(stored)
+        if dynamic and segment.address <= dynamic.address < segment.address + segment.memory_size:
+            dynamic = replace(dynamic, offset=placed.offset + dynamic.address - segment.address)
+    if dynamic:
+        rows.append(dynamic)
+    # Program headers follow the file header; there are no sections.
+    if wide:
+        struct.pack_into("<QQ", header, 32, len(header), 0)
+        struct.pack_into("<HHHHH", header, 54, 56, count, 64, 0, 0)
+    else:
+        struct.pack_into("<II", header, 28, len(header), 0)
+        struct.pack_into("<HHHHH", header, 42, 32, count, 40, 0, 0)
+    return b"".join([bytes(header), *(_program_header(row, wide) for row in rows), *(body for _, body in contents)])
+
+
+def _program_header(s: Segment, wide: bool) -> bytes:
+    if wide:
+        return struct.pack("<IIQQQQQQ", s.kind, s.flags, s.offset, s.address, s.address, s.file_size, s.memory_size, 1)
+    return struct.pack("<8I", s.kind, s.offset, s.address, s.address, s.file_size, s.memory_size, s.flags, 1)

@@ -1,7 +1,7 @@
 """The only use of ziglang: object files become one library with LLD; and what a processor's name implies.
 
 A library is a shared ELF object that imports nothing, exports one symbol, has no relocation but RELATIVE ones, and
-keeps code, constants and relocated data in separate segments.
+keeps code, constants and relocated data in separate segments. What its loader does not read is left out (elf.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import ziglang
 
-from mlirage.codegen.elf import check_library
+from mlirage.codegen.elf import check_library, pack_library
 from mlirage.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
@@ -49,16 +49,18 @@ def link_library(objects: Sequence[bytes], target: CpuTarget, exported: str) -> 
         (folder / "version").write_text(f"{{ global: {exported}; local: *; }};\n")
         command = [
             str(ZIG), "ld.lld", "-m", _EMULATION[target.architecture], "-shared", "-o", "library.so", "--strip-all",
-            "-O2", "--gc-sections", "--build-id=none", "--hash-style=both", "--no-undefined",
-            "-z", "max-page-size=4096", "-z", "separate-code", "-z", "text", "-Bsymbolic", "--version-script=version",
-            "-u", exported, *names,
+            "-O2", "--gc-sections", "--build-id=none", "--hash-style=sysv", "--no-undefined", "--pack-dyn-relocs=relr",
+            "-z", "max-page-size=4096", "-z", "separate-code", "-z", "norelro", "-z", "text", "-Bsymbolic",
+            "--version-script=version", "-u", exported, *names,
         ]  # fmt: skip
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise TargetError(f"the linker refused the executables for {target.triple}: {result.stderr.strip()}")
         data = (folder / "library.so").read_bytes()
     check_library(data, exported)
-    return data
+    packed = pack_library(data)
+    check_library(packed, exported)
+    return packed
 
 
 @functools.cache

@@ -45,6 +45,22 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def packed_kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, linked and packed by the compiler."""
+    pytest.importorskip("ziglang")
+    from mlirage.codegen.link import link_library
+    from mlirage.codegen.target import parse_target
+
+    folder = tmp_path_factory.mktemp("packed")
+    flags = ["-std=c11", "-O1", "-fPIC", "-ffreestanding", "-fvisibility=hidden", f"-I{RUNTIME / 'include'}", "-c"]
+    _run(["gcc", *flags, str(RUNTIME / "tests" / "kernels.c"), "-o", str(folder / "kernels.o")])
+    target = parse_target("x86_64-unknown-linux-gnu")
+    library = link_library([(folder / "kernels.o").read_bytes()], target, "mlirage_executable_library_query")
+    (folder / "kernels.elf").write_bytes(library)
+    return folder / "kernels.elf"
+
+
 def _build(output: Path, *flags: str) -> Path:
     tests = sorted(
         path
@@ -56,10 +72,11 @@ def _build(output: Path, *flags: str) -> Path:
     return output
 
 
-def test_address_and_undefined_behaviour_sanitizers(tmp_path: Path, kernels: Path) -> None:
+def test_address_and_undefined_behaviour_sanitizers(tmp_path: Path, kernels: Path, packed_kernels: Path) -> None:
     sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
     program = _build(tmp_path / "tests", "-O1", *sanitize)
     print(_run([str(program), str(kernels), FUZZ_SECONDS], timeout=300))
+    print(_run([str(program), str(packed_kernels), FUZZ_SECONDS, "elf", "conformance"], timeout=300))
 
 
 def test_thread_sanitizer(tmp_path: Path, kernels: Path) -> None:

@@ -24,10 +24,10 @@ _MOST_PRINTED = 1024
 DTYPES = {
     "i1": "bool", "bool": "bool", "f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64",
     "f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2", "f8E4M3FNUZ": "float8_e4m3fnuz",
-    "f8E5M2FNUZ": "float8_e5m2fnuz", "f8E8M0FNU": "float8_e8m0fnu",
+    "f8E5M2FNUZ": "float8_e5m2fnuz", "f8E8M0FNU": "float8_e8m0fnu", "f4E2M1FN": "float4_e2m1fn",
     "complex<f32>": "complex64", "complex<f64>": "complex128",
     **{f"{mlir}{bits}": f"{numpy}{bits}"
-       for mlir, numpy in (("si", "int"), ("ui", "uint"), ("i", "int")) for bits in (8, 16, 32, 64)},
+       for mlir, numpy in (("si", "int"), ("ui", "uint"), ("i", "int")) for bits in (2, 4, 8, 16, 32, 64)},
 }  # fmt: skip
 _TYPE_TEXTS = {name: text for text, name in DTYPES.items() if text != "bool"}
 _COMPLEX = re.compile(r"\(?\s*([-+\w.]+)\s*,\s*([-+\w.]+)\s*\)?$")
@@ -59,7 +59,7 @@ class ArrayReader:
             raise UsageError(f"{text!r}: {head} has {count} elements, {len(words)} are given")
         try:
             values = [_element(word, dtype) for word in words]
-            array = np.array(values).astype(dtype) if dtype.kind not in "iu" else np.array(values, dtype)
+            array = np.array(values).astype(dtype) if not _is_integer(dtype) else _integers(values, dtype)
         except (ValueError, OverflowError) as error:
             raise UsageError(f"{text!r}: {error}") from None
         try:
@@ -121,7 +121,19 @@ def _element(word: str, dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "c":
         match = _COMPLEX.match(word)
         return complex(float(match[1]), float(match[2])) if match else complex(word)
-    return int(word, 0) if dtype.kind in "iu" else float(word)
+    return int(word, 0) if _is_integer(dtype) else float(word)
+
+
+def _is_integer(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "iu" or dtype.name in ("int2", "uint2", "int4", "uint4")
+
+
+def _integers(values: list[int], dtype: np.dtype[Any]) -> Array:
+    """The numbers as `dtype`; of less than 8 bits numpy would wrap them."""
+    array = np.array(values, dtype if dtype.kind in "iu" else np.int8)
+    if dtype.kind not in "iu" and np.any(array.astype(dtype).astype(np.int8) != array):
+        raise OverflowError(f"not all of {values} are numbers of type {dtype.name}")
+    return array.astype(dtype)
 
 
 def _read_raw(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -162,7 +174,7 @@ def array_text(array: Array) -> str:
 def _element_text(value: Any) -> str:
     if isinstance(value, np.bool_ | bool):
         return "1" if value else "0"
-    if isinstance(value, np.integer):
+    if _is_integer(np.asarray(value).dtype):
         return str(int(value))
     if isinstance(value, np.complexfloating):
         return f"({value.real:G},{value.imag:G})"

@@ -1,10 +1,11 @@
-"""Stores booleans as i8 (0 or 1) and indices as i64 in every tensor.
+"""Stores booleans as i8 (0 or 1), indices as i64, and numbers of less than 8 bits as i8 in every tensor.
 
     linalg.generic ins(%c : tensor<4xi1>) { ^bb0(%p: i1 …)   ->   ins(%c : tensor<4xi8>) { ^bb0(%q: i8 …)
                                                                     %p = arith.trunci %q : i8 to i1
 
-i1 and index tensors have no layout of their own that host and kernels could share. Only the types of tensors change:
-scalars in bodies keep theirs behind a conversion, so that nothing is computed in another type.
+These have no layout of their own that host and kernels could share: i2, i4, f4E2M1FN and the like take a byte each,
+with their code in its low bits (the high bits are written as 0 and never read), as ml_dtypes has them. Only the types
+of tensors change: scalars in bodies keep theirs behind a conversion, so that nothing is computed in another type.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 import numpy as np
 
 from mlirage import structured_ops
+from mlirage.constants import read_dense
 from mlirage.errors import CompileError
 from mlirage.mlir import arith, ir
 from mlirage.passes import module_pass
-from mlirage.program import Program
+from mlirage.program import Array, Program, is_splat
 
 # Ops that read or write tensors only as wholes: their types follow.
 _PASSIVE = frozenset(
@@ -30,7 +32,7 @@ _PASSIVE = frozenset(
 
 @module_pass("flow-legalize-boundary-types")
 def legalize_boundary_types(program: Program) -> None:
-    """Makes tensors of i1 tensors of i8 and tensors of index tensors of i64."""
+    """Makes tensors of i1, i4 and so on tensors of i8, and tensors of index tensors of i64."""
     for op in list(program.module.body.operations):
         if op.operation.name == "ml_program.global":
             _convert_global(op.operation, program)
@@ -39,7 +41,7 @@ def legalize_boundary_types(program: Program) -> None:
 
 
 def storage_type(value_type: ir.Type) -> ir.Type:
-    """The type a value is stored as: i8 for i1 tensors, i64 for index tensors, itself otherwise."""
+    """The type a value is stored as: i8 for tensors of less than 8 bits, i64 for index tensors, itself otherwise."""
     if not isinstance(value_type, ir.RankedTensorType):
         return value_type
     element = _storage_element(value_type.element_type)
@@ -51,9 +53,16 @@ def storage_type(value_type: ir.Type) -> ir.Type:
 def _storage_element(element: ir.Type) -> ir.Type:
     if isinstance(element, ir.IndexType):
         return ir.IntegerType.get_signless(64)
-    if isinstance(element, ir.IntegerType) and element.width == 1:
+    if isinstance(element, ir.IntegerType | ir.FloatType) and element.width < 8:
         return ir.IntegerType.get_signless(8)
     return element
+
+
+def _code(value: ir.Value) -> ir.Value:
+    """The bits of a scalar as an integer."""
+    if not isinstance(value.type, ir.FloatType):
+        return value
+    return arith.bitcast(ir.IntegerType.get_signless(value.type.width), value)
 
 
 def _store(value: ir.Value) -> ir.Value:
@@ -61,14 +70,20 @@ def _store(value: ir.Value) -> ir.Value:
     target = _storage_element(value.type)
     if target == value.type:
         return value
-    return arith.index_cast(target, value) if isinstance(value.type, ir.IndexType) else arith.extui(target, value)
+    return (
+        arith.index_cast(target, value) if isinstance(value.type, ir.IndexType) else arith.extui(target, _code(value))
+    )
 
 
 def _load(value: ir.Value, wanted: ir.Type) -> ir.Value:
     """The stored scalar `value` as `wanted`."""
     if value.type == wanted:
         return value
-    return arith.index_cast(wanted, value) if isinstance(wanted, ir.IndexType) else arith.trunci(wanted, value)
+    if isinstance(wanted, ir.IndexType):
+        return arith.index_cast(wanted, value)
+    if isinstance(wanted, ir.FloatType):
+        return arith.bitcast(wanted, arith.trunci(ir.IntegerType.get_signless(wanted.width), value))
+    return arith.trunci(wanted, value)
 
 
 def _convert_global(op: ir.Operation, program: Program) -> None:
@@ -81,23 +96,31 @@ def _convert_global(op: ir.Operation, program: Program) -> None:
         return
     value = op.attributes["value"]
     if isinstance(value, ir.DenseElementsAttr):
-        op.attributes["value"] = _stored_elements(value, new)
+        op.attributes["value"] = _stored_elements(op, "value", new)
         return
     op.attributes["value"] = ir.Attribute.parse(f"#ml_program.extern<{new}>")
     name = ir.StringAttr(op.attributes["sym_name"]).value
     array = program.constants.get(name)
     if array is not None:
-        dtype = np.int8 if array.dtype == np.bool_ else np.int64
-        # astype of a splat would write it out; converting the one element keeps it.
-        splat = array.ndim > 0 and array.size > 0 and not any(array.strides)
-        program.constants[name] = (
-            np.broadcast_to(array.reshape(-1)[0].astype(dtype), array.shape) if splat else array.astype(dtype)
-        )
+        program.constants[name] = _stored_array(array, new)
 
 
-def _stored_elements(value: ir.DenseElementsAttr, new: ir.Type) -> ir.Attribute:
+def _stored_array(array: Array, new: ir.Type) -> Array:
+    """The array with its elements in their storage type."""
+    if ir.IntegerType(ir.ShapedType(new).element_type).width == 8:
+        return array.view(np.uint8)  # numpy and ml_dtypes have a byte for each, too; a splat stays one
+    return (
+        np.broadcast_to(array.reshape(-1)[0].astype(np.int64), array.shape)
+        if is_splat(array)
+        else array.astype(np.int64)
+    )
+
+
+def _stored_elements(op: ir.Operation, attribute: str, new: ir.Type) -> ir.Attribute:
+    """The dense attribute of an op with its elements in their storage type."""
+    value = ir.DenseElementsAttr(op.attributes[attribute])
     element = ir.IntegerType(ir.ShapedType(new).element_type)
-    array = np.array(value).astype(np.int64 if element.width == 64 else np.int8)
+    array = np.ascontiguousarray(_stored_array(read_dense(op, attribute), new)).view(f"int{element.width}")
     if value.is_splat:
         return ir.DenseElementsAttr.get_splat(new, ir.IntegerAttr.get(element, int(array.reshape(-1)[0])))
     return ir.DenseElementsAttr.get(array, type=new)  # pyright: ignore[reportCallIssue, reportArgumentType]
@@ -155,10 +178,9 @@ def _convert_scalars(op: ir.Operation) -> None:
         for number in range(len(op.operands)):
             _store_operand(op, number)
     elif op.name == "arith.constant":
-        value = ir.DenseElementsAttr(op.attributes["value"])
-        op.attributes["value"] = _stored_elements(value, storage_type(op.results[0].type))
+        op.attributes["value"] = _stored_elements(op, "value", storage_type(op.results[0].type))
     else:
-        raise CompileError(f"{op.location}: {op.name} on a tensor of i1 or index is not supported")
+        raise CompileError(f"{op.location}: {op.name} on a tensor of i1, index or less than 8 bits is not supported")
 
 
 def _store_operand(op: ir.Operation, number: int) -> None:
@@ -193,9 +215,11 @@ def _load_argument(block: ir.Block, argument: ir.BlockArgument) -> None:
         return
     argument.set_type(new)
     if list(argument.uses):
+        uses = [(use.owner, use.operand_number) for use in argument.uses]
         with ir.InsertionPoint.at_block_begin(block), argument.location:
             loaded = _load(argument, old)
-        argument.replace_all_uses_except(loaded, ir.OpResult(loaded).owner.operation)
+        for user, number in uses:
+            user.operation.operands[number] = loaded
 
 
 def _store_yielded(block: ir.Block) -> None:

@@ -40,9 +40,11 @@ ELEMENT_TYPES = {
     "float8_e8m0fnu": 0x0B000008,
     "complex64": 0x0C000040,
     "complex128": 0x0C000080,
+    # Less than 8 bits: a byte each, the code in its low bits, as ml_dtypes has them.
+    **dict.fromkeys(("int2", "uint2", "int4", "uint4", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn"), 0x04000008),
 }
 # Signless integers: what modules without a signature give.
-_NAMES = {code: name for name, code in ELEMENT_TYPES.items()} | {
+_NAMES = {code: name for name, code in reversed(ELEMENT_TYPES.items())} | {
     0x00000008: "uint8",
     0x02000008: "int8",
     0x02000010: "int16",
@@ -50,7 +52,10 @@ _NAMES = {code: name for name, code in ELEMENT_TYPES.items()} | {
     0x02000040: "int64",
 }
 OPAQUE = 0x00000008
-_NUMPY_LACKS = frozenset(name for name in ELEMENT_TYPES if name.startswith(("bfloat", "float8")))
+_SMALL_INTEGERS = frozenset(("int2", "uint2", "int4", "uint4"))
+_NUMPY_LACKS = _SMALL_INTEGERS | {
+    name for name in ELEMENT_TYPES if name.startswith(("bfloat", "float8", "float6", "float4"))
+}
 
 
 def dtype(name: str) -> np.dtype[Any]:
@@ -153,7 +158,8 @@ def _check_type(value: Any, array: Array, argument: Argument) -> Array:
         return array
     plain = isinstance(value, bool | int | float | complex | list | tuple)
     # A float may round to a narrower one; an integer that does not fit would become another number.
-    rounds = wanted.kind not in "iu" and np.can_cast(array.dtype, wanted, "same_kind")
+    integer = wanted.kind in "iu" or wanted.name in _SMALL_INTEGERS
+    rounds = not integer and np.can_cast(array.dtype, wanted, "same_kind")
     if plain and (rounds or _lossless(array, wanted)):
         return array.astype(wanted)
     given = _type_text(array)

@@ -63,3 +63,31 @@ func.func @index() -> tensor<4xindex> {
   } -> tensor<4xindex>
   return %0 : tensor<4xindex>
 }
+
+// Numbers of less than 8 bits are stored in a byte each, the high bits 0, and computed with as they are.
+// CHECK-LABEL: func.func @nibbles(
+// CHECK-SAME: %[[X:.+]]: tensor<3xi8>, %[[F:.+]]: tensor<3xi8>) -> (tensor<3xi8>, tensor<3xi8>, tensor<2xi8>)
+// CHECK-DAG: arith.constant dense<[15, 7]> : tensor<2xi8>
+// CHECK: linalg.generic
+// CHECK-NEXT: ^bb0(%[[A:.+]]: i8, %[[B:.+]]: i8, %{{.+}}: i8, %{{.+}}: i8):
+// CHECK-DAG: %[[P:.+]] = arith.trunci %[[A]] : i8 to i4
+// CHECK-DAG: %[[Q:.+]] = arith.trunci %[[B]] : i8 to i4
+// CHECK-DAG: %[[H:.+]] = arith.bitcast %[[Q]] : i4 to f4E2M1FN
+// CHECK-DAG: %[[R:.+]] = arith.addi %[[P]], %[[P]] : i4
+// CHECK-DAG: %[[N:.+]] = arith.negf %[[H]] : f4E2M1FN
+// CHECK-DAG: %[[S:.+]] = arith.extui %[[R]] : i4 to i8
+// CHECK-DAG: %[[T:.+]] = arith.bitcast %[[N]] : f4E2M1FN to i4
+// CHECK-DAG: %[[U:.+]] = arith.extui %[[T]] : i4 to i8
+// CHECK: linalg.yield %[[S]], %[[U]] : i8, i8
+func.func @nibbles(%x: tensor<3xi4>, %f: tensor<3xf4E2M1FN>) -> (tensor<3xi4>, tensor<3xf4E2M1FN>, tensor<2xi4>) {
+  %c = arith.constant dense<[-1, 7]> : tensor<2xi4>
+  %e = tensor.empty() : tensor<3xi4>
+  %g = tensor.empty() : tensor<3xf4E2M1FN>
+  %0:2 = linalg.generic {indexing_maps = [#id, #id, #id, #id], iterator_types = ["parallel"]} ins(%x, %f : tensor<3xi4>, tensor<3xf4E2M1FN>) outs(%e, %g : tensor<3xi4>, tensor<3xf4E2M1FN>) {
+  ^bb0(%a: i4, %b: f4E2M1FN, %o: i4, %p: f4E2M1FN):
+    %r = arith.addi %a, %a : i4
+    %n = arith.negf %b : f4E2M1FN
+    linalg.yield %r, %n : i4, f4E2M1FN
+  } -> (tensor<3xi4>, tensor<3xf4E2M1FN>)
+  return %0#0, %0#1, %c : tensor<3xi4>, tensor<3xf4E2M1FN>, tensor<2xi4>
+}

@@ -54,7 +54,7 @@ _NAMES = {code: name for name, code in reversed(ELEMENT_TYPES.items())} | {
 OPAQUE = 0x00000008
 _SMALL_INTEGERS = frozenset(("int2", "uint2", "int4", "uint4"))
 _NUMPY_LACKS = _SMALL_INTEGERS | {
-    name for name in ELEMENT_TYPES if name.startswith(("bfloat", "float8", "float6", "float4"))
+    name for name in ELEMENT_TYPES if name.startswith(("bfloat", "float8_", "float6_", "float4_"))
 }
 
 

@@ -1,6 +1,7 @@
 """Weights outside of the module: what lies in the file, how it is told in the IR, and writing it.
 
-Phase stream puts all constants in one slab and notes what lies where; the file is the slab behind a safetensors header:
+Phase stream puts all constants in one slab and notes what lies where; the file is the slab behind a header of
+safetensors or .irpa that says so:
 
     module attributes {mlirage.parameters = {
         scope = "model", program = "5fe1…", constant = "__constants",
@@ -14,14 +15,13 @@ since all else that was compiled is the same.
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from mlirage.archives import irpa, safetensors
 from mlirage.compiled_module import write_atomically
 from mlirage.errors import CompileError, UsageError
 from mlirage.mlir import ir
@@ -30,13 +30,6 @@ from mlirage.program import Array, Program
 
 ATTRIBUTE = "mlirage.parameters"
 SCOPE = "model"
-_ALIGNMENT = 64
-# Names of element types in safetensors; others are bytes.
-_DTYPES = {
-    "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
-    "uint64": "U64", "int64": "I64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
-    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "complex64": "C64",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ class Parameters:
 
 def tensor_of(key: str, offset: int, array: Array, length: int) -> Tensor:
     """The entry of a constant that is stored in `length` bytes."""
-    dtype = _DTYPES.get(array.dtype.name)
+    dtype = safetensors.DTYPES.get(array.dtype.name)
     return Tensor(key, dtype or "U8", array.shape if dtype else (length,), offset, length)
 
 
@@ -155,7 +148,7 @@ def write_parameters(program: Program) -> None:
         raise CompileError(f"the program's constants have no entry {parameters.constant!r}")
     slab = np.ascontiguousarray(program.constants.get(parameters.constant, np.zeros(0, np.uint8)))
     try:
-        write_atomically(Path(path), _header(parameters, slab), slab.data)
+        write_atomically(Path(path), *_parts(Path(path), parameters, slab))
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
@@ -165,20 +158,22 @@ _PHASES_AFTER_STREAM = (
 )  # fmt: skip
 
 
-def _header(parameters: Parameters, slab: Array) -> bytes:
-    """Size and JSON, such that the data behind it is aligned. What lies between tensors is a tensor of its own."""
-    metadata = {"mlirage.program": parameters.program, "mlirage.checksum": f"{checksum(slab):016x}"}
-    header: dict[str, Any] = {"__metadata__": {key: value for key, value in metadata.items() if value}}
-    end = Tensor("", "U8", (0,), slab.nbytes, 0)
-    for tensor, following in pairwise([*sorted(parameters.tensors, key=lambda t: t.offset), end]):
-        stop = tensor.offset + tensor.length
-        header[tensor.key] = {
-            "dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [tensor.offset, stop]
-        }  # fmt: skip
-        if stop < following.offset:
-            header[f"__padding.{stop}"] = {
-                "dtype": "U8", "shape": [following.offset - stop], "data_offsets": [stop, following.offset]
-            }  # fmt: skip
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text
+def _parts(path: Path, parameters: Parameters, slab: Array) -> Iterator[bytes | memoryview]:
+    """The bytes of the file: what the format says of the slab, and the slab as it is."""
+    if path.suffix == ".irpa":
+        entries = [irpa.Entry(t.key, _irpa_metadata(t), t.offset, t.length) for t in parameters.tensors]
+        program = parameters.program.encode()
+        if program:
+            entries.append(irpa.Entry(irpa.PROGRAM_KEY, "", slab.nbytes, len(program)))
+        size = slab.nbytes + len(program)
+        head = irpa.header(entries, size)
+        yield from (head, slab.data, program, irpa.padding(len(head), size))
+    else:
+        metadata = {"mlirage.program": parameters.program, "mlirage.checksum": f"{checksum(slab):016x}"}
+        tensors = [safetensors.Tensor(t.key, t.dtype, t.shape, t.offset, t.length) for t in parameters.tensors]
+        yield from (safetensors.header(tensors, slab.nbytes, metadata), slab.data)
+
+
+def _irpa_metadata(tensor: Tensor) -> str:
+    name = next(name for name, text in safetensors.DTYPES.items() if text == tensor.dtype)
+    return irpa.tensor_metadata(name, tensor.shape)

@@ -41,9 +41,9 @@ struct Parameters {
   void add_contents(const std::string& scope, nb::handle contents) {
     Py_buffer* buffer = take_buffer(contents);
     mlirage_error_t error = {};
-    const mlirage_status_t status = mlirage_parameters_add_safetensors(
-        parameters, {scope.data(), scope.size()}, mlirage_string("memory"), bytes_of(*buffer), {drop_buffer, buffer},
-        MLIRAGE_PARAMETERS_DEFAULT, &error);
+    const mlirage_status_t status =
+        mlirage_parameters_add_archive(parameters, {scope.data(), scope.size()}, mlirage_string("memory"),
+                                       bytes_of(*buffer), {drop_buffer, buffer}, MLIRAGE_PARAMETERS_DEFAULT, &error);
     if (status != MLIRAGE_OK) drop_buffer(buffer, {});
     check(status, error);
   }

@@ -37,13 +37,18 @@ typedef enum mlirage_parameters_flags_t {
   MLIRAGE_PARAMETERS_DEFAULT = 0,
   // Also compares the checksum of all data, where the file has one: reads it once.
   MLIRAGE_PARAMETERS_CHECK_DATA = 1,
+  // Reads a file into memory at once instead of mapping it: no page is read later.
+  MLIRAGE_PARAMETERS_PRELOAD = 2,
+  // What a program loads is copied to memory of the device; the file's is not kept.
+  MLIRAGE_PARAMETERS_COPY = 4,
 } mlirage_parameters_flags_t;
 
-// Adds every tensor of the safetensors file |memory|. |name| (copied) is what errors
-// call it. Everything but the values is verified: INVALID_MODULE says what is wrong
-// where. Parameters are shared with the device, and not copied, if |memory| is aligned
-// to 64 bytes and the file was written by the compiler. Ownership as above.
-MLIRAGE_MUST_USE mlirage_status_t mlirage_parameters_add_safetensors(
+// Adds every tensor of the file |memory|: safetensors, .irpa or GGUF, told apart by their
+// first bytes. |name| (copied) is what errors call it. Everything but the values is
+// verified: INVALID_MODULE says what is wrong where, UNSUPPORTED which version or type
+// is not known. Parameters are shared with the device, and not copied, if |memory| is
+// aligned to 64 bytes and the file was written by the compiler. Ownership as above.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_parameters_add_archive(
     mlirage_parameters_t* parameters, mlirage_string_t scope, mlirage_string_t name, mlirage_mutable_bytes_t memory,
     mlirage_release_callback_t release, mlirage_parameters_flags_t flags, mlirage_error_t* error);
 

@@ -92,6 +92,29 @@ int mlirage_parameters_compare_keys(const mlirage_parameter_t* a, const mlirage_
   return compare_strings(a->key, b->key);
 }
 
+mlirage_status_t mlirage_archive_index(mlirage_archive_t* archive, mlirage_error_t* error) {
+  mlirage_parameters_sort(archive->entries, archive->count, mlirage_parameters_compare_keys);
+  for (size_t i = 1; i < archive->count; ++i) {
+    if (mlirage_parameters_compare_keys(&archive->entries[i - 1], &archive->entries[i]) == 0) {
+      return mlirage_fail(error, MLIRAGE_INVALID_MODULE, "two tensors are called '%.*s'",
+                          MLIRAGE_STRING_ARGS(archive->entries[i].key));
+    }
+  }
+  return MLIRAGE_OK;
+}
+
+size_t mlirage_archive_text_size(mlirage_bytes_t file) {
+  return mlirage_irpa_is(file) || mlirage_gguf_is(file) ? 0 : mlirage_safetensors_header_size(file);
+}
+
+mlirage_status_t mlirage_archive_parse(mlirage_archive_t* archive, mlirage_parameters_flags_t flags,
+                                       mlirage_error_t* error) {
+  const mlirage_bytes_t file = {archive->memory.data, archive->memory.size};
+  if (mlirage_irpa_is(file)) return mlirage_irpa_parse(archive, error);
+  if (mlirage_gguf_is(file)) return mlirage_gguf_parse(archive, error);
+  return mlirage_safetensors_parse(archive, flags, error);
+}
+
 static void sift_down(mlirage_parameter_t* heap, size_t root, size_t count,
                       int (*compare)(const mlirage_parameter_t* a, const mlirage_parameter_t* b)) {
   for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
@@ -192,7 +215,7 @@ mlirage_status_t mlirage_parameters_add(mlirage_parameters_t* parameters, mlirag
   mlirage_archive_t* archive = NULL;
   MLIRAGE_TRY(
       mlirage_archive_create(parameters->allocator, scope, mlirage_string(""), key.size, memory, &archive, error));
-  const mlirage_parameter_t entry = {keep_text(archive, key), 0, memory.size};
+  const mlirage_parameter_t entry = {keep_text(archive, key), 0, memory.size, 0};
   mlirage_status_t status = mlirage_archive_add(archive, entry, error);
   if (status == MLIRAGE_OK) status = insert(parameters, archive, error);
   if (status == MLIRAGE_OK) {
@@ -203,14 +226,15 @@ mlirage_status_t mlirage_parameters_add(mlirage_parameters_t* parameters, mlirag
   return status;
 }
 
-mlirage_status_t mlirage_parameters_add_safetensors(mlirage_parameters_t* parameters, mlirage_string_t scope,
-                                                    mlirage_string_t name, mlirage_mutable_bytes_t memory,
-                                                    mlirage_release_callback_t release,
-                                                    mlirage_parameters_flags_t flags, mlirage_error_t* error) {
-  const size_t text_size = mlirage_safetensors_header_size((mlirage_bytes_t){memory.data, memory.size});
+mlirage_status_t mlirage_parameters_add_archive(mlirage_parameters_t* parameters, mlirage_string_t scope,
+                                                mlirage_string_t name, mlirage_mutable_bytes_t memory,
+                                                mlirage_release_callback_t release, mlirage_parameters_flags_t flags,
+                                                mlirage_error_t* error) {
+  const size_t text_size = mlirage_archive_text_size((mlirage_bytes_t){memory.data, memory.size});
   mlirage_archive_t* archive = NULL;
   MLIRAGE_TRY(mlirage_archive_create(parameters->allocator, scope, name, text_size, memory, &archive, error));
-  mlirage_status_t status = mlirage_safetensors_parse(archive, flags, error);
+  archive->copied = (flags & MLIRAGE_PARAMETERS_COPY) != 0;
+  mlirage_status_t status = mlirage_archive_parse(archive, flags, error);
   if (status != MLIRAGE_OK) {
     status = mlirage_fail_in(error, status, "parameters '%.*s': ", MLIRAGE_STRING_ARGS(name));
   } else {
@@ -277,6 +301,17 @@ static void release_archive(void* self, mlirage_mutable_bytes_t memory) {
   mlirage_object_release(self);
 }
 
+static void copy_value(uint8_t* target, const mlirage_archive_t* archive, const mlirage_parameter_t* entry) {
+  const uint8_t* source = archive->memory.data + entry->offset;
+  const size_t first = entry->pattern_length != 0 ? entry->pattern_length : entry->length;
+  memcpy(target, source, first);
+  for (size_t done = first; done < entry->length;) {  // what is there twice as often each time
+    const size_t piece = done < entry->length - done ? done : entry->length - done;
+    memcpy(target + done, target, piece);
+    done += piece;
+  }
+}
+
 static mlirage_status_t gather(const mlirage_parameters_t* parameters, mlirage_device_t* device,
                                mlirage_string_t program, mlirage_string_t scope, size_t size, size_t place_count,
                                const mlirage_parameter_place_t* places, mlirage_buffer_t** out_buffer,
@@ -292,7 +327,7 @@ static mlirage_status_t gather(const mlirage_parameters_t* parameters, mlirage_d
       const mlirage_parameter_t* entry = NULL;
       status = look_up(parameters, program, scope, &places[i], &archive, &entry, error);
       if (status == MLIRAGE_OK && entry->length != 0) {
-        memcpy(target.data + places[i].offset, archive->memory.data + entry->offset, entry->length);
+        copy_value(target.data + places[i].offset, archive, entry);
       }
     }
     const mlirage_status_t unmapped = mlirage_buffer_unmap(buffer, target, status == MLIRAGE_OK ? error : NULL);
@@ -324,10 +359,11 @@ mlirage_status_t mlirage_parameters_load(const mlirage_parameters_t* parameters,
     MLIRAGE_TRY(look_up(parameters, program, scope, &places[i], &archive, &entry, error));
     if (i == 0) {
       source = archive;
-      in_place = entry->offset >= places[i].offset;
+      in_place = entry->offset >= places[i].offset && !archive->copied;
       base = in_place ? entry->offset - places[i].offset : 0;
     }
-    in_place = in_place && archive == source && entry->offset - base == places[i].offset && entry->offset >= base;
+    in_place = in_place && archive == source && entry->pattern_length == 0 &&
+               entry->offset - base == places[i].offset && entry->offset >= base;
   }
   in_place = in_place && mlirage_range_fits(base, size, source->memory.size) &&
              (uintptr_t)(source->memory.data + base) % ALIGNMENT == 0;

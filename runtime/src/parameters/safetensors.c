@@ -243,7 +243,7 @@ static mlirage_status_t read_tensor(parser_t* parser, mlirage_string_t key) {
                         "tensor '%.*s' ends at byte %zu of %zu: the file is cut or damaged", MLIRAGE_STRING_ARGS(key),
                         end, parser->archive->memory.size - parser->data_start);
   }
-  return mlirage_archive_add(parser->archive, (mlirage_parameter_t){key, offset, end - begin}, parser->error);
+  return mlirage_archive_add(parser->archive, (mlirage_parameter_t){key, offset, end - begin, 0}, parser->error);
 }
 
 static mlirage_status_t read_metadata(parser_t* parser) {
@@ -287,14 +287,7 @@ static mlirage_status_t check_entries(const parser_t* parser) {
     return mlirage_fail(parser->error, MLIRAGE_INVALID_MODULE, "%zu bytes after the last tensor",
                         archive->memory.size - end);
   }
-  mlirage_parameters_sort(archive->entries, archive->count, mlirage_parameters_compare_keys);
-  for (size_t i = 1; i < archive->count; ++i) {
-    if (mlirage_parameters_compare_keys(&archive->entries[i - 1], &archive->entries[i]) == 0) {
-      return mlirage_fail(parser->error, MLIRAGE_INVALID_MODULE, "two tensors are called '%.*s'",
-                          MLIRAGE_STRING_ARGS(archive->entries[i].key));
-    }
-  }
-  return MLIRAGE_OK;
+  return mlirage_archive_index(archive, parser->error);
 }
 
 static mlirage_status_t check_data(const parser_t* parser) {
@@ -322,8 +315,8 @@ mlirage_status_t mlirage_safetensors_parse(mlirage_archive_t* archive, mlirage_p
   const mlirage_mutable_bytes_t memory = archive->memory;
   const size_t header_size = mlirage_safetensors_header_size((mlirage_bytes_t){memory.data, memory.size});
   if (header_size == 0 || memory.data[SIZE_OF_SIZE] != '{') {
-    return mlirage_fail(error, MLIRAGE_INVALID_MODULE,
-                        "no safetensors file, or a cut one (%zu bytes); other formats are not read", memory.size);
+    return mlirage_fail(error, MLIRAGE_INVALID_MODULE, "no .safetensors, .irpa or .gguf file, or a cut one (%zu bytes)",
+                        memory.size);
   }
   parser_t parser = {
       .archive = archive,

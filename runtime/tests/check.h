@@ -37,7 +37,8 @@ enum {
   KERNEL_SCRATCH = 4,  // writes and checks its scratch memory
   KERNEL_IDS = 5,      // writes ids and counts
   KERNEL_SLOW = 6,     // spins constants[0] times, then ++out[linear workgroup id]
-  KERNEL_COUNT_OF_ENTRIES = 7,
+  KERNEL_GATE = 7,     // waits until data[0] is not 0, then data[1] += data[0]
+  KERNEL_COUNT_OF_ENTRIES = 8,
 };
 #define SCRATCH_SIZE 4096u
 
@@ -60,6 +61,7 @@ mlirage_command_buffer_t* record(mlirage_device_t* device, size_t slots);
 void dispatch(mlirage_command_buffer_t* commands, mlirage_executable_t* executable, size_t entry, uint32_t workgroups,
               size_t constant_count, const uint32_t* constants, size_t binding_count,
               const mlirage_slot_range_t* bindings);
+mlirage_fence_t* create_fence(mlirage_device_t* device);
 mlirage_status_t execute(mlirage_device_t* device, mlirage_command_buffer_t* commands, size_t count,
                          mlirage_buffer_t* const* buffers, mlirage_error_t* error);
 
@@ -75,6 +77,8 @@ mlirage_allocator_t counting_allocator(counting_t* counting);
 void test_base(void);
 void test_buffers(void);
 void test_fences(void);
+void test_semaphores(void);
+void test_async(void);
 void test_conformance(void);
 void test_elf(void);
 void test_memory_exhaustion(void);

@@ -42,7 +42,8 @@ static void test_add(const fixture_t* fixture) {
     for (int i = 0; i < 3; ++i) bindings[i] = (mlirage_binding_t){buffers[i], 64, bytes + 64};
     for (int replay = 0; replay < 3; ++replay) {
       memset(memory_of(buffers[2]), 0, bytes + 192);
-      CHECK_OK(mlirage_queue_execute(fixture->device, NULL, NULL, commands, 3, bindings, &error));
+      CHECK_OK(
+          mlirage_queue_execute(fixture->device, NULL, NULL, commands, 3, bindings, MLIRAGE_QUEUE_DEFAULT, &error));
       const float* out = memory_of(buffers[2]);
       for (size_t i = 0; i < count + 48; ++i) {
         const bool inside = i >= 32 && i < 32 + count && fixture->runs;
@@ -147,11 +148,12 @@ static void test_device_failure(const fixture_t* fixture) {
   dispatch(commands, fixture->kernels, KERNEL_FAIL, 10, 1, &which, 0, NULL);
   CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
   const mlirage_status_t expected = fixture->runs ? MLIRAGE_ABORTED : MLIRAGE_OK;
-  CHECK_FAILS(expected, mlirage_queue_execute(fixture->device, NULL, NULL, commands, 0, NULL, &error));
+  CHECK_FAILS(expected,
+              mlirage_queue_execute(fixture->device, NULL, NULL, commands, 0, NULL, MLIRAGE_QUEUE_DEFAULT, &error));
   if (fixture->runs) CHECK(strcmp(error.text, "dispatch 'fail_at' failed with code 7") == 0);
   mlirage_fence_t* fence = NULL;
   CHECK_OK(mlirage_fence_create(fixture->device, &fence, &error));
-  CHECK_OK(mlirage_queue_execute(fixture->device, NULL, fence, commands, 0, NULL, &error));
+  CHECK_OK(mlirage_queue_execute(fixture->device, NULL, fence, commands, 0, NULL, MLIRAGE_QUEUE_DEFAULT, &error));
   CHECK_FAILS(expected, mlirage_fence_wait(fence, MLIRAGE_WAIT_FOREVER, &error));
   mlirage_fence_release(fence);
   mlirage_command_buffer_release(commands);
@@ -159,7 +161,7 @@ static void test_device_failure(const fixture_t* fixture) {
   commands = record(fixture->device, 0);
   dispatch(commands, fixture->kernels, KERNEL_SCRATCH, 100, 0, NULL, 0, NULL);
   CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
-  CHECK_OK(mlirage_queue_execute(fixture->device, NULL, NULL, commands, 0, NULL, &error));
+  CHECK_OK(mlirage_queue_execute(fixture->device, NULL, NULL, commands, 0, NULL, MLIRAGE_QUEUE_DEFAULT, &error));
   mlirage_command_buffer_release(commands);
 }
 
@@ -189,7 +191,8 @@ static void test_rules(const fixture_t* fixture) {
   CHECK_FAILS(MLIRAGE_OUT_OF_RANGE, mlirage_command_buffer_dispatch(commands, fixture->kernels, KERNEL_COUNT, many, 0,
                                                                     NULL, 1, &good, &error));
   const mlirage_binding_t none[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
-  CHECK_FAILS(MLIRAGE_FAILED_PRECONDITION, mlirage_queue_execute(device, NULL, NULL, commands, 2, none, &error));
+  CHECK_FAILS(MLIRAGE_FAILED_PRECONDITION,
+              mlirage_queue_execute(device, NULL, NULL, commands, 2, none, MLIRAGE_QUEUE_DEFAULT, &error));
   CHECK_OK(mlirage_command_buffer_fill(commands, good, 1, 1, &error));
   CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
   CHECK_FAILS(MLIRAGE_FAILED_PRECONDITION, mlirage_command_buffer_fill(commands, good, 1, 1, &error));
@@ -202,17 +205,20 @@ static void test_rules(const fixture_t* fixture) {
       {{buffer, SIZE_MAX, 64}, {NULL, 0, 0}},
   };
   for (size_t i = 0; i < 4; ++i) {
-    CHECK_FAILS(MLIRAGE_OUT_OF_RANGE, mlirage_queue_execute(device, NULL, NULL, commands, 2, bindings[i], &error));
+    CHECK_FAILS(MLIRAGE_OUT_OF_RANGE,
+                mlirage_queue_execute(device, NULL, NULL, commands, 2, bindings[i], MLIRAGE_QUEUE_DEFAULT, &error));
   }
-  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_queue_execute(device, NULL, NULL, commands, 1, bindings[0], &error));
+  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
+              mlirage_queue_execute(device, NULL, NULL, commands, 1, bindings[0], MLIRAGE_QUEUE_DEFAULT, &error));
   mlirage_buffer_release(buffer);
   mlirage_command_buffer_release(commands);
   CHECK_FAILS(MLIRAGE_OUT_OF_RANGE, mlirage_command_buffer_create(device, false, 1u << 20, &commands, &error));
 
   CHECK_OK(mlirage_command_buffer_create(device, true, 0, &commands, &error));
   CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
-  CHECK_OK(mlirage_queue_execute(device, NULL, NULL, commands, 0, NULL, &error));
-  CHECK_FAILS(MLIRAGE_FAILED_PRECONDITION, mlirage_queue_execute(device, NULL, NULL, commands, 0, NULL, &error));
+  CHECK_OK(mlirage_queue_execute(device, NULL, NULL, commands, 0, NULL, MLIRAGE_QUEUE_DEFAULT, &error));
+  CHECK_FAILS(MLIRAGE_FAILED_PRECONDITION,
+              mlirage_queue_execute(device, NULL, NULL, commands, 0, NULL, MLIRAGE_QUEUE_DEFAULT, &error));
   mlirage_command_buffer_release(commands);
 }
 
@@ -252,7 +258,7 @@ static void test_steady_state(const fixture_t* fixture, const counting_t* counti
     CHECK_OK(mlirage_queue_alloca(fixture->device, NULL, NULL, 4000, &buffer, &error));
     memset(memory_of(buffer), 0, 4000);
     const mlirage_binding_t binding = {buffer, 0, 4000};
-    CHECK_OK(mlirage_queue_execute(fixture->device, NULL, fence, commands, 1, &binding, &error));
+    CHECK_OK(mlirage_queue_execute(fixture->device, NULL, fence, commands, 1, &binding, MLIRAGE_QUEUE_DEFAULT, &error));
     CHECK_OK(mlirage_fence_wait(fence, MLIRAGE_WAIT_FOREVER, &error));
     for (size_t i = 0; i < 1000; ++i) CHECK(((uint32_t*)memory_of(buffer))[i] == (fixture->runs ? 100u : 0u));
     CHECK_OK(mlirage_queue_dealloca(fixture->device, NULL, NULL, buffer, &error));

@@ -15,13 +15,6 @@ static void note(mlirage_fence_waiter_t* waiter, mlirage_status_t status) {
   noted->status = status;
 }
 
-static mlirage_fence_t* create_fence(mlirage_device_t* device) {
-  mlirage_error_t error = {MLIRAGE_OK, {0}};
-  mlirage_fence_t* fence = NULL;
-  CHECK_OK(mlirage_fence_create(device, &fence, &error));
-  return fence;
-}
-
 static void test_signal(mlirage_device_t* device) {
   mlirage_error_t error = {MLIRAGE_OK, {0}};
   mlirage_fence_t* fence = create_fence(device);
@@ -122,11 +115,12 @@ static void test_chain(mlirage_device_t* device) {
   mlirage_fence_retain(last);
   for (int i = 0; i < LENGTH; ++i) {
     mlirage_fence_t* next = create_fence(device);
-    CHECK_OK(mlirage_queue_execute(device, last, next, commands, 1, &binding, &error));
+    CHECK_OK(mlirage_queue_execute(device, last, next, commands, 1, &binding, MLIRAGE_QUEUE_DEFAULT, &error));
     mlirage_fence_release(last);
     last = next;
   }
-  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_queue_execute(device, last, NULL, commands, 1, &binding, &error));
+  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT,
+              mlirage_queue_execute(device, last, NULL, commands, 1, &binding, MLIRAGE_QUEUE_DEFAULT, &error));
   CHECK_FAILS(MLIRAGE_PENDING, mlirage_fence_query(last, &error));
   uint64_t value = 0;
   CHECK_OK(mlirage_buffer_read(buffer, 0, &value, 8, &error));
@@ -153,7 +147,7 @@ static void test_failed_wait(mlirage_device_t* device) {
     CHECK_OK(mlirage_queue_alloca(device, wait, signals[0], 64, &buffer, &error));
     mlirage_command_buffer_t* commands = record(device, 0);
     CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
-    CHECK_OK(mlirage_queue_execute(device, signals[0], signals[1], commands, 0, NULL, &error));
+    CHECK_OK(mlirage_queue_execute(device, signals[0], signals[1], commands, 0, NULL, MLIRAGE_QUEUE_DEFAULT, &error));
     CHECK_OK(mlirage_queue_dealloca(device, signals[1], signals[2], buffer, &error));
     if (!early) mlirage_fence_fail(wait, MLIRAGE_ABORTED, &failure);
     for (int i = 0; i < 3; ++i) {
@@ -171,6 +165,125 @@ static void test_failed_wait(mlirage_device_t* device) {
   }
 }
 
+static void test_wait_many(mlirage_device_t* device) {
+  enum { COUNT = 40 };
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  mlirage_fence_t* fences[COUNT];
+  for (int i = 0; i < COUNT; ++i) fences[i] = create_fence(device);
+  size_t index = 0;
+  for (size_t count = 1; count <= COUNT; count += 13) {
+    CHECK_FAILS(MLIRAGE_DEADLINE_EXCEEDED, mlirage_fence_wait_any(count, fences, 0, &index, &error));
+    CHECK_FAILS(MLIRAGE_DEADLINE_EXCEEDED, mlirage_fence_wait_any(count, fences, 100000, &index, &error));
+    CHECK(index == count);
+    CHECK_FAILS(MLIRAGE_DEADLINE_EXCEEDED, mlirage_fence_wait_all(count, fences, 100000, &error));
+  }
+  CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_fence_wait_any(0, fences, 0, &index, &error));
+  CHECK_OK(mlirage_fence_wait_all(0, fences, 0, &error));
+  mlirage_fence_retain(fences[33]);
+  mlirage_thread_t thread;
+  CHECK(mlirage_platform_thread_create(signal_later, fences[33], "signal", &thread) == MLIRAGE_OK);
+  CHECK_OK(mlirage_fence_wait_any(COUNT, fences, MLIRAGE_WAIT_FOREVER, &index, &error));
+  CHECK(index == 33);
+  mlirage_platform_thread_join(thread);
+  const mlirage_error_t failure = {MLIRAGE_ABORTED, "seven"};
+  mlirage_fence_fail(fences[7], MLIRAGE_ABORTED, &failure);
+  CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_wait_any(COUNT, fences, MLIRAGE_WAIT_FOREVER, &index, &error));
+  CHECK(index == 7 && strcmp(error.text, "seven") == 0);
+  mlirage_fence_t* const with_null[2] = {fences[0], NULL};
+  CHECK_OK(mlirage_fence_wait_any(2, with_null, MLIRAGE_WAIT_FOREVER, &index, &error));
+  CHECK(index == 1);
+  for (int i = 0; i < COUNT; ++i) mlirage_fence_signal(fences[i]);
+  CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_wait_all(COUNT, fences, MLIRAGE_WAIT_FOREVER, &error));
+  for (int i = 0; i < COUNT; ++i) mlirage_fence_release(fences[i]);
+}
+
+static void test_cancel(mlirage_device_t* device) {
+  noted_t noted[3];
+  mlirage_fence_t* fence = create_fence(device);
+  for (int i = 0; i < 3; ++i) {
+    noted[i] = (noted_t){{NULL, note}, 0, MLIRAGE_OK};
+    mlirage_fence_notify(fence, &noted[i].waiter);
+  }
+  CHECK(mlirage_fence_cancel(fence, &noted[1].waiter));
+  CHECK(!mlirage_fence_cancel(fence, &noted[1].waiter));
+  mlirage_fence_signal(fence);
+  CHECK(noted[0].calls == 1 && noted[1].calls == 0 && noted[2].calls == 1);
+  CHECK(!mlirage_fence_cancel(fence, &noted[0].waiter));
+  CHECK(!mlirage_fence_cancel(NULL, &noted[0].waiter));
+  mlirage_fence_release(fence);
+}
+
+// What nobody can signal anymore fails, along the chain, and lets everything go.
+static void test_abandoned(mlirage_device_t* device) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  mlirage_command_buffer_t* commands = record(device, 1);
+  CHECK_OK(mlirage_command_buffer_fill(commands, (mlirage_slot_range_t){0, 0, 8}, 1, 8, &error));
+  CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
+  mlirage_buffer_t* buffer = allocate(device, 8);
+  const mlirage_binding_t binding = {buffer, 0, 8};
+  mlirage_fence_t* first = create_fence(device);
+  mlirage_fence_t* second = create_fence(device);
+  mlirage_fence_t* third = create_fence(device);
+  mlirage_fence_t* other = create_fence(device);
+  mlirage_fence_t* joined = NULL;
+  mlirage_fence_t* const both[2] = {second, other};
+  CHECK_OK(mlirage_queue_execute(device, first, second, commands, 1, &binding, MLIRAGE_QUEUE_DEFAULT, &error));
+  CHECK_OK(mlirage_fence_join(2, both, &joined, &error));
+  CHECK_OK(mlirage_queue_execute(device, joined, third, commands, 1, &binding, MLIRAGE_QUEUE_DEFAULT, &error));
+  mlirage_fence_release(second);
+  mlirage_fence_release(joined);
+  CHECK_FAILS(MLIRAGE_PENDING, mlirage_fence_query(third, &error));
+  mlirage_fence_release(first);
+  CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_query(third, &error));
+  CHECK(strcmp(error.text, "a fence was released before it was signalled") == 0);
+  CHECK(*(const uint64_t*)memory_of(buffer) == 0);
+  mlirage_fence_release(third);
+  mlirage_fence_release(other);  // only now is nothing left of the join
+  mlirage_buffer_release(buffer);
+  mlirage_command_buffer_release(commands);
+}
+
+// Rings of operations are refused where they close, however long they are.
+static void test_rings(mlirage_device_t* device) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  mlirage_command_buffer_t* commands = record(device, 0);
+  CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
+#define SUBMIT(wait, signal) \
+  mlirage_queue_execute(device, (wait), (signal), commands, 0, NULL, MLIRAGE_QUEUE_DEFAULT, &error)
+  mlirage_buffer_t* buffer = NULL;
+  for (int length = 1; length <= 50; length += 7) {
+    mlirage_fence_t* first = create_fence(device);
+    mlirage_fence_t* last = first;
+    mlirage_fence_retain(last);
+    CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, SUBMIT(first, first));
+    CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, mlirage_queue_alloca(device, first, first, 8, &buffer, &error));
+    for (int i = 0; i < length; ++i) {
+      mlirage_fence_t* next = create_fence(device);
+      mlirage_fence_t* other = create_fence(device);
+      mlirage_fence_t* joined = NULL;
+      CHECK_OK(SUBMIT(last, next));
+      mlirage_fence_t* const both[2] = {next, other};
+      CHECK_OK(mlirage_fence_join(2, both, &joined, &error));
+      mlirage_fence_release(last);
+      mlirage_fence_release(next);
+      mlirage_fence_signal(other);
+      mlirage_fence_release(other);
+      last = joined;
+    }
+    CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, SUBMIT(last, first));
+    CHECK(strstr(error.text, "would wait for itself") != NULL);
+    mlirage_fence_t* free = create_fence(device);
+    CHECK_OK(SUBMIT(last, free));  // no ring
+    CHECK_FAILS(MLIRAGE_INVALID_ARGUMENT, SUBMIT(free, NULL));
+    mlirage_fence_release(free);
+    mlirage_fence_release(first);
+    CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_query(last, &error));
+    mlirage_fence_release(last);
+  }
+#undef SUBMIT
+  mlirage_command_buffer_release(commands);
+}
+
 void test_fences(void) {
   counting_t counting = {0, 0, 0};
   mlirage_device_t* device = create_device("local-sync", counting_allocator(&counting), 1);
@@ -179,6 +292,10 @@ void test_fences(void) {
   test_threads(device);
   test_chain(device);
   test_failed_wait(device);
+  test_wait_many(device);
+  test_cancel(device);
+  test_abandoned(device);
+  test_rings(device);
   mlirage_device_release(device);
   CHECK(counting.live == 0);
 }

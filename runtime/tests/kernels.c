@@ -67,12 +67,22 @@ ENTRY(slow) {
   return 0;
 }
 
-static const mlirage_entry_point_t entries[] = {add, count, fail, affine, scratch, ids, slow};
+// Waits for the host.
+ENTRY(gate) {
+  (void)group;
+  uint32_t* data = dispatch->binding_pointers[0];
+  while (__atomic_load_n(&data[0], __ATOMIC_ACQUIRE) == 0) {
+  }
+  data[1] += data[0];
+  return 0;
+}
+
+static const mlirage_entry_point_t entries[] = {add, count, fail, affine, scratch, ids, slow, gate};
 static const mlirage_entry_attributes_t attributes[] = {
     {"add_f32", 0, 3, 0, 0},    {"count_u32", 0, 1, 0, 0}, {"fail_at", 1, 0, 0, 0},  {"affine_u32", 2, 1, 0, 0},
-    {"scratch", 0, 0, 4096, 0}, {"ids_u32", 0, 1, 0, 0},   {"slow_u32", 1, 1, 0, 0},
+    {"scratch", 0, 0, 4096, 0}, {"ids_u32", 0, 1, 0, 0},   {"slow_u32", 1, 1, 0, 0}, {"gate", 0, 1, 0, 0},
 };
-static const mlirage_executable_library_t library = {MLIRAGE_EXECUTABLE_VERSION, 7, entries, attributes};
+static const mlirage_executable_library_t library = {MLIRAGE_EXECUTABLE_VERSION, 8, entries, attributes};
 
 __attribute__((visibility("default"))) const mlirage_executable_library_t* mlirage_executable_library_query(
     uint32_t max_version);

@@ -81,15 +81,22 @@ mlirage_status_t execute(mlirage_device_t* device, mlirage_command_buffer_t* com
   for (size_t i = 0; i < count; ++i) {
     bindings[i] = (mlirage_binding_t){buffers[i], 0, mlirage_buffer_length(buffers[i])};
   }
-  return mlirage_queue_execute(device, NULL, NULL, commands, count, bindings, error);
+  return mlirage_queue_execute(device, NULL, NULL, commands, count, bindings, MLIRAGE_QUEUE_DEFAULT, error);
+}
+
+mlirage_fence_t* create_fence(mlirage_device_t* device) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  mlirage_fence_t* fence = NULL;
+  CHECK_OK(mlirage_fence_create(device, &fence, &error));
+  return fence;
 }
 
 static void* counting_resize(void* self, void* block, size_t old_size, size_t new_size) {
   counting_t* counting = self;
   if (new_size == 0) {
     CHECK(block != NULL && old_size != 0);
-    __atomic_fetch_sub(&counting->live, 1, __ATOMIC_RELAXED);
     free(block);
+    __atomic_fetch_sub(&counting->live, 1, __ATOMIC_RELEASE);  // the last use of |counting|
     return NULL;
   }
   const long number = __atomic_add_fetch(&counting->allocations, 1, __ATOMIC_RELAXED);
@@ -108,8 +115,15 @@ static const struct {
   const char* name;
   void (*run)(void);
 } tests[] = {
-    {"base", test_base}, {"buffers", test_buffers},          {"fences", test_fences}, {"conformance", test_conformance},
-    {"elf", test_elf},   {"memory", test_memory_exhaustion}, {"task", test_task},
+    {"base", test_base},
+    {"buffers", test_buffers},
+    {"fences", test_fences},
+    {"conformance", test_conformance},
+    {"semaphores", test_semaphores},
+    {"async", test_async},
+    {"elf", test_elf},
+    {"memory", test_memory_exhaustion},
+    {"task", test_task},
 };
 
 int main(int argc, char** argv) {

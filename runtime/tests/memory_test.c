@@ -44,8 +44,8 @@ static mlirage_status_t with_device(mlirage_device_t* device, const uint8_t* lib
   STEP(mlirage_command_buffer_fill(commands, (mlirage_slot_range_t){0, 0, 64}, 1, 1, &error));
   STEP(mlirage_command_buffer_finalize(commands, &error));
   const mlirage_binding_t bindings[2] = {{buffers[0], 0, 100}, {buffers[1], 0, 1000}};
-  STEP(mlirage_queue_execute(device, NULL, NULL, commands, 2, bindings, &error));
-  STEP(mlirage_queue_execute(device, fences[1], fences[2], commands, 2, bindings, &error));
+  STEP(mlirage_queue_execute(device, NULL, NULL, commands, 2, bindings, MLIRAGE_QUEUE_DEFAULT, &error));
+  STEP(mlirage_queue_execute(device, fences[1], fences[2], commands, 2, bindings, MLIRAGE_QUEUE_DEFAULT, &error));
   STEP(mlirage_queue_dealloca(device, fences[2], fences[3], buffers[1], &error));
   mlirage_fence_signal(fences[0]);
   // Work that had no memory fails its fence.

@@ -65,7 +65,8 @@ static void test_failures(mlirage_device_t* device, mlirage_executable_t* kernel
       if (i % 2 == 1) CHECK_OK(mlirage_command_buffer_barrier(commands, &error));
     }
     CHECK_OK(mlirage_command_buffer_finalize(commands, &error));
-    CHECK_FAILS(MLIRAGE_ABORTED, mlirage_queue_execute(device, NULL, NULL, commands, 0, NULL, &error));
+    CHECK_FAILS(MLIRAGE_ABORTED,
+                mlirage_queue_execute(device, NULL, NULL, commands, 0, NULL, MLIRAGE_QUEUE_DEFAULT, &error));
     CHECK(strcmp(error.text, "dispatch 'fail_at' failed with code 7") == 0);
     mlirage_command_buffer_release(commands);
   }

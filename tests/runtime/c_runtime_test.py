@@ -14,7 +14,16 @@ RUNTIME = Path(__file__).parents[2] / "runtime"
 SOURCES = sorted(path for path in (RUNTIME / "src").rglob("*.c") if path.name != "none.c")
 HEADERS = sorted((RUNTIME / "include" / "mlirage").glob("*.h"))
 # What bare metal gets: no threads, no files, no system libraries.
-HOSTED = {"local_task.c", "system.c", "devices.c", "session.c", "array.c", "parameter_files.c", "allocator_libc.c"}
+HOSTED = {
+    "local_task.c",
+    "queue_thread.c",
+    "system.c",
+    "devices.c",
+    "session.c",
+    "array.c",
+    "parameter_files.c",
+    "allocator_libc.c",
+}
 FREESTANDING = [
     path
     for path in [*SOURCES, RUNTIME / "src" / "platform" / "none.c"]
@@ -81,7 +90,7 @@ def test_address_and_undefined_behaviour_sanitizers(tmp_path: Path, kernels: Pat
 
 def test_thread_sanitizer(tmp_path: Path, kernels: Path) -> None:
     program = _build(tmp_path / "tests", "-O1", "-fsanitize=thread")
-    print(_run([str(program), str(kernels), "0", "fences", "conformance", "task"], timeout=300))
+    print(_run([str(program), str(kernels), "0", "fences", "semaphores", "conformance", "async", "task"], timeout=300))
 
 
 @pytest.fixture(scope="session")

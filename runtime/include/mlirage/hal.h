@@ -25,6 +25,7 @@ typedef struct mlirage_buffer_view_t mlirage_buffer_view_t;
 typedef struct mlirage_command_buffer_t mlirage_command_buffer_t;
 typedef struct mlirage_executable_t mlirage_executable_t;
 typedef struct mlirage_fence_t mlirage_fence_t;
+typedef struct mlirage_semaphore_t mlirage_semaphore_t;
 typedef struct mlirage_executable_loader_t mlirage_executable_loader_t;
 
 // What `object->type` of a reference is compared with: hal.device, hal.buffer, …
@@ -34,6 +35,7 @@ extern const mlirage_object_type_t mlirage_buffer_view_type;
 extern const mlirage_object_type_t mlirage_command_buffer_type;
 extern const mlirage_object_type_t mlirage_executable_type;
 extern const mlirage_object_type_t mlirage_fence_type;
+extern const mlirage_object_type_t mlirage_semaphore_type;
 
 #define MLIRAGE_DECLARE_REFERENCE_(name)                                                                    \
   static inline void mlirage_##name##_retain(mlirage_##name##_t* object) { mlirage_object_retain(object); } \
@@ -44,6 +46,7 @@ MLIRAGE_DECLARE_REFERENCE_(buffer_view)
 MLIRAGE_DECLARE_REFERENCE_(command_buffer)
 MLIRAGE_DECLARE_REFERENCE_(executable)
 MLIRAGE_DECLARE_REFERENCE_(fence)
+MLIRAGE_DECLARE_REFERENCE_(semaphore)
 #undef MLIRAGE_DECLARE_REFERENCE_
 
 //===--------------------------------------------------------------------------===
@@ -113,6 +116,11 @@ const char* mlirage_device_name(const mlirage_device_t* device);  // "local-sync
 mlirage_allocator_t mlirage_device_host_allocator(const mlirage_device_t* device);
 uint32_t mlirage_device_worker_count(const mlirage_device_t* device);  // threads that run device code
 void mlirage_device_statistics(mlirage_device_t* device, mlirage_device_statistics_t* out_statistics);
+// Waits until nothing that was handed over to the device's own thread is running, and that
+// thread holds no references. Work that still waits for a fence is not waited for. Before the
+// memory of a device's allocator goes away: wait for the fences, then call this, then release
+// everything. Not from callbacks of the device's.
+void mlirage_device_wait_idle(mlirage_device_t* device);
 // Gives pooled memory back to the system.
 void mlirage_device_trim(mlirage_device_t* device);
 
@@ -212,7 +220,8 @@ const mlirage_entry_attributes_t* mlirage_executable_entry(const mlirage_executa
 // Fences
 //===--------------------------------------------------------------------------===
 
-// A fence not yet signalled. It is signalled once, with success or a failure.
+// A fence not yet signalled. It is signalled once, with success or a failure. If its last
+// reference is released before, nobody can signal it: what waits fails with ABORTED.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_fence_create(mlirage_device_t* device, mlirage_fence_t** out_fence,
                                                        mlirage_error_t* error);
 // Signalled when all of |fences| are (NULL ones count as signalled), with the first
@@ -228,10 +237,19 @@ void mlirage_fence_fail(mlirage_fence_t* fence, mlirage_status_t status, const m
 MLIRAGE_MUST_USE mlirage_status_t mlirage_fence_query(mlirage_fence_t* fence, mlirage_error_t* error);
 
 #define MLIRAGE_WAIT_FOREVER UINT64_MAX
-// Blocks until signalled, helping with the work where the device can. Returns as
-// query does; MLIRAGE_DEADLINE_EXCEEDED after |timeout_ns|. NULL is OK at once.
+// Blocks until signalled; without a limit of time it also runs work of the fence's device
+// that is ready and that nobody has begun. Returns as query does; MLIRAGE_DEADLINE_EXCEEDED
+// after |timeout_ns|. NULL is OK at once.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_fence_wait(mlirage_fence_t* fence, uint64_t timeout_ns,
                                                      mlirage_error_t* error);
+// Blocks until one of |count| > 0 fences is signalled, the first of those in |*out_index|, and
+// returns as query does of that one; MLIRAGE_DEADLINE_EXCEEDED with |count| in |*out_index|.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_fence_wait_any(size_t count, mlirage_fence_t* const* fences,
+                                                         uint64_t timeout_ns, size_t* out_index,
+                                                         mlirage_error_t* error);
+// Blocks until all are; returns the failure of the first in order that failed.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_fence_wait_all(size_t count, mlirage_fence_t* const* fences,
+                                                         uint64_t timeout_ns, mlirage_error_t* error);
 
 // Calls |call| once when the fence is signalled: at once on this thread if it is
 // already, else on the thread that signals. |waiter| belongs to the caller and stays
@@ -241,6 +259,33 @@ typedef struct mlirage_fence_waiter_t {
   void (*call)(struct mlirage_fence_waiter_t* waiter, mlirage_status_t status);
 } mlirage_fence_waiter_t;
 void mlirage_fence_notify(mlirage_fence_t* fence, mlirage_fence_waiter_t* waiter);
+// Takes |waiter| back. False if it was called already, or is being called just now.
+bool mlirage_fence_cancel(mlirage_fence_t* fence, mlirage_fence_waiter_t* waiter);
+
+//===--------------------------------------------------------------------------===
+// Semaphores: timelines
+//===--------------------------------------------------------------------------===
+// A number that grows. A point of it is a fence, to be given wherever a fence is: as |wait|
+// it is signalled once the semaphore reaches the point's value, as |signal| it takes the
+// semaphore there. A semaphore keeps what waits for its points: signal or fail it before the
+// last reference is released. All functions may be called from any thread.
+
+MLIRAGE_MUST_USE mlirage_status_t mlirage_semaphore_create(mlirage_device_t* device, uint64_t initial_value,
+                                                           mlirage_semaphore_t** out_semaphore, mlirage_error_t* error);
+// The value reached, and the failure of the timeline if it has one.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_semaphore_query(mlirage_semaphore_t* semaphore, uint64_t* out_value,
+                                                          mlirage_error_t* error);
+// Goes on to |value|, which is larger than the value reached.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_semaphore_signal(mlirage_semaphore_t* semaphore, uint64_t value,
+                                                           mlirage_error_t* error);
+// Ends the timeline: points not reached fail, now and later. The first failure stays.
+void mlirage_semaphore_fail(mlirage_semaphore_t* semaphore, mlirage_status_t status, const mlirage_error_t* error);
+// Blocks until |value| is reached; as mlirage_fence_wait.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_semaphore_wait(mlirage_semaphore_t* semaphore, uint64_t value,
+                                                         uint64_t timeout_ns, mlirage_error_t* error);
+// The fence of a point; it retains |semaphore|. Failing the fence fails the semaphore.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_semaphore_point(mlirage_semaphore_t* semaphore, uint64_t value,
+                                                          mlirage_fence_t** out_fence, mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
 // Command buffers: recorded once, executed with a binding table
@@ -287,7 +332,8 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_finalize(mlirage_comman
 // Operations start after |wait| and signal |signal| when done. What is wrong with the
 // call itself is returned; what goes wrong in the work fails |signal|, or is returned
 // if that is NULL and the work was done in the call. If |wait| has failed, nothing is
-// done and |signal| fails likewise.
+// done and |signal| fails likewise. An operation that would wait for itself, directly or
+// through others, is refused.
 
 // A transient buffer from the device's pool, usable after |signal|.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_alloca(mlirage_device_t* device, mlirage_fence_t* wait,
@@ -305,11 +351,22 @@ typedef struct mlirage_binding_t {
   size_t length;
 } mlirage_binding_t;
 
-// Retains the command buffer and the buffers until done; copies |bindings|.
+typedef enum mlirage_queue_flags_t {
+  MLIRAGE_QUEUE_DEFAULT = 0,
+  // The call returns before the work is done, and a thread of the device takes the caller's
+  // part in it. local-task starts that thread at the first such call; local-sync has none and
+  // does the work in the call. Needs |signal|.
+  MLIRAGE_QUEUE_ASYNC = 1,
+} mlirage_queue_flags_t;
+
+// Retains the command buffer and the buffers until done; copies |bindings|. By default the
+// calling thread takes part in the work if |wait| is signalled already, and the call returns
+// when the work is done: the quickest way to a result that is needed next.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_execute(mlirage_device_t* device, mlirage_fence_t* wait,
                                                         mlirage_fence_t* signal,
                                                         mlirage_command_buffer_t* command_buffer, size_t binding_count,
-                                                        const mlirage_binding_t* bindings, mlirage_error_t* error);
+                                                        const mlirage_binding_t* bindings, mlirage_queue_flags_t flags,
+                                                        mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
 // Drivers and loaders that come with the runtime

@@ -2,8 +2,6 @@
 
 #include "base/memory.h"
 
-_Static_assert(sizeof(struct mlirage_buffer_t) <= MLIRAGE_CELL_SIZE, "buffers live in cells");
-
 void mlirage_buffer_surrender(mlirage_buffer_t* buffer) {
   if (buffer->block != NULL) mlirage_pool_release(&buffer->device->pool, buffer->block);
   buffer->block = NULL;
@@ -18,7 +16,7 @@ static void destroy(void* object) {
   }
   mlirage_buffer_surrender(buffer);
   mlirage_buffer_release(buffer->root);
-  mlirage_pool_cell_release(&device->pool, buffer);
+  mlirage_pool_cell_release(&device->pool, buffer, sizeof(*buffer));
   mlirage_device_release(device);
 }
 
@@ -27,7 +25,7 @@ const mlirage_object_type_t mlirage_buffer_type = {"hal.buffer", destroy};
 static mlirage_status_t create(mlirage_device_t* device, size_t length, mlirage_buffer_t** out_buffer,
                                mlirage_error_t* error) {
   void* cell = NULL;
-  if (mlirage_pool_cell_acquire(&device->pool, &cell) != MLIRAGE_OK) {
+  if (mlirage_pool_cell_acquire(&device->pool, sizeof(mlirage_buffer_t), &cell) != MLIRAGE_OK) {
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for a buffer object");
   }
   mlirage_buffer_t* buffer = cell;

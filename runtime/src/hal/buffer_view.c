@@ -1,28 +1,21 @@
 #include "base/memory.h"
 #include "hal/buffer.h"
 
-// Views of up to this rank need nothing of the system's allocator.
-#define INLINE_RANK 8u
-
 struct mlirage_buffer_view_t {
   mlirage_object_t object;
   mlirage_buffer_t* buffer;  // exactly the range; retained
   mlirage_element_type_t element_type;
   uint32_t rank;
-  size_t* shape;
-  size_t inline_shape[INLINE_RANK];
+  size_t shape[];
 };
-_Static_assert(sizeof(struct mlirage_buffer_view_t) <= MLIRAGE_CELL_SIZE, "views live in cells");
 
+static size_t view_size(size_t rank) { return sizeof(mlirage_buffer_view_t) + rank * sizeof(size_t); }
 static void destroy(void* object) {
   mlirage_buffer_view_t* view = object;
   mlirage_device_t* device = view->buffer->device;
   mlirage_device_retain(device);  // the buffer may hold the last other reference
-  if (view->shape != view->inline_shape) {
-    mlirage_free(device->allocator, view->shape, view->rank * sizeof(*view->shape));
-  }
   mlirage_buffer_release(view->buffer);
-  mlirage_pool_cell_release(&device->pool, view);
+  mlirage_pool_cell_release(&device->pool, view, view_size(view->rank));
   mlirage_device_release(device);
 }
 
@@ -76,22 +69,13 @@ mlirage_status_t mlirage_buffer_view_create(mlirage_buffer_t* buffer, size_t off
   }
   mlirage_device_t* device = buffer->device;
   void* cell = NULL;
-  if (status == MLIRAGE_OK) status = mlirage_pool_cell_acquire(&device->pool, &cell);
-  mlirage_buffer_view_t* view = cell;
-  if (status == MLIRAGE_OK) {
-    view->shape = view->inline_shape;
-    if (rank > INLINE_RANK) {
-      void* block = NULL;
-      status = mlirage_allocate(device->allocator, rank * sizeof(*shape), &block);
-      view->shape = block;
-    }
-  }
+  if (status == MLIRAGE_OK) status = mlirage_pool_cell_acquire(&device->pool, view_size(rank), &cell);
   if (status != MLIRAGE_OK) {
-    if (cell != NULL) mlirage_pool_cell_release(&device->pool, cell);
     mlirage_buffer_release(range);
     if (status == MLIRAGE_OUT_OF_MEMORY) return mlirage_fail(error, status, "no memory for a buffer view");
     return status;
   }
+  mlirage_buffer_view_t* view = cell;
   mlirage_object_initialize(&view->object, &mlirage_buffer_view_type);
   view->buffer = range;
   view->element_type = element_type;

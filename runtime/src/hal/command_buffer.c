@@ -5,19 +5,22 @@
 // Slots beyond this are a malformed program, not a large one.
 #define MAX_BINDINGS 65535u
 
+static size_t size_of(size_t binding_capacity) {
+  return sizeof(mlirage_command_buffer_t) + binding_capacity * sizeof(size_t);
+}
+
 static void destroy(void* object) {
   mlirage_command_buffer_t* buffer = object;
   mlirage_device_t* device = buffer->device;
-  const mlirage_allocator_t allocator = device->allocator;
+  mlirage_pool_t* pool = &device->pool;
   const mlirage_command_t* commands = mlirage_commands(buffer);
   for (size_t i = 0; i < buffer->commands.count; ++i) mlirage_executable_release(commands[i].executable);
-  mlirage_free(allocator, buffer->commands.data, buffer->commands.capacity * sizeof(mlirage_command_t));
-  mlirage_free(allocator, buffer->ranges.data, buffer->ranges.capacity * sizeof(mlirage_slot_range_t));
-  mlirage_free(allocator, buffer->lengths.data, buffer->lengths.capacity * sizeof(size_t));
-  mlirage_free(allocator, buffer->constants.data, buffer->constants.capacity * sizeof(uint32_t));
-  mlirage_free(allocator, buffer->waves.data, buffer->waves.capacity * sizeof(size_t));
-  mlirage_free(allocator, buffer->slot_extents, buffer->binding_capacity * sizeof(*buffer->slot_extents));
-  mlirage_free(allocator, buffer, sizeof(*buffer));
+  mlirage_pool_cell_release(pool, buffer->commands.data, buffer->commands.capacity * sizeof(mlirage_command_t));
+  mlirage_pool_cell_release(pool, buffer->ranges.data, buffer->ranges.capacity * sizeof(mlirage_slot_range_t));
+  mlirage_pool_cell_release(pool, buffer->lengths.data, buffer->lengths.capacity * sizeof(size_t));
+  mlirage_pool_cell_release(pool, buffer->constants.data, buffer->constants.capacity * sizeof(uint32_t));
+  mlirage_pool_cell_release(pool, buffer->waves.data, buffer->waves.capacity * sizeof(size_t));
+  mlirage_pool_cell_release(pool, buffer, size_of(buffer->binding_capacity));
   mlirage_device_release(device);
 }
 
@@ -33,7 +36,7 @@ static mlirage_status_t append(mlirage_command_buffer_t* buffer, mlirage_list_t*
     status = MLIRAGE_OK;
     if (needed > list->capacity) {
       const size_t capacity = needed < 4 ? 8 : needed * 2;
-      status = mlirage_reallocate(buffer->device->allocator, list->capacity * size, capacity * size, &list->data);
+      status = mlirage_pool_cell_grow(&buffer->device->pool, list->capacity * size, capacity * size, &list->data);
       if (status == MLIRAGE_OK) list->capacity = capacity;
     }
   }
@@ -54,14 +57,8 @@ mlirage_status_t mlirage_command_buffer_create(mlirage_device_t* device, bool on
                         binding_capacity, MAX_BINDINGS);
   }
   void* block = NULL;
-  void* extents = NULL;
-  mlirage_status_t status = mlirage_allocate(device->allocator, sizeof(mlirage_command_buffer_t), &block);
-  if (status == MLIRAGE_OK) {
-    status = mlirage_allocate(device->allocator, binding_capacity * sizeof(size_t), &extents);
-  }
-  if (status != MLIRAGE_OK) {
-    mlirage_free(device->allocator, block, sizeof(mlirage_command_buffer_t));
-    return mlirage_fail(error, status, "no memory for a command buffer");
+  if (mlirage_pool_cell_acquire(&device->pool, size_of(binding_capacity), &block) != MLIRAGE_OK) {
+    return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for a command buffer");
   }
   mlirage_command_buffer_t* buffer = block;
   mlirage_object_initialize(&buffer->object, &mlirage_command_buffer_type);
@@ -70,7 +67,6 @@ mlirage_status_t mlirage_command_buffer_create(mlirage_device_t* device, bool on
   buffer->one_shot = one_shot;
   buffer->state = MLIRAGE_COMMANDS_RECORDING;
   buffer->binding_capacity = binding_capacity;
-  buffer->slot_extents = extents;
   *out_command_buffer = buffer;
   return MLIRAGE_OK;
 }

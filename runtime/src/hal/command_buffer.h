@@ -46,14 +46,14 @@ struct mlirage_command_buffer_t {
   bool one_shot;
   uint32_t state;  // atomic once finished
   size_t binding_capacity;
-  size_t* slot_extents;      // |binding_capacity|: bytes each slot must have
   mlirage_list_t commands;   // mlirage_command_t
   mlirage_list_t ranges;     // mlirage_slot_range_t
   mlirage_list_t lengths;    // size_t: lengths of |ranges| as entry points take them
   mlirage_list_t constants;  // uint32_t
   // Commands [waves[i], waves[i + 1]) may run together; the last element is the end.
-  mlirage_list_t waves;  // size_t
-  size_t scratch_size;   // largest of all entry points
+  mlirage_list_t waves;   // size_t
+  size_t scratch_size;    // largest of all entry points
+  size_t slot_extents[];  // |binding_capacity|: bytes each slot must have
 };
 
 static inline const mlirage_command_t* mlirage_commands(const mlirage_command_buffer_t* command_buffer) {

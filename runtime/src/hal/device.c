@@ -49,13 +49,6 @@ mlirage_status_t mlirage_executable_create(mlirage_device_t* device, mlirage_str
   return device->vtable->executable_create(device, format, data, out_executable, error);
 }
 
-mlirage_status_t mlirage_device_complete(mlirage_fence_t* signal, mlirage_status_t status,
-                                         const mlirage_error_t* work_error) {
-  if (signal == NULL) return status;
-  if (status == MLIRAGE_OK) {
-    mlirage_fence_signal(signal);
-  } else {
-    mlirage_fence_fail(signal, status, work_error);
-  }
-  return MLIRAGE_OK;
+void mlirage_device_wait_idle(mlirage_device_t* device) {
+  if (device->vtable->wait_queue != NULL) device->vtable->wait_queue(device);
 }

@@ -17,11 +17,18 @@ typedef struct mlirage_device_vtable_t {
   bool (*supports)(const mlirage_device_t* device, mlirage_string_t format);
   mlirage_status_t (*executable_create)(mlirage_device_t* device, mlirage_string_t format, mlirage_bytes_t data,
                                         mlirage_executable_t** out_executable, mlirage_error_t* error);
-  // Runs a finished |command_buffer|; every slot is valid and long enough. Either fails
-  // at once, or signals |signal| (if not NULL) when the work is done, with the work's
-  // failure if it has one; that is returned instead when |signal| is NULL.
+  // Runs a finished |command_buffer|; every slot is valid and long enough. Returns when the
+  // work is done, with its failure if it has one. Or, if |signal| is not NULL: retains what
+  // it needs, starts the work, returns MLIRAGE_PENDING and signals |signal| later.
   mlirage_status_t (*execute)(mlirage_device_t* device, mlirage_command_buffer_t* command_buffer,
                               const mlirage_binding_t* bindings, mlirage_fence_t* signal, mlirage_error_t* error);
+  // For devices with a thread of their own that runs what is ready, while the caller goes on;
+  // NULL for others. start_queue is called before anything is handed over; wake_queue makes
+  // the thread call mlirage_queue_run_ready() soon; wait_queue waits until it has
+  // nothing to do and holds no references.
+  mlirage_status_t (*start_queue)(mlirage_device_t* device, mlirage_error_t* error);
+  void (*wake_queue)(mlirage_device_t* device);
+  void (*wait_queue)(mlirage_device_t* device);
 } mlirage_device_vtable_t;
 
 struct mlirage_device_t {
@@ -40,15 +47,12 @@ struct mlirage_device_t {
   mlirage_queued_t* ready_first;
   mlirage_queued_t* ready_last;
   bool ready_running;
+  uint32_t queue_started;  // atomic; a thread of the device's own runs them
 };
 
 // For drivers: sets the generic part up and takes it down.
 void mlirage_device_initialize(mlirage_device_t* device, const mlirage_device_vtable_t* vtable, const char* name,
                                mlirage_allocator_t allocator, uint32_t worker_count);
 void mlirage_device_deinitialize(mlirage_device_t* device);
-
-// Reports the end of work as vtable->execute promises.
-mlirage_status_t mlirage_device_complete(mlirage_fence_t* signal, mlirage_status_t status,
-                                         const mlirage_error_t* work_error);
 
 #endif  // MLIRAGE_HAL_DEVICE_H_

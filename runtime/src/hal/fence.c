@@ -1,26 +1,26 @@
 #include "hal/fence.h"
 
-#include "base/memory.h"
+#include "hal/queue.h"
 
 enum { STATE_PENDING = 0, STATE_SIGNALLED = 1 };
 
-struct mlirage_fence_t {
-  mlirage_object_t object;
-  mlirage_device_t* device;  // retained
-  mlirage_lock_t lock;       // of waiters
-  uint32_t state;            // atomic; threads sleep on it
-  uint32_t sleeper_count;    // atomic
-  mlirage_status_t status;   // valid once signalled, as is |failure|
-  mlirage_error_t* failure;  // NULL if the work succeeded or there was no memory for text
-  mlirage_fence_waiter_t* waiters;
-};
-_Static_assert(sizeof(struct mlirage_fence_t) <= MLIRAGE_CELL_SIZE, "fences live in cells");
+static void signal(mlirage_fence_t* fence, mlirage_status_t status, const mlirage_error_t* failure);
 
 static void destroy(void* object) {
   mlirage_fence_t* fence = object;
   mlirage_device_t* device = fence->device;
-  mlirage_free(device->allocator, fence->failure, sizeof(*fence->failure));
-  mlirage_pool_cell_release(&device->pool, fence);
+  if (fence->waiters != NULL) {
+    // Nobody is left who could signal it. What waits learns that, and whom it holds is let go.
+    static const mlirage_error_t abandoned = {MLIRAGE_ABORTED, "a fence was released before it was signalled"};
+    mlirage_object_initialize(&fence->object, &mlirage_fence_type);
+    signal(fence, MLIRAGE_ABORTED, &abandoned);
+    mlirage_fence_release(fence);
+    return;
+  }
+  if (fence->semaphore != NULL) mlirage_semaphore_forget(fence);
+  mlirage_semaphore_release(fence->semaphore);
+  mlirage_pool_cell_release(&device->pool, fence->failure, sizeof(*fence->failure));
+  mlirage_pool_cell_release(&device->pool, fence, sizeof(*fence));
   mlirage_device_release(device);
 }
 
@@ -29,7 +29,7 @@ const mlirage_object_type_t mlirage_fence_type = {"hal.fence", destroy};
 mlirage_status_t mlirage_fence_create(mlirage_device_t* device, mlirage_fence_t** out_fence, mlirage_error_t* error) {
   *out_fence = NULL;
   void* cell = NULL;
-  if (mlirage_pool_cell_acquire(&device->pool, &cell) != MLIRAGE_OK) {
+  if (mlirage_pool_cell_acquire(&device->pool, sizeof(mlirage_fence_t), &cell) != MLIRAGE_OK) {
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for a fence");
   }
   mlirage_fence_t* fence = cell;
@@ -44,16 +44,24 @@ bool mlirage_fence_is_signalled(mlirage_fence_t* fence) {
   return fence == NULL || __atomic_load_n(&fence->state, __ATOMIC_ACQUIRE) == STATE_SIGNALLED;
 }
 
-static void signal(mlirage_fence_t* fence, mlirage_status_t status, const mlirage_error_t* failure) {
+bool mlirage_fence_has_waiters(mlirage_fence_t* fence) {
+  mlirage_lock_acquire(&fence->lock);
+  const bool has = fence->waiters != NULL;
+  mlirage_lock_release(&fence->lock);
+  return has;
+}
+
+// True if this was the first signal.
+static bool resolve(mlirage_fence_t* fence, mlirage_status_t status, const mlirage_error_t* failure) {
+  mlirage_pool_t* pool = &fence->device->pool;
   mlirage_error_t* kept = NULL;
-  if (failure != NULL && failure->text[0] != '\0') {
-    void* block = NULL;
-    if (mlirage_allocate(fence->device->allocator, sizeof(*kept), &block) == MLIRAGE_OK) {
-      kept = block;
+  if (failure != NULL && status != MLIRAGE_OK && failure->text[0] != '\0') {
+    void* cell = NULL;
+    if (mlirage_pool_cell_acquire(pool, sizeof(*kept), &cell) == MLIRAGE_OK) {
+      kept = cell;
       *kept = *failure;
     }
   }
-  mlirage_fence_retain(fence);  // a waiter may release the last reference
   mlirage_lock_acquire(&fence->lock);
   const bool first = fence->state == STATE_PENDING;
   mlirage_fence_waiter_t* waiters = NULL;
@@ -66,7 +74,7 @@ static void signal(mlirage_fence_t* fence, mlirage_status_t status, const mlirag
   }
   mlirage_lock_release(&fence->lock);
   if (!first) {
-    mlirage_free(fence->device->allocator, kept, sizeof(*kept));
+    mlirage_pool_cell_release(pool, kept, sizeof(*kept));
   } else if (__atomic_load_n(&fence->sleeper_count, __ATOMIC_SEQ_CST) != 0) {
     mlirage_platform_wake(&fence->state, UINT32_MAX);
   }
@@ -74,6 +82,18 @@ static void signal(mlirage_fence_t* fence, mlirage_status_t status, const mlirag
     mlirage_fence_waiter_t* waiter = waiters;
     waiters = waiter->next;
     waiter->call(waiter, status);
+  }
+  return first;
+}
+
+void mlirage_fence_resolve(mlirage_fence_t* fence, mlirage_status_t status, const mlirage_error_t* failure) {
+  (void)resolve(fence, status, failure);
+}
+
+static void signal(mlirage_fence_t* fence, mlirage_status_t status, const mlirage_error_t* failure) {
+  mlirage_fence_retain(fence);  // a waiter may release the last reference
+  if (resolve(fence, status, failure) && fence->semaphore != NULL) {
+    mlirage_semaphore_reach(fence->semaphore, fence->value, status, failure);
   }
   mlirage_fence_release(fence);
 }
@@ -102,6 +122,12 @@ mlirage_status_t mlirage_fence_wait(mlirage_fence_t* fence, uint64_t timeout_ns,
   if (status != MLIRAGE_PENDING || timeout_ns == 0) {
     return status == MLIRAGE_PENDING ? mlirage_fail(error, MLIRAGE_DEADLINE_EXCEEDED, "the fence is not signalled yet")
                                      : status;
+  }
+  if (timeout_ns == MLIRAGE_WAIT_FOREVER) {
+    // What is ready but not begun may as well run here; there is no telling how long it takes.
+    mlirage_queue_run_ready(fence->device, fence);
+    status = mlirage_fence_query(fence, error);
+    if (status != MLIRAGE_PENDING) return status;
   }
   const uint64_t start = timeout_ns == MLIRAGE_WAIT_FOREVER ? 0 : mlirage_platform_now_ns();
   __atomic_fetch_add(&fence->sleeper_count, 1u, __ATOMIC_SEQ_CST);
@@ -132,6 +158,8 @@ void mlirage_fence_notify(mlirage_fence_t* fence, mlirage_fence_waiter_t* waiter
     mlirage_lock_acquire(&fence->lock);
     const bool pending = fence->state == STATE_PENDING;
     if (pending) {
+      // Whoever waits for a point needs nobody but the timeline to reach it.
+      if (fence->semaphore != NULL) mlirage_semaphore_hold(fence);
       waiter->next = fence->waiters;
       fence->waiters = waiter;
     } else {
@@ -143,28 +171,40 @@ void mlirage_fence_notify(mlirage_fence_t* fence, mlirage_fence_waiter_t* waiter
   waiter->call(waiter, status);
 }
 
+bool mlirage_fence_cancel(mlirage_fence_t* fence, mlirage_fence_waiter_t* waiter) {
+  if (fence == NULL) return false;
+  mlirage_lock_acquire(&fence->lock);
+  mlirage_fence_waiter_t** place = &fence->waiters;
+  while (*place != NULL && *place != waiter) place = &(*place)->next;
+  const bool found = *place != NULL;
+  if (found) *place = waiter->next;
+  const bool let_go = found && fence->waiters == NULL && fence->semaphore != NULL && mlirage_semaphore_let_go(fence);
+  mlirage_lock_release(&fence->lock);
+  if (let_go) mlirage_fence_release(fence);
+  return found;
+}
+
 //===----------------------------------------------------------------------===
 // Joining
 //===----------------------------------------------------------------------===
 
 typedef struct joined_t {
   mlirage_fence_waiter_t waiter;
-  mlirage_fence_t* source;  // retained
+  mlirage_fence_t* source;  // calls, so it is there when it does
   struct join_t* join;
 } joined_t;
 
 typedef struct join_t {
   mlirage_fence_t* target;  // retained
-  mlirage_allocator_t allocator;
-  size_t size;
-  uint32_t remaining;  // atomic
+  size_t size;              // of this cell
+  uint32_t remaining;       // atomic
   joined_t fences[];
 } join_t;
 
 static void end_join(join_t* join, uint32_t count) {
   if (__atomic_sub_fetch(&join->remaining, count, __ATOMIC_ACQ_REL) != 0) return;
   mlirage_fence_t* target = join->target;
-  mlirage_free(join->allocator, join, join->size);
+  mlirage_pool_cell_release(&target->device->pool, join, join->size);
   mlirage_fence_signal(target);  // ignored if a failure was first
   mlirage_fence_release(target);
 }
@@ -173,8 +213,11 @@ static void joined_signalled(mlirage_fence_waiter_t* waiter, mlirage_status_t st
   joined_t* joined = (joined_t*)waiter;
   join_t* join = joined->join;
   if (status != MLIRAGE_OK) mlirage_fence_fail(join->target, status, joined->source->failure);
-  mlirage_fence_release(joined->source);
   end_join(join, 1);
+}
+
+mlirage_fence_t* mlirage_join_target(const mlirage_fence_waiter_t* waiter) {
+  return waiter->call == joined_signalled ? ((const joined_t*)waiter)->join->target : NULL;
 }
 
 mlirage_status_t mlirage_fence_join(size_t count, mlirage_fence_t* const* fences, mlirage_fence_t** out_fence,
@@ -202,20 +245,18 @@ mlirage_status_t mlirage_fence_join(size_t count, mlirage_fence_t* const* fences
   MLIRAGE_TRY(mlirage_fence_create(only->device, &target, error));
   const size_t size = sizeof(join_t) + count * sizeof(joined_t);
   void* block = NULL;
-  if (mlirage_allocate(only->device->allocator, size, &block) != MLIRAGE_OK) {
+  if (mlirage_pool_cell_acquire(&only->device->pool, size, &block) != MLIRAGE_OK) {
     mlirage_fence_release(target);
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory to join %zu fences", count);
   }
   join_t* join = block;
   mlirage_fence_retain(target);
   join->target = target;
-  join->allocator = only->device->allocator;
   join->size = size;
   join->remaining = (uint32_t)count + 1;  // one for this function: the loop must end first
   for (size_t i = 0; i < count; ++i) {
     joined_t* joined = &join->fences[i];
     *joined = (joined_t){.waiter = {NULL, joined_signalled}, .source = fences[i], .join = join};
-    mlirage_fence_retain(joined->source);
     mlirage_fence_notify(joined->source, &joined->waiter);
   }
   end_join(join, 1);

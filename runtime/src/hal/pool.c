@@ -15,6 +15,15 @@ void mlirage_pool_initialize(mlirage_pool_t* pool, mlirage_allocator_t allocator
   pool->allocator = allocator;
 }
 
+static size_t class_size(size_t class) { return (size_t)64 << class; }
+
+// The smallest class that holds |size|; MLIRAGE_CELL_CLASSES if none does.
+static size_t class_of(size_t size) {
+  size_t class = 0;
+  while (class < MLIRAGE_CELL_CLASSES && class_size(class) < size) ++class;
+  return class;
+}
+
 static void unlink_block(mlirage_pool_t* pool, mlirage_block_t* block) {
   *(block->newer != NULL ? &block->newer->older : &pool->newest) = block->older;
   *(block->older != NULL ? &block->older->newer : &pool->oldest) = block->newer;
@@ -31,10 +40,12 @@ static void evict_oldest(mlirage_pool_t* pool) {
 void mlirage_pool_trim(mlirage_pool_t* pool) {
   mlirage_lock_acquire(&pool->lock);
   while (pool->oldest != NULL) evict_oldest(pool);
-  while (pool->cells != NULL) {
-    mlirage_cell_t* cell = pool->cells;
-    pool->cells = cell->next;
-    mlirage_free(pool->allocator, cell, MLIRAGE_CELL_SIZE);
+  for (size_t class = 0; class < MLIRAGE_CELL_CLASSES; ++class) {
+    while (pool->cells[class] != NULL) {
+      mlirage_cell_t* cell = pool->cells[class];
+      pool->cells[class] = cell->next;
+      mlirage_free(pool->allocator, cell, class_size(class));
+    }
   }
   mlirage_lock_release(&pool->lock);
 }
@@ -108,21 +119,41 @@ void mlirage_pool_release(mlirage_pool_t* pool, mlirage_block_t* block) {
   mlirage_lock_release(&pool->lock);
 }
 
-mlirage_status_t mlirage_pool_cell_acquire(mlirage_pool_t* pool, void** out_cell) {
+mlirage_status_t mlirage_pool_cell_acquire(mlirage_pool_t* pool, size_t size, void** out_cell) {
+  const size_t class = class_of(size);
+  if (class == MLIRAGE_CELL_CLASSES) return mlirage_allocate(pool->allocator, size, out_cell);
   mlirage_lock_acquire(&pool->lock);
-  mlirage_cell_t* cell = pool->cells;
-  if (cell != NULL) pool->cells = cell->next;
+  mlirage_cell_t* cell = pool->cells[class];
+  if (cell != NULL) pool->cells[class] = cell->next;
   mlirage_lock_release(&pool->lock);
-  if (cell == NULL) return mlirage_allocate(pool->allocator, MLIRAGE_CELL_SIZE, out_cell);
-  memset(cell, 0, MLIRAGE_CELL_SIZE);
+  if (cell == NULL) return mlirage_allocate(pool->allocator, class_size(class), out_cell);
+  memset(cell, 0, size);
   *out_cell = cell;
   return MLIRAGE_OK;
 }
 
-void mlirage_pool_cell_release(mlirage_pool_t* pool, void* cell) {
+void mlirage_pool_cell_release(mlirage_pool_t* pool, void* cell, size_t size) {
+  if (cell == NULL) return;
+  const size_t class = class_of(size);
+  if (class == MLIRAGE_CELL_CLASSES) {
+    mlirage_free(pool->allocator, cell, size);
+    return;
+  }
   mlirage_cell_t* freed = cell;
   mlirage_lock_acquire(&pool->lock);
-  freed->next = pool->cells;
-  pool->cells = freed;
+  freed->next = pool->cells[class];
+  pool->cells[class] = freed;
   mlirage_lock_release(&pool->lock);
+}
+
+mlirage_status_t mlirage_pool_cell_grow(mlirage_pool_t* pool, size_t old_size, size_t new_size, void** cell) {
+  if (*cell != NULL && class_of(old_size) == class_of(new_size) && class_of(new_size) != MLIRAGE_CELL_CLASSES) {
+    return MLIRAGE_OK;
+  }
+  void* grown = NULL;
+  MLIRAGE_TRY(mlirage_pool_cell_acquire(pool, new_size, &grown));
+  if (old_size != 0) memcpy(grown, *cell, old_size);
+  mlirage_pool_cell_release(pool, *cell, old_size);
+  *cell = grown;
+  return MLIRAGE_OK;
 }

@@ -7,7 +7,8 @@
 #include "platform/platform.h"
 
 #define MLIRAGE_BLOCK_ALIGNMENT 64u
-#define MLIRAGE_CELL_SIZE 128u
+// Cells come in sizes of 64 << class bytes; larger ones are not kept.
+#define MLIRAGE_CELL_CLASSES 9u
 
 // In front of the bytes of a block; data starts right after, aligned to 64.
 typedef struct mlirage_block_t {
@@ -28,7 +29,7 @@ typedef struct mlirage_pool_t {
   mlirage_block_t* newest;
   mlirage_block_t* oldest;
   size_t block_count;
-  mlirage_cell_t* cells;
+  mlirage_cell_t* cells[MLIRAGE_CELL_CLASSES];
   uint64_t peak_live_bytes;
   mlirage_device_statistics_t statistics;
 } mlirage_pool_t;
@@ -42,8 +43,12 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_pool_acquire(mlirage_pool_t* pool, siz
 void mlirage_pool_release(mlirage_pool_t* pool, mlirage_block_t* block);
 static inline uint8_t* mlirage_block_data(mlirage_block_t* block) { return (uint8_t*)block + MLIRAGE_BLOCK_ALIGNMENT; }
 
-// MLIRAGE_CELL_SIZE zeroed bytes.
-MLIRAGE_MUST_USE mlirage_status_t mlirage_pool_cell_acquire(mlirage_pool_t* pool, void** out_cell);
-void mlirage_pool_cell_release(mlirage_pool_t* pool, void* cell);
+// |size| > 0 zeroed bytes for an object or a list of the host's.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_pool_cell_acquire(mlirage_pool_t* pool, size_t size, void** out_cell);
+// |cell| may be NULL; |size| is what was asked for.
+void mlirage_pool_cell_release(mlirage_pool_t* pool, void* cell, size_t size);
+// Grows a cell; new bytes are unspecified, and on failure |*cell| is untouched.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_pool_cell_grow(mlirage_pool_t* pool, size_t old_size, size_t new_size,
+                                                         void** cell);
 
 #endif  // MLIRAGE_HAL_POOL_H_

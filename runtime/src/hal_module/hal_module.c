@@ -280,7 +280,8 @@ static mlirage_status_t device_queue_execute(mlirage_vm_call_t* call) {
     SIZE(length, count + i);
     bindings[i] = (mlirage_binding_t){buffer, offset, length};
   }
-  return mlirage_queue_execute(device, wait, signal, command_buffer, count, bindings, call->error);
+  return mlirage_queue_execute(device, wait, signal, command_buffer, count, bindings, MLIRAGE_QUEUE_DEFAULT,
+                               call->error);
 }
 
 //===--------------------------------------------------------------------------===

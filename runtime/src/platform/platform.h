@@ -17,6 +17,15 @@ bool mlirage_platform_wait(uint32_t* word, uint32_t expected, uint64_t timeout_n
 // Wakes |count| threads that sleep on |word|.
 void mlirage_platform_wake(uint32_t* word, uint32_t count);
 
+// Tells the core that the caller is looking at memory in a loop.
+static inline void mlirage_platform_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
 // A lock of 4 bytes; zero-initialized is free.
 typedef struct mlirage_lock_t {
   uint32_t state;  // 0 free, 1 held, 2 held and somebody sleeps
@@ -47,6 +56,11 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_thread_create(void (*call)(vo
                                                                  const char* name, mlirage_thread_t* out_thread);
 // Returns at once in a process forked after the thread was made.
 void mlirage_platform_thread_join(mlirage_thread_t thread);
+// Instead of joining: what the thread had is freed when it ends.
+void mlirage_platform_thread_detach(mlirage_thread_t thread);
+bool mlirage_platform_thread_is_current(mlirage_thread_t thread);
+// False in a process forked after the thread was made.
+bool mlirage_platform_thread_is_here(mlirage_thread_t thread);
 // Cores that this process may use.
 uint32_t mlirage_platform_core_count(void);
 

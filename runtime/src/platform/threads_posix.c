@@ -47,8 +47,18 @@ mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), vo
 }
 
 void mlirage_platform_thread_join(mlirage_thread_t thread) {
-  if (thread.process == (long)getpid()) pthread_join((pthread_t)thread.handle, NULL);
+  if (mlirage_platform_thread_is_here(thread)) pthread_join((pthread_t)thread.handle, NULL);
 }
+
+void mlirage_platform_thread_detach(mlirage_thread_t thread) {
+  if (mlirage_platform_thread_is_here(thread)) pthread_detach((pthread_t)thread.handle);
+}
+
+bool mlirage_platform_thread_is_current(mlirage_thread_t thread) {
+  return pthread_equal((pthread_t)thread.handle, pthread_self()) != 0 && mlirage_platform_thread_is_here(thread);
+}
+
+bool mlirage_platform_thread_is_here(mlirage_thread_t thread) { return thread.process == (long)getpid(); }
 
 uint32_t mlirage_platform_core_count(void) {
 #if defined(__linux__)

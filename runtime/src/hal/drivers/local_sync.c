@@ -10,12 +10,12 @@ static void destroy(mlirage_device_t* device) {
 
 static mlirage_status_t execute(mlirage_device_t* device, mlirage_command_buffer_t* command_buffer,
                                 const mlirage_binding_t* bindings, mlirage_fence_t* signal, mlirage_error_t* error) {
+  (void)signal;  // done on return
   mlirage_replay_t replay;
   MLIRAGE_TRY(mlirage_replay_begin(&replay, device, command_buffer, bindings, 1, error));
-  mlirage_error_t failure = {MLIRAGE_OK, {0}};
-  const mlirage_status_t status = mlirage_replay_run(&replay, signal == NULL ? error : &failure);
+  const mlirage_status_t status = mlirage_replay_run(&replay, error);
   mlirage_replay_end(&replay);
-  return mlirage_device_complete(signal, status, &failure);
+  return status;
 }
 
 static const mlirage_device_vtable_t vtable = {

@@ -14,6 +14,7 @@
 // counting readers.
 #include "base/memory.h"
 #include "hal/drivers/cpu.h"
+#include "hal/drivers/queue_thread.h"
 #include "hal/drivers/replay.h"
 
 #define MAX_WORKERS 256u
@@ -66,6 +67,8 @@ struct task_device_t {
   mlirage_lock_t owner;  // one execution at a time; others run on their own thread
   execution_t execution;
   worker_t caller;
+  mlirage_lock_t queue_lock;
+  mlirage_queue_thread_t* queue;  // NULL until something is handed over
   // Of the owner: is sharing worth it on this machine, now?
   uint64_t share_again_at;  // not before
   int64_t lost;             // nanoseconds that sharing cost more than it gained
@@ -85,14 +88,6 @@ struct task_device_t {
   char padding3[64];
   worker_t workers[];  // worker_count - 1
 };
-
-static void pause_core(void) {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("isb");
-#endif
-}
 
 //===--- The cursor -------------------------------------------------------------===
 
@@ -255,7 +250,7 @@ static void wait_for_work(task_device_t* task, worker_t* worker) {
   while (last >= worker->no_spin_until) {
     for (int i = 0; i < 16; ++i) {
       if (has_reason(task, is_caller)) return;
-      pause_core();
+      mlirage_platform_pause();
     }
     const uint64_t now = mlirage_platform_now_ns();
     // Somebody else needs this core more than a thread that waits.
@@ -391,6 +386,7 @@ static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay,
 
 static mlirage_status_t execute(mlirage_device_t* device, mlirage_command_buffer_t* command_buffer,
                                 const mlirage_binding_t* bindings, mlirage_fence_t* signal, mlirage_error_t* error) {
+  (void)signal;  // done on return
   task_device_t* task = (task_device_t*)device;
   const bool owner = device->worker_count > 1 && mlirage_lock_try_acquire(&task->owner);
   mlirage_replay_t replay;
@@ -413,14 +409,36 @@ static mlirage_status_t execute(mlirage_device_t* device, mlirage_command_buffer
     if (owner) mlirage_lock_release(&task->owner);
     return status;
   }
-  mlirage_error_t failure;
-  failure.text[0] = '\0';
-  mlirage_error_t* report = signal == NULL ? error : &failure;
-  status = owner ? run_owned(task, &replay, claim_counts, report) : mlirage_replay_run(&replay, report);
+  status = owner ? run_owned(task, &replay, claim_counts, error) : mlirage_replay_run(&replay, error);
   if (block != NULL) mlirage_pool_release(&device->pool, block);
   mlirage_replay_end(&replay);
   if (owner) mlirage_lock_release(&task->owner);
-  return mlirage_device_complete(signal, status, &failure);
+  return status;
+}
+
+//===--- Handing over -----------------------------------------------------------===
+
+static mlirage_status_t start_queue(mlirage_device_t* device, mlirage_error_t* error) {
+  task_device_t* task = (task_device_t*)device;
+  mlirage_status_t status = MLIRAGE_OK;
+  mlirage_lock_acquire(&task->queue_lock);
+  if (task->queue == NULL || !mlirage_queue_thread_is_here(task->queue)) {
+    // That of the process before a fork stays as it is: nobody joins it here.
+    status = mlirage_queue_thread_create(device, &task->queue, error);
+    __atomic_store_n(&device->queue_started, status == MLIRAGE_OK ? 1u : 0u, __ATOMIC_RELEASE);
+  }
+  mlirage_lock_release(&task->queue_lock);
+  return status;
+}
+
+static void wake_queue(mlirage_device_t* device) { mlirage_queue_thread_wake(((task_device_t*)device)->queue); }
+
+static void wait_queue(mlirage_device_t* device) {
+  task_device_t* task = (task_device_t*)device;
+  mlirage_lock_acquire(&task->queue_lock);
+  mlirage_queue_thread_t* queue = task->queue;
+  mlirage_lock_release(&task->queue_lock);
+  if (queue != NULL) mlirage_queue_thread_wait(queue);
 }
 
 //===--- The device -------------------------------------------------------------===
@@ -439,6 +457,7 @@ static void destroy(mlirage_device_t* device) {
   task_device_t* task = (task_device_t*)device;
   const mlirage_allocator_t allocator = device->allocator;
   const uint32_t worker_count = device->worker_count;
+  mlirage_queue_thread_release(task->queue);
   stop_workers(task, worker_count - 1);
   mlirage_device_deinitialize(device);
   mlirage_free(allocator, task, device_size(worker_count));
@@ -449,6 +468,9 @@ static const mlirage_device_vtable_t vtable = {
     .supports = mlirage_cpu_supports,
     .executable_create = mlirage_cpu_executable_create,
     .execute = execute,
+    .start_queue = start_queue,
+    .wake_queue = wake_queue,
+    .wait_queue = wait_queue,
 };
 
 mlirage_status_t mlirage_local_task_device_create(const mlirage_cpu_device_options_t* options,

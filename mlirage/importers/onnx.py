@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError, Message
 
-from mlirage.errors import ImportFailure
+from mlirage.errors import ImportFailure, UsageError
+from mlirage.importers import Model
+from mlirage.importers.onnx_boundary import Leaf, declared_inputs, result_leaves, signature
 from mlirage.importers.onnx_graph import GraphImporter, ModelContext
-from mlirage.importers.onnx_ops.registry import numpy_type
 from mlirage.importers.onnx_support import check_supported
 from mlirage.importers.onnx_weights import WeightReader
 from mlirage.input.builders import Tensor, TensorBuilder, tensor_type
@@ -28,12 +29,32 @@ from mlirage.options import CompileOptions
 from mlirage.program import Program
 
 
-def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, options: CompileOptions) -> Program:
+def import_model(model: Model, options: CompileOptions) -> Program:
+    """Reads a model; examples say how long sequences are and which optionals there are.
+
+    Raises:
+      UsageError: dynamic shapes are given, or examples do not fit the model's inputs.
+      ImportFailure: see `import_onnx`.
+    """
+    if model.dynamic_shapes is not None:
+        raise UsageError("onnx models say themselves which extents may vary: no dynamic_shapes")
+    return import_onnx(model.source, options, model.example_inputs, model.example_keywords)
+
+
+def import_onnx(
+    source: str | os.PathLike[str] | bytes | onnx.ModelProto,
+    options: CompileOptions,
+    examples: Sequence[Any] = (),
+    keywords: Mapping[str, Any] | None = None,
+) -> Program:
     """Reads a model.
 
     Args:
       source: a file, its bytes, or a loaded model (left unchanged).
       options: of the compilation.
+      examples: inputs in order: a list tells the length of a sequence, None that an optional is absent, an array the
+        number of axes of an input without shape.
+      keywords: the same by name.
 
     Raises:
       ImportFailure: the file is no valid model, or holds what is not supported (all of it is listed).
@@ -53,7 +74,7 @@ def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, option
     weights.check_external(model.graph)
     program = Program(ir.Module.create(ir.Location.unknown(new_context())), options=options)
     with program.context, ir.Location.name(model.graph.name or "main"):
-        _build_main(program, model, model_context)
+        _build_main(program, model, model_context, examples, keywords or {})
         try:
             run_pipeline(program.module.operation, "cse")
         except ir.MLIRError as error:
@@ -99,92 +120,51 @@ def _check_texts(message: Message, where: str) -> None:
                 _check_texts(part, inside)
 
 
-def _build_main(program: Program, model: onnx.ModelProto, model_context: ModelContext) -> None:
+def _build_main(
+    program: Program,
+    model: onnx.ModelProto,
+    model_context: ModelContext,
+    examples: Sequence[Any],
+    keywords: Mapping[str, Any],
+) -> None:
     graph = model.graph
     initialized = {tensor.name for tensor in graph.initializer} | {
         sparse.values.name for sparse in graph.sparse_initializer
     }
-    inputs = [value for value in graph.input if value.name not in initialized]
-    declared = [_declared(value, "input") for value in inputs]
-    kinds = [tensor_type([d if isinstance(d, int) else -1 for d in shape], dtype) for dtype, shape in _opaque(declared)]
+    inputs = declared_inputs([value for value in graph.input if value.name not in initialized], examples, keywords)
+    arrays = [leaf for value in inputs for leaf in value.leaves]
+    dynamic = ir.ShapedType.get_dynamic_size()
+    kinds = [tensor_type([d if isinstance(d, int) else dynamic for d in leaf.shape], leaf.dtype) for leaf in arrays]
     with ir.InsertionPoint(program.module.body):
         main = func.FuncOp("main", ir.FunctionType.get(kinds, []))
-    entry = main.add_entry_block([ir.Location.name(value.name) for value in inputs])
+    entry = main.add_entry_block([ir.Location.name(leaf.name) for leaf in arrays])
     builder = TensorBuilder(program.module, entry, program.constants)
+    results: list[Leaf] = []
+    values: list[ir.Value[Any]] = []
+    trees: list[Any] = []
     with builder.active(), builder.block(entry):
-        arguments = {
-            value.name: argument
-            for value, argument in zip(inputs, _arguments(builder, entry, inputs, declared), strict=True)
-        }
-        importer = GraphImporter(model_context, arguments)
+        remaining = iter(_arguments(builder, entry, arrays))
+        importer = GraphImporter(model_context, {value.name: value.make(remaining) for value in inputs})
         importer.take_initializers(graph)
         outputs = importer.run(graph, initializers_taken=True)
         for value, output in zip(graph.output, outputs, strict=True):
-            if not isinstance(output, Tensor):
-                raise ImportFailure(f"output {value.name!r} is a sequence or optional, only tensors can be results")
-            _check_declared(value, output)
-        values = [output.value for output in outputs]
+            described, tensors, tree = result_leaves(value, output)
+            results += described
+            values += [x.value for x in tensors]
+            trees.append(tree)
         func.ReturnOp(values)
         builder.finish()
     main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(kinds, [value.type for value in values]))
-    main.attributes["mlirage.signature"] = ir.StringAttr.get(
-        json.dumps(
-            {
-                "arguments": [
-                    {"name": value.name, "dtype": dtype.name, "shape": shape}
-                    for value, (dtype, shape) in zip(inputs, declared, strict=True)
-                ],
-                "results": [
-                    {"name": value.name, "dtype": output.dtype.name, "shape": _result_shape(value, output)}
-                    for value, output in zip(graph.output, outputs, strict=True)
-                ],
-                "source": "onnx",
-            }
-        )
-    )
+    main.attributes["mlirage.signature"] = ir.StringAttr.get(json.dumps(signature(inputs, results, trees)))
 
 
-def _declared(value: onnx.ValueInfoProto, role: str) -> tuple[Any, list[int | str | None]]:
-    """dtype and shape of a graph input; an optional tensor is one that is there."""
-    kind = value.type.WhichOneof("value") or "value without type"
-    if kind == "optional_type" and value.type.optional_type.elem_type.HasField("tensor_type"):
-        value = onnx.ValueInfoProto(name=value.name, type=value.type.optional_type.elem_type)
-    elif kind != "tensor_type":
-        raise ImportFailure(f"{role} {value.name!r} is a {kind.removesuffix('_type')}, only tensors can be passed")
-    if not value.type.tensor_type.HasField("shape"):
-        raise ImportFailure(
-            f"{role} {value.name!r} has no shape: its number of axes must be known (extents need not be)"
-        )
-    try:
-        dtype = numpy_type(value.type.tensor_type.elem_type)
-    except ValueError as error:
-        raise ImportFailure(f"{role} {value.name!r}: {error}") from error
-    shape: list[int | str | None] = []
-    for dim in value.type.tensor_type.shape.dim:
-        if dim.HasField("dim_value") and dim.dim_value >= 0:
-            shape.append(dim.dim_value)
-        else:
-            shape.append(dim.dim_param or None)
-    return dtype, shape
-
-
-def _opaque(declared: list[tuple[Any, list[int | str | None]]]) -> list[tuple[Any, list[Any]]]:
-    dynamic = ir.ShapedType.get_dynamic_size()
-    return [(dtype, [d if isinstance(d, int) else dynamic for d in shape]) for dtype, shape in declared]
-
-
-def _arguments(
-    builder: TensorBuilder,
-    entry: ir.Block,
-    inputs: list[onnx.ValueInfoProto],
-    declared: list[tuple[Any, list[int | str | None]]],
-) -> list[Tensor]:
+def _arguments(builder: TensorBuilder, entry: ir.Block, leaves: Sequence[Leaf]) -> list[Tensor]:
     """The function's arguments; extents of one name are one dim, which is checked on entry."""
     named: dict[str, Any] = {}
     tensors: list[Tensor] = []
-    for value, argument, (dtype, shape) in zip(inputs, entry.arguments, declared, strict=True):
+    for leaf, argument in zip(leaves, entry.arguments, strict=True):
         dims: list[Any] = []
-        for axis, extent in enumerate(shape):
+        for axis, extent in enumerate(leaf.shape):
             if isinstance(extent, int):
                 dims.append(extent)
                 continue
@@ -193,26 +173,11 @@ def _arguments(
                 builder.require_equal(
                     dim,
                     named[extent],
-                    f"input {value.name!r}: axis {axis} must have the same extent {extent!r} everywhere",
+                    f"input {leaf.name!r}: axis {axis} must have the same extent {extent!r} everywhere",
                 )
                 dim = named[extent]
             elif extent is not None:
                 named[extent] = dim
             dims.append(dim)
-        tensors.append(Tensor(dims, dtype, value=argument))
+        tensors.append(Tensor(dims, leaf.dtype, value=argument))
     return tensors
-
-
-def _check_declared(value: onnx.ValueInfoProto, output: Tensor) -> None:
-    """The model's own word on an output's type must agree with what its nodes make."""
-    if not value.type.HasField("tensor_type") or not value.type.tensor_type.elem_type:
-        return
-    dtype = numpy_type(value.type.tensor_type.elem_type)
-    if dtype != output.dtype:
-        raise ImportFailure(f"output {value.name!r} is declared {dtype} but its node makes {output.dtype}")
-
-
-def _result_shape(value: onnx.ValueInfoProto, output: Tensor) -> list[int | str | None]:
-    declared = list(value.type.tensor_type.shape.dim) if value.type.tensor_type.HasField("shape") else []
-    names = [dim.dim_param or None for dim in declared] if len(declared) == output.rank else [None] * output.rank
-    return [dim if isinstance(dim, int) else name for dim, name in zip(output.shape, names, strict=True)]

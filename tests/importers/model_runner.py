@@ -50,7 +50,7 @@ class ModelRunner:
             raise RunFailure(f"no answer within {self._timeout} s")
         try:
             failed, answer = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             self._process.join(5)
             code = self._process.exitcode
             self.close()
@@ -84,12 +84,14 @@ def _serve(pipe: Connection, entry: str) -> None:
             pipe.send((True, f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-3)}"))
 
 
-def compile_and_run(model: Any, inputs: Arrays) -> Arrays:
-    """The model's outputs through mlirage."""
+def compile_and_run(model: Any, inputs: list[Any]) -> list[Any]:
+    """The model's outputs through mlirage; inputs that are no arrays say what the model is compiled for."""
     import mlirage
 
-    module = mlirage.compile(model, jobs=1, cache_dir="off")
-    return [np.asarray(y) for y in mlirage.load(module, device="local-sync")(*inputs)]
+    plain = all(isinstance(x, np.ndarray) for x in inputs)
+    module = mlirage.compile(model, () if plain else inputs, jobs=1, cache_dir="off")
+    results = mlirage.load(module, device="local-sync")(*inputs)
+    return [y if isinstance(y, list) or y is None else np.asarray(y) for y in results]
 
 
 def difference(want: np.ndarray[Any, Any], got: np.ndarray[Any, Any], rtol: float, atol: float) -> str | None:

@@ -62,14 +62,23 @@ class Case:
           RunFailure: there is none.
         """
         for inputs, outputs in self.runs:
-            arrays = [x for x in inputs if x is not None]
-            assert all(isinstance(x, np.ndarray | np.generic) for x in arrays), "inputs are not all tensors"
-            results = runner.run(self.model, [np.asarray(x) for x in arrays])
+            results = runner.run(self.model, inputs)
             assert len(results) == len(outputs)
             for i, (want, got) in enumerate(zip(outputs, results, strict=True)):
-                assert isinstance(want, np.ndarray | np.generic), "outputs are not all tensors"
-                wrong = difference(np.asarray(want), got, self.rtol, self.atol)
+                wrong = _difference(want, got, self.rtol, self.atol)
                 assert wrong is None, f"output {i}: {wrong}"
+
+
+def _difference(want: Any, got: Any, rtol: float, atol: float) -> str | None:
+    """How a result differs, which may be a list or None; None if it does not."""
+    if want is None or got is None:
+        return None if want is got else f"{got}, not {want}"
+    if not isinstance(want, list):
+        return "a list" if isinstance(got, list) else difference(np.asarray(want), got, rtol, atol)
+    if not isinstance(got, list) or len(got) != len(want):
+        return f"{len(got)} elements, not {len(want)}"
+    parts = [_difference(a, b, rtol, atol) for a, b in zip(want, got, strict=True)]
+    return next((f"element {i}: {part}" for i, part in enumerate(parts) if part), None)
 
 
 def cases() -> Iterator[Case]:
@@ -110,7 +119,16 @@ def expected_failures() -> dict[str, str]:
 
 
 def _array(value: Any) -> Any:
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    """A test's input or output as the runtime takes and gives it: arrays, lists of arrays, None."""
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    if isinstance(value, onnx.SequenceProto):
+        return numpy_helper.to_list(value)
+    if isinstance(value, onnx.OptionalProto):
+        return numpy_helper.to_optional(value)
+    if isinstance(value, list):
+        return [np.asarray(_array(x)) for x in value]
+    return value if value is None else np.asarray(value)
 
 
 def _arrays(folder: Path, role: str) -> list[Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlirage.importers.onnx_ops.registry import Node, onnx_op
+from mlirage.importers.onnx_values import Form, coerce, form_of, join, leaves, rebuild_all
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Tensor, loops
 
@@ -17,35 +18,91 @@ def _tensors(values: Sequence[Any], what: str) -> list[Tensor]:
     return list(values)
 
 
-@onnx_op()
+class _FormsDiffer(Exception):
+    """Values of control flow take other forms than was assumed; carries what they have in common."""
+
+    def __init__(self, forms: list[Form]) -> None:
+        super().__init__()
+        self.forms = forms
+
+
+@onnx_op(takes_sequences=True)
 def If(node: Node, condition: Tensor) -> list[Any]:
     graphs = [node.require("then_branch"), node.require("else_branch")]
     known = condition.splat()
     if known is not None:
         return node.graph.run_subgraph(graphs[0] if known else graphs[1], [])
-    then, otherwise = (
-        lambda graph=graph: _tensors(node.graph.run_subgraph(graph, []), "results of If") for graph in graphs
-    )
-    return loops.if_(condition, then, otherwise)
+    forms: list[Form] | None = None
+    while True:
+        agreed: list[list[Form]] = [forms] if forms is not None else []
+
+        def branch(graph: Any, agreed: list[list[Form]] = agreed) -> list[Tensor]:
+            values = node.graph.run_subgraph(graph, [])
+            mine = list(map(form_of, values))
+            if not agreed:
+                agreed.append(mine)
+            if len(mine) != len(agreed[0]):
+                raise ValueError(f"the branches make {len(agreed[0])} and {len(mine)} values")
+            joined = [join(a, c) for a, c in zip(agreed[0], mine, strict=True)]
+            if joined != agreed[0]:
+                raise _FormsDiffer(joined)
+            return [x for value, form in zip(values, joined, strict=True) for x in leaves(coerce(value, form))]
+
+        try:
+            tensors = loops.if_(condition, lambda b=branch: b(graphs[0]), lambda b=branch: b(graphs[1]))
+        except _FormsDiffer as other:
+            forms = other.forms
+        else:
+            return rebuild_all(agreed[0], tensors)
 
 
-@onnx_op()
-def Loop(node: Node, limit: Tensor | None = None, condition: Tensor | None = None, *initial: Tensor) -> list[Tensor]:
+ValueLoopBody = Callable[[Dim, list[Any]], tuple[Tensor | None, list[Any], list[Tensor]]]
+
+
+def run_loop(
+    count: Dim | None, condition: Tensor | None, initial: Sequence[Any], body: ValueLoopBody
+) -> tuple[list[Any], list[Tensor]]:
+    """`loops.loop` with values of any form; a sequence that grows is carried as a ragged one."""
+    forms = list(map(form_of, initial))
+    while True:
+        carried = [x for value, form in zip(initial, forms, strict=True) for x in leaves(coerce(value, form))]
+
+        def tensor_body(i: Dim, tensors: list[Tensor], forms: list[Form] = forms) -> Any:
+            go_on, values, collected = body(i, rebuild_all(forms, tensors))
+            if len(values) != len(forms):
+                raise ValueError(f"the loop carries {len(forms)} values but its body makes {len(values)}")
+            joined = [join(form, form_of(value)) for form, value in zip(forms, values, strict=True)]
+            if joined != forms:
+                raise _FormsDiffer(joined)
+            return (
+                go_on,
+                [x for value, form in zip(values, forms, strict=True) for x in leaves(coerce(value, form))],
+                collected,
+            )
+
+        try:
+            finals, stacks = loops.loop(count, condition, carried, tensor_body)
+        except _FormsDiffer as other:
+            forms = other.forms
+        else:
+            return rebuild_all(forms, finals), stacks
+
+
+@onnx_op(takes_sequences=True)
+def Loop(node: Node, limit: Tensor | None = None, condition: Tensor | None = None, *initial: Any) -> list[Any]:
     graph = node.require("body")
     count: Dim | None = limit.dims()[0] if limit is not None else None
     if isinstance(count, int) and count >= 2**31:
         count = None
     if count is not None:
         count = b.dims.maximum(count, 0)
-    carried = _tensors(initial, "values of Loop")
 
-    def body(i: Dim, values: list[Tensor]) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
-        go_on = Tensor.of(True)
-        outputs = node.graph.run_subgraph(graph, [Tensor.of_dims(_scalar(i)), go_on, *values])
-        results = _tensors(outputs, "results of Loop")
-        return results[0], results[1 : 1 + len(values)], results[1 + len(values) :]
+    def body(i: Dim, values: list[Any]) -> tuple[Tensor | None, list[Any], list[Tensor]]:
+        outputs = node.graph.run_subgraph(graph, [Tensor.of_dims(_scalar(i)), Tensor.of(True), *values])
+        go_on = _tensors(outputs[:1], "the condition of Loop")[0]
+        return go_on, outputs[1 : 1 + len(values)], _tensors(outputs[1 + len(values) :], "scan outputs of Loop")
 
-    finals, stacks = loops.loop(count, condition, carried, body)
+    finals, stacks = run_loop(count, condition, initial, body)
     return [*finals, *stacks]
 
 

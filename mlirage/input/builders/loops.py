@@ -150,9 +150,11 @@ def loop(
     else:
         raise ValueError("the shapes of the loop's values do not settle")
     always = (go_on is None or bool(go_on.splat())) and (condition is None or bool(condition.splat()))
+    # scf.for's canonicalization folds a cast of an initial value into the loop, wrongly where extents change in it.
+    keeps_types = all(x.value.type == kind for x, kind in zip(carried, kinds, strict=True))
     initial = [_as_type(x, kind) for x, kind in zip(carried, kinds, strict=True)]
     opaque = [[None if _depends_on(dim, block) else dim for dim in x.shape] for x in collected]
-    if count is not None and always and all(dim is not None for shape in opaque for dim in shape):
+    if count is not None and always and keeps_types and all(dim is not None for shape in opaque for dim in shape):
         return _for_loop(builder, block, count, initial, kinds, assumed, following, collected, dtypes)
     return _while_loop(
         builder, block, count, condition, go_on, initial, kinds, assumed, following, collected, opaque, dtypes

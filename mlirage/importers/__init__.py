@@ -73,8 +73,9 @@ def _of_package(*packages: str, names: tuple[str, ...] = ()) -> Callable[[Any], 
 KINDS = (
     Kind(
         "onnx",
-        "onnx:import_onnx",
+        "onnx:import_model",
         "ONNX (.onnx, its bytes, an onnx.ModelProto)",
+        traces=True,
         suffixes=(".onnx",),
         is_object=_of_package("onnx", names=("ModelProto",)),
         # A model starts with the tag of its field 1, ir_version.

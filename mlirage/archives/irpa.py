@@ -94,7 +94,7 @@ def read(path: Path) -> Archive:
     """
     if not path.stat().st_size:
         raise UsageError(f"{path}: no .irpa file, it is empty")
-    data = np.memmap(path, np.uint8, "r")
+    data: Any = np.memmap(path, np.uint8, "r")
     parameters: list[Parameter] = []
     base = 0
     try:

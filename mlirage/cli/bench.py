@@ -13,7 +13,7 @@ from typing import Any
 import click
 import numpy as np
 
-from mlirage.cli.run import choose_function, load_module, read_arguments
+from mlirage.cli.run import choose_function, load_module, parameter_options, read_arguments
 from mlirage.errors import UsageError
 from mlirage.runtime.arrays import dtype as numpy_dtype
 
@@ -23,7 +23,7 @@ from mlirage.runtime.arrays import dtype as numpy_dtype
 @click.option("--function", default=None, help="Function to call. [default: main, or the only one]")
 @click.option("--input", "inputs", multiple=True, help="An argument, as in mlirage run. [default: random numbers]")
 @click.option("--device", default="local-task", show_default=True, help="Device to run on (mlirage devices).")
-@click.option("--parameters", default=None, help="Weights of a module compiled with --parameters: FILE.safetensors.")
+@parameter_options
 @click.option("--threads", type=int, default=None, help="Threads of local-task. [default: one per core]")
 @click.option("--seconds", default=2.0, show_default=True, help="How long to measure, after a warm-up.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -32,7 +32,8 @@ def command(
     function: str | None,
     inputs: tuple[str, ...],
     device: str,
-    parameters: str | None,
+    parameters: tuple[str, ...],
+    parameter_mode: str,
     threads: int | None,
     seconds: float,
     as_json: bool,
@@ -40,7 +41,7 @@ def command(
     """Call a function of MODULE again and again and print the latency."""
     if not 0 < seconds < math.inf:
         raise UsageError(f"--seconds={seconds:g}: expected a number above 0")
-    loaded = load_module(module, device, threads, parameters)
+    loaded = load_module(module, device, threads, parameters, parameter_mode)
     name, call, signature = choose_function(loaded, function)
     arguments = read_arguments(inputs, signature) if inputs else [_random(a) for a in signature.arguments]
     times = measure(lambda: call(*arguments), seconds)

@@ -16,6 +16,24 @@ from mlirage.errors import UsageError
 _EITHER_SIGN = [{f"i{size}", f"u{size}"} for size in (1, 2, 4, 8)]
 
 
+def parameter_options(command: Any) -> Any:
+    """Gives a command the flags of weights that are kept outside of the module."""
+    mode = click.option(
+        "--parameter-mode",
+        "--parameter_mode",
+        type=click.Choice(["mmap", "preload", "file"]),
+        default="mmap",
+        show_default=True,
+        help="Use the files' pages in place, read them at once, or copy what the module loads.",
+    )
+    files = click.option(
+        "--parameters",
+        multiple=True,
+        help="Weights of a module compiled with --parameters: [SCOPE=]FILE (.safetensors, .irpa, .gguf).",
+    )
+    return files(mode(command))
+
+
 @click.command("run")
 @click.argument("module", type=click.Path(path_type=Path))
 @click.option("--function", default=None, help="Function to call. [default: main, or the only one]")
@@ -31,7 +49,7 @@ _EITHER_SIGN = [{f"i{size}", f"u{size}"} for size in (1, 2, 4, 8)]
 @click.option("--rtol", default=1e-4, show_default=True, help="Relative tolerance of --expected-output.")
 @click.option("--atol", default=1e-5, show_default=True, help="Absolute tolerance of --expected-output.")
 @click.option("--device", default="local-task", show_default=True, help="Device to run on (mlirage devices).")
-@click.option("--parameters", default=None, help="Weights of a module compiled with --parameters: FILE.safetensors.")
+@parameter_options
 @click.option("--threads", type=int, default=None, help="Threads of local-task. [default: one per core]")
 def command(
     module: Path,
@@ -42,11 +60,12 @@ def command(
     rtol: float,
     atol: float,
     device: str,
-    parameters: str | None,
+    parameters: tuple[str, ...],
+    parameter_mode: str,
     threads: int | None,
 ) -> int:
     """Run a function of MODULE and print its results, or compare them."""
-    loaded = load_module(module, device, threads, parameters)
+    loaded = load_module(module, device, threads, parameters, parameter_mode)
     name, call, signature = choose_function(loaded, function)
     arguments = read_arguments(inputs, signature)
     reader = ArrayReader()
@@ -65,7 +84,9 @@ def command(
     return 0
 
 
-def load_module(path: Path, device: str, threads: int | None, parameters: str | None = None) -> Any:
+def load_module(
+    path: Path, device: str, threads: int | None, parameters: tuple[str, ...] = (), parameter_mode: str = "mmap"
+) -> Any:
     """The module file, loaded.
 
     Raises:
@@ -76,7 +97,14 @@ def load_module(path: Path, device: str, threads: int | None, parameters: str | 
 
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    return runtime.load(path, device, threads, parameters)
+    weights = runtime.Parameters()
+    for text in parameters:
+        scope, equals, file = text.partition("=")
+        if equals and not Path(text).exists():
+            weights.add_file(file, scope, parameter_mode)
+        else:
+            weights.add_file(text, mode=parameter_mode)
+    return runtime.load(path, device, threads, weights)
 
 
 def choose_function(loaded: Any, name: str | None) -> tuple[str, Any, Any]:

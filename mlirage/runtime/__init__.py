@@ -10,6 +10,7 @@ Nothing in here knows the compiler; numpy is the only dependency.
 
 from mlirage.runtime.devices import Device, device, driver_names
 from mlirage.runtime.loaded_module import LoadedModule, load
+from mlirage.runtime.parameters import Parameters
 from mlirage.runtime.signature import Argument, Signature
 
-__all__ = ["Argument", "Device", "LoadedModule", "Signature", "device", "driver_names", "load"]
+__all__ = ["Argument", "Device", "LoadedModule", "Parameters", "Signature", "device", "driver_names", "load"]

@@ -28,7 +28,7 @@ class LoadedModule(_runtime.Session):
     signatures: dict[str, Signature]
 
     def __init__(self, source: ModuleSource, device: Device, parameters: ParameterSource | None = None) -> None:
-        given = make_parameters(parameters)
+        given = make_parameters(parameters).native
         if isinstance(source, str | os.PathLike):
             super().__init__(device, _path_text(source), given)
         elif isinstance(source, memoryview) and not source.c_contiguous:
@@ -123,7 +123,7 @@ def load(
         `mlirage.runtime.Device`.
       threads: of local-task, the calling one included; None for all cores.
       parameters: the weights of a module compiled with `parameters=FILE`: such a file (mapped, not read), its bytes,
-        or a mapping of keys to arrays.
+        a mapping of keys to arrays, or `mlirage.runtime.Parameters` of several.
 
     Raises:
       DeviceError: the module or the parameter file is malformed, a parameter is missing, or the code is not for this

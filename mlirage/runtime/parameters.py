@@ -10,10 +10,70 @@ from typing import Any
 import numpy as np
 
 from mlirage.errors import UsageError
-from mlirage.runtime._runtime import Parameters
+from mlirage.runtime import _runtime
 
-ParameterSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Mapping[str, Any]
 SCOPE = "model"  # of a compiled model's weights
+SUFFIXES = (".safetensors", ".irpa", ".gguf")
+# How a file is used: its pages in place, read at once, or only to copy from while a module is loaded
+# (mlirage_parameters_flags_t).
+MODES = {"mmap": 0, "preload": 2, "file": 4}
+
+
+class Parameters:
+    """Weights of modules, by scope and key: files, bytes of such files, and arrays. Any number of modules may use them.
+
+    Nothing is copied unless a module wants the values to lie in another order.
+    """
+
+    def __init__(self) -> None:
+        self.native = _runtime.Parameters()
+
+    def add_file(self, path: str | os.PathLike[str], scope: str = SCOPE, mode: str = "mmap") -> Parameters:
+        """Adds all of a .safetensors, .irpa or .gguf file, which must not change while it is used.
+
+        Args:
+          path: the file.
+          scope: under which modules ask for the keys; "model" for weights of compiled models.
+          mode: "mmap" (pages are read when they are needed), "preload" (all is read now), "file" (only what a module
+            loads is read, into memory of its own).
+
+        Raises:
+          UsageError: no such file, scope twice with the same key, or no such mode.
+          DeviceError: the file is malformed.
+        """
+        path = Path(path)
+        if mode not in MODES:
+            raise UsageError(f"mode={mode!r}: how parameters are used is one of {', '.join(MODES)}")
+        if path.suffix not in SUFFIXES:
+            raise UsageError(f"parameters={str(path)!r}: files of weights are called {', '.join(SUFFIXES)}")
+        if not path.is_file():
+            raise UsageError(f"parameters={str(path)!r}: there is no such file")
+        self.native.add_file(scope, str(path), MODES[mode])
+        return self
+
+    def add_contents(self, contents: bytes | bytearray | memoryview, scope: str = SCOPE) -> Parameters:
+        """Adds all of a file's bytes, which are used in place.
+
+        Raises:
+          DeviceError: they are malformed.
+        """
+        self.native.add_contents(scope, contents)
+        return self
+
+    def add_arrays(self, arrays: Mapping[str, Any], scope: str = SCOPE) -> Parameters:
+        """Adds arrays by their keys; contiguous ones are used in place.
+
+        Raises:
+          UsageError: a key that is no text, or is there already.
+        """
+        for key, value in arrays.items():
+            if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(f"parameters={{…}}: keys are names of weights, got {key!r}")
+            self.native.add(scope, key, np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        return self
+
+
+ParameterSource = Parameters | str | os.PathLike[str] | bytes | bytearray | memoryview | Mapping[str, Any]
 
 
 def make_parameters(source: ParameterSource | None) -> Parameters:
@@ -23,27 +83,17 @@ def make_parameters(source: ParameterSource | None) -> Parameters:
       UsageError: `source` is none of what is accepted.
       DeviceError: the file is malformed.
     """
-    parameters = Parameters()
+    if isinstance(source, Parameters):
+        return source
     if source is None:
-        return parameters
+        return Parameters()
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if path.suffix != ".safetensors":
-            raise UsageError(f"parameters={str(path)!r}: only .safetensors files are read, or a dict of arrays")
-        if not path.is_file():
-            raise UsageError(f"parameters={str(path)!r}: there is no such file")
-        parameters.add_file(SCOPE, str(path))
-    elif isinstance(source, bytes | bytearray | memoryview):
-        parameters.add_contents(SCOPE, source)
-    elif isinstance(source, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        for key, value in source.items():
-            if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise UsageError(f"parameters={{…}}: keys are names of weights, got {key!r}")
-            array = np.ascontiguousarray(value)
-            parameters.add(SCOPE, key, array.reshape(-1).view(np.uint8))
-    else:
-        raise UsageError(
-            "parameters= takes the path of a .safetensors file, the bytes of one, or a dict of arrays, "
-            f"got {type(source).__name__}"
-        )
-    return parameters
+        return Parameters().add_file(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Parameters().add_contents(source)
+    if isinstance(source, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return Parameters().add_arrays(source)
+    raise UsageError(
+        "parameters= takes the path or the bytes of a .safetensors, .irpa or .gguf file, a dict of arrays, or "
+        f"mlirage.runtime.Parameters, got {type(source).__name__}"
+    )

@@ -12,6 +12,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import mlirage
+from mlirage.archives import Archive, write_archive
+from mlirage.archives.archive import parameter_of
 from tests.runtime.c_runtime_test import INCLUDES, RUNTIME, SOURCES, WARNINGS
 
 COUNT = int(os.environ.get("MLIRAGE_FUZZ_COUNT", "100000"))
@@ -42,7 +44,18 @@ def make_corpus(folder: Path) -> list[Path]:
     )
     save_file({}, empty)
     save_file({f"layer.{i}.weight": np.arange(i, dtype=np.uint8) for i in range(40)}, many)
-    return [compiled, foreign, empty, many]
+    arrays = {f"blk.{i}.w": np.arange(3 * i, dtype=np.float32).reshape(3, i) for i in range(1, 9)}
+    parameters = [parameter_of(key, array) for key, array in arrays.items()]
+    binary = [folder / "weights.irpa", folder / "weights.gguf"]
+    for path in binary:
+        write_archive(path, Archive(tuple(parameters), {"general.name": "fuzz", "mlirage.program": "abc"}))
+    splat = parameter_of("splat", np.broadcast_to(np.int16(7), (9, 9)))
+    write_archive(folder / "splat.irpa", Archive((splat, *parameters)))
+    linked = bytearray(binary[0].read_bytes())
+    linked[16:24] = len(linked).to_bytes(8, "little")  # the offset of the next header
+    write_archive(folder / "one.irpa", Archive((parameter_of("one", np.ones(3)),)))
+    (folder / "linked.irpa").write_bytes(linked + (folder / "one.irpa").read_bytes())
+    return [compiled, foreign, empty, many, *binary, folder / "splat.irpa", folder / "linked.irpa"]
 
 
 def test_damaged_files(tmp_path: Path) -> None:

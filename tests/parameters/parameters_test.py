@@ -133,8 +133,8 @@ def test_missing_and_wrong_parameters(compiled: Compiled, tmp_path: Path) -> Non
         mlirage.load(module, parameters=short)
     with pytest.raises(UsageError, match=r"no such file"):
         mlirage.load(module, parameters=tmp_path / "nothing.safetensors")
-    with pytest.raises(UsageError, match=r"only \.safetensors files are read"):
-        mlirage.load(module, parameters="model.gguf")
+    with pytest.raises(UsageError, match=r"files of weights are called \.safetensors, \.irpa, \.gguf"):
+        mlirage.load(module, parameters="model.bin")
     with pytest.raises(UsageError, match=r"parameters= takes"):
         mlirage.load(module, parameters=3)  # type: ignore[arg-type]
 
@@ -142,11 +142,12 @@ def test_missing_and_wrong_parameters(compiled: Compiled, tmp_path: Path) -> Non
 def test_damaged_files(compiled: Compiled, tmp_path: Path) -> None:
     data, path = compiled.files[0].read_bytes(), tmp_path / "damaged.safetensors"
     for damaged, message in (
-        (b"", "no safetensors file"),
-        (data[:100], "no safetensors file, or a cut one"),
+        (b"", "no .safetensors, .irpa or .gguf file"),
+        (data[:100], "no .safetensors, .irpa or .gguf file, or a cut one"),
         (data[:-64], "the file is cut or damaged"),
         (data + bytes(64), "64 bytes after the last tensor"),
-        (b"GGUF" + data, "no safetensors file"),
+        (b"GGUF" + data, "version [0-9]+ of GGUF is not known"),
+        (b"IRPA" + data, "version [0-9.]+ of .irpa is not known"),
         (data.replace(b'"F32"', b'"F31"', 1), "dtype of safetensors"),
         (data.replace(b'"b2"', b'"b1"'), "two tensors are called 'b1'"),
         (data.replace(b'"shape":[17]', b'"shape":[18]', 1), "not what its dtype and shape need"),
@@ -181,7 +182,7 @@ def test_phases_resume(compiled: Compiled, tmp_path: Path, phase: str) -> None:
 
 
 def test_option_is_checked(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"only \.safetensors files are written"):
+    with pytest.raises(UsageError, match=r"\.safetensors and \.irpa files are written"):
         make_options(parameters="weights.gguf")
     with pytest.raises(UsageError, match="there is no folder"):
         mlirage.compile(make_model(1), parameters=str(tmp_path / "no" / "w.safetensors"))

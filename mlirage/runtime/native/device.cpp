@@ -42,7 +42,7 @@ void define_device(nb::module_& module) {
       .def_prop_ro("statistics", statistics);
   nb::class_<Parameters>(module, "Parameters")
       .def(nb::init<>())
-      .def("add_file", &Parameters::add_file, nb::arg("scope"), nb::arg("path"))
+      .def("add_file", &Parameters::add_file, nb::arg("scope"), nb::arg("path"), nb::arg("flags"))
       .def("add_contents", &Parameters::add_contents, nb::arg("scope"), nb::arg("contents"))
       .def("add", &Parameters::add, nb::arg("scope"), nb::arg("key"), nb::arg("array"));
   module.def("driver_names", [] {

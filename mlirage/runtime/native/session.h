@@ -33,10 +33,15 @@ struct Parameters {
   Parameters& operator=(const Parameters&) = delete;
   ~Parameters() { mlirage_parameters_release(parameters); }
 
-  void add_file(const std::string& scope, const std::string& path) {
+  void add_file(const std::string& scope, const std::string& path, uint32_t flags) {
     mlirage_error_t error = {};
-    check(mlirage_parameters_add_file(parameters, scope.c_str(), path.c_str(), MLIRAGE_PARAMETERS_DEFAULT, &error),
-          error);
+    mlirage_status_t status;
+    {
+      nb::gil_scoped_release unlocked;  // it may read the whole file
+      status = mlirage_parameters_add_file(parameters, scope.c_str(), path.c_str(),
+                                           static_cast<mlirage_parameters_flags_t>(flags), &error);
+    }
+    check(status, error);
   }
   void add_contents(const std::string& scope, nb::handle contents) {
     Py_buffer* buffer = take_buffer(contents);

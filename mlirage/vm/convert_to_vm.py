@@ -17,33 +17,14 @@ from mlirage.errors import CompileError
 from mlirage.mlir import describe_location, func, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
-from mlirage.vm.convert_arith import HANDLERS, Unsupported
+from mlirage.vm import convert_arith as arith
+from mlirage.vm import convert_util as util
+from mlirage.vm.convert_arith import Unsupported
 from mlirage.vm.convert_hal import conventions, convert_hal_op
-from mlirage.vm.dialect import kind_of
 from mlirage.vm.emitter import Emitter
 
 STATUS_ABORTED = 8  # mlirage_status_t
 KEPT = {"func.return", "func.call", "cf.br", "cf.cond_br", "cf.switch"}
-
-
-def _convert_global_load(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
-    name = "global_load_ref" if kind_of(op.result.type) == "r" else "global_load"
-    return [emit(name, op.result.type, symbol=op.attributes["symbol"])]
-
-
-def _convert_global_store(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
-    value = op.operands[0]
-    name = "global_store_ref" if kind_of(value.type) == "r" else "global_store"
-    emit(name, None, value, symbol=op.attributes["symbol"])
-    return []
-
-
-def _convert_rodata(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
-    return [emit("rodata", op.result.type, name=op.attributes["name"])]
-
-
-def _convert_null(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
-    return [emit("null_ref", op.result.type)]
 
 
 def _convert_assert(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
@@ -52,13 +33,7 @@ def _convert_assert(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     return []
 
 
-_HANDLERS = HANDLERS | {
-    "util.global_load": _convert_global_load,
-    "util.global_store": _convert_global_store,
-    "util.rodata": _convert_rodata,
-    "util.null": _convert_null,
-    "cf.assert": _convert_assert,
-}
+_HANDLERS = arith.HANDLERS | util.HANDLERS | {"cf.assert": _convert_assert}
 
 
 def host_functions(module: ir.Module) -> Iterator[func.FuncOp]:
@@ -77,6 +52,9 @@ def convert_to_vm(program: Program) -> None:
     for function in host_functions(program.module):
         for op in list(walk(function.operation)):
             if op.name in KEPT or op.name.startswith("vm."):
+                continue
+            if op.name == "util.buffer_constant":
+                util.name_constants(program, op)
                 continue
             try:
                 results = _convert(op)

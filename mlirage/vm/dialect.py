@@ -5,7 +5,7 @@ interpreter is made from too. Control flow stays in `func` and `cf`; registers d
 register of the kind that its type has:
 
     kind  register      types
-    i     low 32 bits   i1 … i32 (zero-extended), f16, bf16 (their bits)
+    i     low 32 bits   i1 … i32 (zero-extended), floats of 16 bits and less (their bits)
     I     64 bits       i33 … i64 (zero-extended), index
     f F   32, 64 bits   f32, f64
     r     reference     every other type
@@ -38,7 +38,7 @@ def kind_of(type_: ir.Type) -> str:
         return "f"
     elif isinstance(type_, ir.F64Type):
         return "F"
-    elif isinstance(type_, (ir.F16Type, ir.BF16Type)):
+    elif isinstance(type_, ir.FloatType) and type_.width <= 16:
         return "i"
     elif isinstance(type_, ir.DynamicType) or not isinstance(type_, (ir.FloatType, ir.ComplexType, ir.ShapedType)):
         return "r"
@@ -61,11 +61,13 @@ NOT_OPS = frozenset(
     ("branch", "branch_if", "switch", "call", "call_import", "return", "fail", "move_ref", "discard",
      "const_64_short")
 )  # fmt: skip
-_EFFECTS = {"global_load", "global_load_ref", "global_store", "global_store_ref", "assert"}
+_EFFECTS = {"global_store", "global_store_ref", "assert", "buffer_alloc", "buffer_clone", "buffer_fill", "buffer_copy"}
+_READS = ("global_load", "buffer_load", "buffer_compare")
+_WRITES = ("buffer_store",)
 
 
-class _ReadsGlobal(ir.MemoryEffectsOpInterface):
-    """A read of module state."""
+class _Reads(ir.MemoryEffectsOpInterface):
+    """A read of module state or of a buffer."""
 
     @staticmethod
     def get_effects(op: Any, effects: Any) -> None:
@@ -106,10 +108,9 @@ def _op_class(opcode: Opcode) -> type:
             name, kind = _ATTRIBUTES[letter]
             annotations["status" if opcode.name == "assert" and letter == "w" else name] = kind
         else:
-            annotations["abcd"[number]] = ext.Operand[Any]
-    traits: list[Any] = [] if opcode.name in _EFFECTS else [ext.Pure]
-    if opcode.name.startswith("global_load"):
-        traits = [_ReadsGlobal]
+            annotations["abcde"[number]] = ext.Operand[Any]
+    has_effects = opcode.name in _EFFECTS or opcode.name.startswith(_WRITES)
+    traits: list[Any] = [] if has_effects else [_Reads] if opcode.name.startswith(_READS) else [ext.Pure]
     class_name = "".join(part.capitalize() for part in opcode.name.split("_")) + "Op"
     body = {
         "__annotations__": annotations,

@@ -33,10 +33,15 @@ def bufferize(entry: Entry) -> None:
     Raises:
       CompileError: a temporary has no bound on its size.
     """
-    carry_in_place(entry)
-    run_pipeline(entry.operation.parent, _PIPELINE)
+    to_buffers(entry)
     place_temporaries(entry)
     copies_to_loops(entry)
+
+
+def to_buffers(entry: Entry) -> None:
+    """Gives every tensor a buffer; those of temporaries are `memref.alloc`s."""
+    carry_in_place(entry)
+    run_pipeline(entry.operation.parent, _PIPELINE)
 
 
 def place_temporaries(entry: Entry) -> None:

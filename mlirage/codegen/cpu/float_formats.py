@@ -101,6 +101,8 @@ def _computes(kind: str, target: CpuTarget) -> bool:
 
 def _converts(kind: str, target: CpuTarget) -> bool:
     """Whether conversions between `kind` and f32 are instructions."""
+    if target.architecture == "vm":
+        return kind in ("f16", "bf16")
     if kind == "f16":
         if target.architecture == "x86_64":
             return target.has("f16c") or target.has("avx512f")

@@ -95,6 +95,40 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_check_ref(void* ref, const mlirage_
                                                        const char* argument, mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
+// Buffers: bytes of host memory that programs and native functions share
+//===--------------------------------------------------------------------------===
+
+// A mutable !util.buffer, or a read-only range of one. References may be kept and
+// dropped on any thread; the bytes are nobody's but the program's.
+typedef struct mlirage_vm_buffer_t {
+  mlirage_object_t object;
+  uint8_t* data;
+  size_t length;
+  bool is_writable;
+  mlirage_object_t* owner;        // of |data|: released with this; NULL: the block is of this
+  size_t block_size;              // of this object, and of its data if it has no owner
+  mlirage_allocator_t allocator;  // of the block; one that does nothing where somebody else keeps it
+} mlirage_vm_buffer_t;
+
+extern const mlirage_object_type_t mlirage_vm_buffer_type;
+
+// Creates a mutable buffer of |length| zero bytes.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_buffer_create(mlirage_allocator_t allocator, size_t length,
+                                                           mlirage_vm_buffer_t** out_buffer, mlirage_error_t* error);
+// Makes |*out_buffer|, memory of the caller's, a mutable buffer over |bytes|, for calls
+// during which nothing keeps references: it must be alone again when they are over.
+void mlirage_vm_buffer_borrow(mlirage_mutable_bytes_t bytes, mlirage_vm_buffer_t* out_buffer);
+
+// The bytes of |ref|, which is a !util.buffer of either kind (mutable, read-only data),
+// or a failure that names the function's argument. A splat has no bytes to lend: it
+// fails as UNSUPPORTED. Borrowed from |ref|.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_buffer_read(void* ref, const char* argument, mlirage_bytes_t* out_bytes,
+                                                         mlirage_error_t* error);
+// The same for writing: FAILED_PRECONDITION if |ref| is read-only.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_buffer_write(void* ref, const char* argument,
+                                                          mlirage_mutable_bytes_t* out_bytes, mlirage_error_t* error);
+
+//===--------------------------------------------------------------------------===
 // Contexts
 //===--------------------------------------------------------------------------===
 

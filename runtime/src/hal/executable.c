@@ -15,7 +15,9 @@ const mlirage_entry_attributes_t* mlirage_executable_entry(const mlirage_executa
   return ordinal < executable->entry_count ? &executable->attributes[ordinal] : NULL;
 }
 
-static mlirage_status_t check_table(const mlirage_executable_library_t* table, mlirage_error_t* error) {
+static mlirage_status_t check_table(const mlirage_library_t* library, mlirage_error_t* error) {
+  const mlirage_executable_library_t* table = library->table;
+  const bool has_functions = library->run == NULL;
   if (table == NULL) {
     return mlirage_fail(error, MLIRAGE_UNSUPPORTED, "executable library is newer than this runtime (version %u)",
                         MLIRAGE_EXECUTABLE_VERSION);
@@ -25,11 +27,11 @@ static mlirage_status_t check_table(const mlirage_executable_library_t* table, m
                         table->version, MLIRAGE_EXECUTABLE_VERSION);
   }
   if (table->entry_count > UINT16_MAX ||
-      (table->entry_count != 0 && (table->entries == NULL || table->attributes == NULL))) {
+      (table->entry_count != 0 && ((has_functions && table->entries == NULL) || table->attributes == NULL))) {
     return mlirage_fail(error, MLIRAGE_INVALID_MODULE, "executable library has a malformed entry table");
   }
   for (size_t i = 0; i < table->entry_count; ++i) {
-    if (table->entries[i] == NULL || table->attributes[i].name == NULL ||
+    if ((has_functions && table->entries[i] == NULL) || table->attributes[i].name == NULL ||
         table->attributes[i].constant_count > UINT16_MAX || table->attributes[i].binding_count > UINT16_MAX) {
       return mlirage_fail(error, MLIRAGE_INVALID_MODULE, "entry %zu of the executable library is malformed", i);
     }
@@ -57,9 +59,9 @@ mlirage_status_t mlirage_loaders_load(const mlirage_executable_loader_t* const* 
     return mlirage_fail(error, MLIRAGE_UNSUPPORTED, "this machine cannot run executables of format '%.*s'",
                         MLIRAGE_STRING_ARGS(format));
   }
-  mlirage_library_t library = {NULL, NULL, NULL, 0};
-  MLIRAGE_TRY(loader->load(loader, data, &library, error));
-  mlirage_status_t status = check_table(library.table, error);
+  mlirage_library_t library = {.table = NULL};
+  MLIRAGE_TRY(loader->load(loader, allocator, data, &library, error));
+  mlirage_status_t status = check_table(&library, error);
   void* block = NULL;
   if (status == MLIRAGE_OK) {
     const size_t costs = library.table->entry_count * sizeof(uint64_t);

@@ -8,6 +8,10 @@
 typedef struct mlirage_library_t {
   const mlirage_executable_library_t* table;
   void (*unload)(struct mlirage_library_t* library);  // may be NULL
+  // Runs one workgroup of entry |ordinal|, as its function would, where entry points are
+  // no functions: the table's |entries| is NULL then. NULL where they are.
+  int32_t (*run)(const struct mlirage_library_t* library, uint32_t ordinal, const mlirage_dispatch_state_t* dispatch,
+                 const mlirage_workgroup_state_t* workgroup);
   void* memory;
   size_t memory_size;
 } mlirage_library_t;
@@ -15,8 +19,9 @@ typedef struct mlirage_library_t {
 struct mlirage_executable_loader_t {
   // Can executables of |format| be loaded and run on this machine?
   bool (*supports)(const mlirage_executable_loader_t* loader, mlirage_string_t format);
-  mlirage_status_t (*load)(const mlirage_executable_loader_t* loader, mlirage_bytes_t data,
-                           mlirage_library_t* out_library, mlirage_error_t* error);
+  // |data| is borrowed for the call; what is kept is allocated with |allocator|.
+  mlirage_status_t (*load)(const mlirage_executable_loader_t* loader, mlirage_allocator_t allocator,
+                           mlirage_bytes_t data, mlirage_library_t* out_library, mlirage_error_t* error);
 };
 
 struct mlirage_executable_t {

@@ -1,7 +1,9 @@
 // Devices by name, with everything that this build has.
 #include "mlirage/runtime.h"
+#include "vmvx_module/loader.h"
 
-static const mlirage_executable_loader_t* const loaders[] = {&mlirage_loader_embedded_elf, &mlirage_loader_system};
+static const mlirage_executable_loader_t* const loaders[] = {&mlirage_loader_embedded_elf, &mlirage_loader_system,
+                                                             &mlirage_loader_vmvx};
 
 typedef mlirage_status_t (*create_t)(const mlirage_cpu_device_options_t* options, mlirage_device_t** out_device,
                                      mlirage_error_t* error);

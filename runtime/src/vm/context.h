@@ -60,6 +60,7 @@ typedef enum mlirage_vm_state_t {
 // The stack: results of the outermost function, then frames.
 struct mlirage_vm_invocation_t {
   mlirage_vm_context_t* context;
+  mlirage_allocator_t allocator;  // of what the program allocates
   mlirage_vm_state_t state;
   bool can_suspend;
   uint64_t jumps_left;
@@ -71,6 +72,12 @@ struct mlirage_vm_invocation_t {
   uint8_t* stack;
   uint8_t* stack_end;
 };
+
+// An invocation in memory of the caller's, aligned to 64: for who runs functions without
+// allocating. What programs allocate comes from |allocator|.
+size_t mlirage_vm_invocation_size(const mlirage_vm_context_t* context);
+mlirage_vm_invocation_t* mlirage_vm_invocation_place(mlirage_vm_context_t* context, mlirage_allocator_t allocator,
+                                                     void* memory);
 
 // Stores |value|, ownership included, in |slot|.
 static inline void mlirage_vm_set_ref(void** slot, void* value) {

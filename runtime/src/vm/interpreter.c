@@ -3,6 +3,8 @@
 // With compilers that have it, every instruction jumps to the next through a table of
 // label addresses (computed goto), which predicts better than one switch; define
 // MLIRAGE_VM_COMPUTED_GOTO as 0 for the switch.
+#include "base/memory.h"
+#include "vm/buffer.h"
 #include "vm/context.h"
 #include "vm/opcodes.h"
 #include "vm/scalar_math.h"
@@ -225,6 +227,43 @@ static uint32_t count_ones(uint64_t value) {
   BINARY(LT_##type, READ, T, a < b)                                                 \
   BINARY(LE_##type, READ, T, a <= b)
 
+// A step that may fail, outside of this function.
+#define STEP(call)                                 \
+  do {                                             \
+    const mlirage_status_t status_ = (call);       \
+    if (MLIRAGE_UNLIKELY(status_ != MLIRAGE_OK)) { \
+      frame->pc = pc;                              \
+      return status_;                              \
+    }                                              \
+  } while (0)
+// Most buffers are mutable ones, and most accesses fit: the rest, failures included, is
+// left to buffer.c.
+#define BUFFER_CASE_LOAD(name, T, result)                                      \
+  CASE(BUFFER_LOAD_##name) {                                                   \
+    const mlirage_vm_buffer_t* buffer = refs[pc[1]];                           \
+    const uint64_t offset = I64(2);                                            \
+    T a = 0;                                                                   \
+    if (MLIRAGE_LIKELY(mlirage_vm_buffer_has(buffer, offset, sizeof(T)))) {    \
+      memcpy(&a, buffer->data + (size_t)offset, sizeof(T));                    \
+    } else {                                                                   \
+      STEP(mlirage_vm_buffer_load(refs[pc[1]], offset, sizeof(T), &a, error)); \
+    }                                                                          \
+    SET(3, result);                                                            \
+    NEXT(4);                                                                   \
+  }
+#define BUFFER_CASE_STORE(name, T)                                                                 \
+  CASE(BUFFER_STORE_##name) {                                                                      \
+    const mlirage_vm_buffer_t* buffer = refs[pc[1]];                                               \
+    const uint64_t offset = I64(2);                                                                \
+    const T a = (T)I64(3);                                                                         \
+    if (MLIRAGE_LIKELY(mlirage_vm_buffer_has(buffer, offset, sizeof(T)) && buffer->is_writable)) { \
+      memcpy(buffer->data + (size_t)offset, &a, sizeof(T));                                        \
+    } else {                                                                                       \
+      STEP(mlirage_vm_buffer_store(refs[pc[1]], offset, sizeof(T), &a, error));                    \
+    }                                                                                              \
+    NEXT(4);                                                                                       \
+  }
+
 mlirage_status_t mlirage_vm_run(mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
 #if MLIRAGE_VM_COMPUTED_GOTO
   static const void* const labels[MLIRAGE_VM_OPCODE_LIMIT] = {
@@ -392,6 +431,56 @@ dispatch:
   UNARY(F64_I64_S, F64, double, (uint64_t)mlirage_f64_to_i64(a))
   UNARY(F64_I64_U, F64, double, mlirage_f64_to_u64(a))
 
+  // Buffers.
+  CASE(BUFFER_ALLOC) {
+    void* created = NULL;
+    STEP(mlirage_vm_buffer_alloc(invocation->allocator, I64(1), &created, error));
+    mlirage_vm_set_ref(&refs[pc[2]], created);
+    NEXT(3);
+  }
+  CASE(BUFFER_CLONE) {
+    void* created = NULL;
+    STEP(mlirage_vm_buffer_clone(invocation->allocator, refs[pc[1]], I64(2), I64(3), &created, error));
+    mlirage_vm_set_ref(&refs[pc[4]], created);
+    NEXT(5);
+  }
+  CASE(BUFFER_SLICE) {
+    void* created = NULL;
+    STEP(mlirage_vm_buffer_slice(invocation->allocator, refs[pc[1]], I64(2), I64(3), &created, error));
+    mlirage_vm_set_ref(&refs[pc[4]], created);
+    NEXT(5);
+  }
+  CASE(BUFFER_LENGTH) {
+    uint64_t length = 0;
+    STEP(mlirage_vm_buffer_length(refs[pc[1]], &length, error));
+    SET(2, length);
+    NEXT(3);
+  }
+  CASE(BUFFER_COMPARE) {
+    uint32_t is_equal = 0;
+    STEP(mlirage_vm_buffer_compare(refs[pc[1]], I64(2), refs[pc[3]], I64(4), I64(5), &is_equal, error));
+    SET(6, is_equal);
+    NEXT(7);
+  }
+  CASE(BUFFER_FILL) {
+    STEP(mlirage_vm_buffer_fill(refs[pc[1]], I64(2), I64(3), I64(4), mlirage_vm_read_u32(pc + 5), error));
+    NEXT(7);
+  }
+  CASE(BUFFER_COPY) {
+    STEP(mlirage_vm_buffer_copy(refs[pc[1]], I64(2), refs[pc[3]], I64(4), I64(5), error));
+    NEXT(6);
+  }
+  BUFFER_CASE_LOAD(U8, uint8_t, a)
+  BUFFER_CASE_LOAD(S8, uint8_t, ((uint32_t)a ^ 0x80u) - 0x80u)
+  BUFFER_CASE_LOAD(U16, uint16_t, a)
+  BUFFER_CASE_LOAD(S16, uint16_t, ((uint32_t)a ^ 0x8000u) - 0x8000u)
+  BUFFER_CASE_LOAD(32, uint32_t, a)
+  BUFFER_CASE_LOAD(64, uint64_t, a)
+  BUFFER_CASE_STORE(8, uint8_t)
+  BUFFER_CASE_STORE(16, uint16_t)
+  BUFFER_CASE_STORE(32, uint32_t)
+  BUFFER_CASE_STORE(64, uint64_t)
+
 #if !MLIRAGE_VM_COMPUTED_GOTO
 }
 return mlirage_fail(error, MLIRAGE_INTERNAL, "unverified code");
@@ -417,3 +506,6 @@ return mlirage_fail(error, MLIRAGE_INTERNAL, "unverified code");
 #undef FROM_F32
 #undef FROM_F64
 #undef FLOAT_CASES
+#undef STEP
+#undef BUFFER_CASE_LOAD
+#undef BUFFER_CASE_STORE

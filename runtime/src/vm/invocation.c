@@ -83,6 +83,21 @@ static void append_trace(const mlirage_vm_invocation_t* invocation, mlirage_stat
 // Invocations
 //===--------------------------------------------------------------------------===
 
+size_t mlirage_vm_invocation_size(const mlirage_vm_context_t* context) {
+  return sizeof(mlirage_vm_invocation_t) + context->stack_size;
+}
+
+mlirage_vm_invocation_t* mlirage_vm_invocation_place(mlirage_vm_context_t* context, mlirage_allocator_t allocator,
+                                                     void* memory) {
+  mlirage_vm_invocation_t* invocation = memory;
+  memset(invocation, 0, sizeof(*invocation));
+  invocation->context = context;
+  invocation->allocator = allocator;
+  invocation->stack = (uint8_t*)memory + sizeof(*invocation);
+  invocation->stack_end = invocation->stack + context->stack_size;
+  return invocation;
+}
+
 mlirage_status_t mlirage_vm_invocation_create(mlirage_vm_context_t* context, mlirage_vm_invocation_t** out_invocation,
                                               mlirage_error_t* error) {
   *out_invocation = NULL;
@@ -92,18 +107,14 @@ mlirage_status_t mlirage_vm_invocation_create(mlirage_vm_context_t* context, mli
       mlirage_allocate(context->allocator, size, &block) != MLIRAGE_OK) {
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for a stack of %zu bytes", context->stack_size);
   }
-  mlirage_vm_invocation_t* invocation = block;
-  invocation->context = context;
-  invocation->stack = (uint8_t*)block + sizeof(*invocation);
-  invocation->stack_end = invocation->stack + context->stack_size;
-  *out_invocation = invocation;
+  *out_invocation = mlirage_vm_invocation_place(context, context->allocator, block);
   return MLIRAGE_OK;
 }
 
 void mlirage_vm_invocation_release(mlirage_vm_invocation_t* invocation) {
   if (invocation == NULL) return;
   mlirage_vm_cancel(invocation);
-  mlirage_free(invocation->context->allocator, invocation, sizeof(*invocation) + invocation->context->stack_size);
+  mlirage_free(invocation->context->allocator, invocation, mlirage_vm_invocation_size(invocation->context));
 }
 
 static void take_pending(mlirage_vm_invocation_t* invocation) { mlirage_vm_set_ref(&invocation->pending, NULL); }

@@ -10,7 +10,7 @@ typedef enum mlirage_vm_opcode_t {
 } mlirage_vm_opcode_t;
 
 // One more than the greatest number of an opcode.
-#define MLIRAGE_VM_OPCODE_LIMIT 192
+#define MLIRAGE_VM_OPCODE_LIMIT 256
 
 // Immediates lie on 16-bit boundaries.
 static inline uint32_t mlirage_vm_read_u32(const uint16_t* units) {

@@ -87,9 +87,11 @@ static int32_t run_dispatch(const mlirage_replay_t* replay, const mlirage_comman
       .scratch = replay->scratch == NULL ? NULL : replay->scratch + replay->scratch_stride * worker_id,
       .scratch_length = replay->scratch_stride,
   };
-  const mlirage_entry_point_t entry = command->executable->entries[command->ordinal];
+  const mlirage_library_t* library = &command->executable->library;
+  const mlirage_entry_point_t entry = library->run == NULL ? command->executable->entries[command->ordinal] : NULL;
   for (uint64_t i = first; i < end; ++i) {
-    const int32_t code = entry(&dispatch, &workgroup);
+    const int32_t code =
+        entry != NULL ? entry(&dispatch, &workgroup) : library->run(library, command->ordinal, &dispatch, &workgroup);
     if (MLIRAGE_UNLIKELY(code != 0)) return code;
     if (++workgroup.workgroup_id_x == counts[0]) {
       workgroup.workgroup_id_x = 0;

@@ -402,9 +402,9 @@ static mlirage_status_t link_image(elf_image_t* image, size_t page_size,
   return find_query(image, &tables, out_query);
 }
 
-static mlirage_status_t load(const mlirage_executable_loader_t* loader, mlirage_bytes_t data,
-                             mlirage_library_t* out_library, mlirage_error_t* error) {
-  (void)loader;
+static mlirage_status_t load(const mlirage_executable_loader_t* loader, mlirage_allocator_t allocator,
+                             mlirage_bytes_t data, mlirage_library_t* out_library, mlirage_error_t* error) {
+  (void)loader, (void)allocator;
   elf_segment_t segments[MAX_SEGMENTS];
   elf_image_t image = {.file = data, .error = error};
   const size_t page_size = mlirage_platform_page_size();

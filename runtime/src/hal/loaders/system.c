@@ -4,9 +4,9 @@
 
 static void unload(mlirage_library_t* library) { mlirage_platform_library_close(library->memory); }
 
-static mlirage_status_t load(const mlirage_executable_loader_t* loader, mlirage_bytes_t data,
-                             mlirage_library_t* out_library, mlirage_error_t* error) {
-  (void)loader;
+static mlirage_status_t load(const mlirage_executable_loader_t* loader, mlirage_allocator_t allocator,
+                             mlirage_bytes_t data, mlirage_library_t* out_library, mlirage_error_t* error) {
+  (void)loader, (void)allocator;
   void* handle = NULL;
   if (data.size == 0) return mlirage_fail(error, MLIRAGE_INVALID_MODULE, "the executable is empty");
   MLIRAGE_TRY(mlirage_platform_library_open(data, NULL, &handle, error));

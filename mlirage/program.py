@@ -94,6 +94,18 @@ def is_splat(array: Array) -> bool:
     return array.ndim > 0 and array.size > 0 and not any(array.strides)
 
 
+def as_splat(array: Array) -> Array:
+    """The array, as one element with strides 0 if all its elements have the same bytes."""
+    if array.size < 2 or array.ndim == 0:
+        return array
+    flat = array.reshape(-1)
+    first = flat[0].tobytes()
+    if flat[-1].tobytes() != first or flat[flat.size // 2].tobytes() != first:
+        return array
+    raw = flat.view(np.uint8).reshape(flat.size, -1)
+    return np.broadcast_to(flat[0], array.shape) if (raw == raw[0]).all() else array
+
+
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """The numpy dtype called `name`, the ml_dtypes (bfloat16, float8_…, int4, …) included."""
     return np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else np.dtype(name)

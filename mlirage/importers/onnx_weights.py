@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from mlirage.errors import ImportFailure
 from mlirage.importers.onnx_ops.registry import numpy_type
-from mlirage.program import Array
+from mlirage.program import Array, as_splat
 
 _PACKED = {"int4", "uint4", "int2", "uint2", "float4_e2m1fn"}
 
@@ -119,15 +119,3 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
                 yield attribute.t
             if attribute.HasField("g"):
                 yield from _tensors(attribute.g)
-
-
-def as_splat(array: Array) -> Array:
-    """The array, as one element with strides 0 if all its elements have the same bytes."""
-    if array.size < 2 or array.ndim == 0:
-        return array
-    flat = array.reshape(-1)
-    first = flat[0].tobytes()
-    if flat[-1].tobytes() != first or flat[flat.size // 2].tobytes() != first:
-        return array
-    raw = flat.view(np.uint8).reshape(flat.size, -1)
-    return np.broadcast_to(flat[0], array.shape) if (raw == raw[0]).all() else array

@@ -103,21 +103,27 @@ class TensorBuilder:
         for op in reversed(self.scratch):
             op.erase()
         self.scratch.clear()
-        # Weights that only erased code used leave the program.
-        used = {
-            ir.FlatSymbolRefAttr(op.attributes["global"]).value
-            for op in (op.operation for op in self.entry.operations)
-            if op.name == "ml_program.global_load_const" and list(op.results[0].uses)
-        }
+        # Weights that only erased code used leave the program; other functions may use them too, and state stays.
         for op in [op.operation for op in self.entry.operations]:
             if op.name == "ml_program.global_load_const" and not list(op.results[0].uses):
                 op.erase()
+        used = {
+            ir.FlatSymbolRefAttr(op.attributes["global"]).value
+            for function in self.module.body.operations
+            if function.operation.name == "func.func" and function.operation.regions[0].blocks
+            for op in (op.operation for op in function.operation.regions[0].blocks[0].operations)
+            if op.name == "ml_program.global_load_const"
+        }
         for op in [op.operation for op in self.module.body.operations]:
-            if op.name == "ml_program.global":
+            if op.name == "ml_program.global" and "is_mutable" not in op.attributes:
                 symbol = ir.StringAttr(op.attributes["sym_name"]).value
                 if symbol not in used:
                     op.erase()
                     del self.constants[symbol]
+
+    def share_weights(self, other: TensorBuilder) -> None:
+        """Lets two functions of a module load the same globals for the same arrays; each is finished for itself."""
+        self._globals = other._globals
 
     # Dims.
 

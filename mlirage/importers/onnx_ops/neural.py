@@ -239,15 +239,3 @@ def LRN(node: Node, x: Tensor) -> Tensor:
     total = b.pool("sum", flat, [size, 1], [1, 1], [1, 1], [low, 0], [high, 0], flat.shape[2:])
     total = b.reshape(total, x.shape)
     return b.map_(lambda a, t: a / s.power(t * (alpha / size) + bias, s.coerce(beta, t.dtype)), x, total)
-
-
-@onnx_op()
-def Dropout(node: Node, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None) -> Any:
-    if training is not None and node.opset >= 12:
-        if training.splat() is None:
-            raise ValueError("training_mode must be known at compile time")
-        share = 0.5 if ratio is None else ratio.splat()
-        if training.splat() and share != 0:
-            raise ValueError("dropout in training mode draws random numbers, which are not reproducible: not supported")
-    mask_dtype = b.BOOL if node.opset >= 10 else x.dtype
-    return (x, b.fill(x.shape, 1, mask_dtype)) if node.wants(1) else x

@@ -9,9 +9,14 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
+import shutil
 import struct
+import subprocess
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +31,8 @@ from mlirage.codegen.cpu.abi import QUERY, EntryInterface, build_table
 from mlirage.codegen.cpu.translate import translate_entry
 from mlirage.codegen.link import link_library
 from mlirage.codegen.target import CpuTarget, parse_target
+from mlirage.codegen.vmvx import lower as vmvx_lower
+from mlirage.codegen.vmvx.library import build_library
 from mlirage.hal.configure_executables import configure_executables, entry_points
 from mlirage.hal.materialize_interfaces import executables, materialize_interfaces
 from mlirage.mlir import func, ir, new_context
@@ -123,7 +130,7 @@ class CompiledLibrary:
         assert not query(0)
         self.table = query(1).contents
         self.entries = {
-            self.table.attributes[i].name.decode(): (self.table.entries[i], self.table.attributes[i])
+            self.table.attributes[i].name.decode(): (_EntryPoint(self.table.entries[i]), self.table.attributes[i])
             for i in range(self.table.entry_count)
         }
 
@@ -136,8 +143,7 @@ class CompiledLibrary:
           result_dims: the dynamic extents of the results, in order; by default those of the arguments are tried.
         """
         signature = self.signatures[name]
-        address, attributes = self.entries[name]
-        entry = _EntryPoint(address)
+        entry, attributes = self.entries[name]
         buffers: list[Array] = []
         words: list[int] = []
         argument_dims: list[int] = []
@@ -199,6 +205,44 @@ class CompiledLibrary:
         run, results = self.prepare(name, *arguments, result_dims=result_dims)
         run()
         return results
+
+
+class VmvxLibrary(CompiledLibrary):
+    """A library of the virtual machine, loaded by the runtime's own loader."""
+
+    def __post_init__(self) -> None:
+        self._handle = _vmvx_loader()
+        library, error = ctypes.c_void_p(), (ctypes.c_char * 1024)()
+        status = self._handle.vmvx_library_load(
+            self.data, ctypes.c_size_t(len(self.data)), ctypes.c_uint64(0), ctypes.byref(library), error
+        )
+        assert status == 0, error.raw[4:].split(b"\0")[0]
+        self._handle.vmvx_library_table.restype = ctypes.POINTER(_Library)
+        self.table = self._handle.vmvx_library_table(library).contents
+        self.entries = {
+            self.table.attributes[i].name.decode(): (
+                functools.partial(self._handle.vmvx_library_run, library, i),
+                self.table.attributes[i],
+            )
+            for i in range(self.table.entry_count)
+        }
+        weakref.finalize(self, self._handle.vmvx_library_release, library)
+
+
+@functools.cache
+def _vmvx_loader() -> ctypes.CDLL:
+    """The virtual machine with its microkernels and the loader of vmvx executables."""
+    runtime = Path(__file__).parents[2] / "runtime"
+    folders = ("base", "module", "vm", "vmvx_module")
+    sources = [path for folder in folders for path in sorted((runtime / "src" / folder).glob("*.c"))]
+    sources += [runtime / "src" / "platform" / "allocator_libc.c", runtime / "tests" / "vm" / "vmvx_library.c"]
+    folder = tempfile.mkdtemp(prefix="mlirage-vmvx-")
+    atexit.register(shutil.rmtree, folder)
+    output = Path(folder) / "vmvx.so"
+    includes = [f"-I{runtime / 'include'}", f"-I{runtime / 'src'}"]
+    subprocess.run(["gcc", "-std=c11", "-O2", "-g", "-fPIC", "-shared", *includes, *map(str, sources), "-o", str(output)],
+                   check=True)  # fmt: skip
+    return ctypes.CDLL(str(output))
 
 
 def _aligned_scratch(size: int) -> Array:
@@ -305,8 +349,11 @@ def compile_entries(
     """Compiles and loads the entry points in `text`.
 
     Args:
+      target: of the CPU, or "vmvx" for the virtual machine.
       configure: sets a configuration by hand before the strategy is asked.
     """
+    is_vmvx = target == "vmvx"
+    target = "host" if is_vmvx else target
     cpu = target if isinstance(target, CpuTarget) else parse_target(target)
     context = new_context()
     with context, ir.Location.unknown():
@@ -323,6 +370,7 @@ def compile_entries(
             if isinstance(op, func.FuncOp)
         }
         run_passes(program, [materialize_interfaces])
+        configure = vmvx_lower.configure if is_vmvx else configure
         if configure is not None:
             for function in entry_points(executable):
                 configure(Entry(function))
@@ -333,6 +381,14 @@ def compile_entries(
             for op in executable.regions[0].blocks[0].operations
             if isinstance(op, func.FuncOp) and op.name.value.endswith("_workgroup_count")
         }
+        if is_vmvx:
+            kernels = ir.Module.create()
+            names = [function.name.value for function in entry_points(executable)]
+            for function in entry_points(executable):
+                function.operation.clone(ip=ir.InsertionPoint(kernels.body))
+            vmvx_lower.lower_entry_points(kernels)
+            text = str(kernels)
+            return VmvxLibrary(build_library(kernels, names), signatures, counts, {"": {"lowered.mlir": text}})
         rows: list[EntryInterface] = []
         objects: list[bytes] = []
         library_files: dict[str, dict[str, str]] = {}

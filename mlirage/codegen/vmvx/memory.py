@@ -142,7 +142,7 @@ class _Conversion:
         dims = iter(op.operands)
         sizes = [next(dims) if kind.is_dynamic_dim(i) else kind.get_dim_size(i) for i in range(kind.rank)]
         size = mul(product(sizes), byte_width(kind.element_type))
-        self.put(op.results[0], _row_major(BufferAllocOp(value(size)).result, sizes))
+        self.put(op.results[0], _row_major(BufferAllocOp(Buffer.get(), value(size)).result, sizes))
 
     def get_global(self, op: ir.Operation) -> None:
         kind = ir.MemRefType(op.results[0].type)
@@ -150,7 +150,7 @@ class _Conversion:
         data = _bytes_of(ir.DenseElementsAttr(source.attributes["initial_value"]), kind.element_type)
         attribute = ir.DenseElementsAttr.get(data.view(np.int8))
         sizes = [kind.get_dim_size(i) for i in range(kind.rank)]
-        self.put(op.results[0], _row_major(BufferConstantOp(attribute).result, sizes))
+        self.put(op.results[0], _row_major(BufferConstantOp(Buffer.get(), attribute).result, sizes))
 
     def reinterpret_cast(self, op: ir.Operation) -> None:
         segments = list(ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]))

@@ -17,7 +17,7 @@ static mlirage_status_t run(const char* path, const char* device_name, mlirage_e
   mlirage_value_t arguments[2] = {{.kind = 'r', .as.view = NULL}, {.kind = 'r', .as.view = NULL}};
   mlirage_value_t result = {.kind = 'r', .as.view = NULL};
 
-  mlirage_status_t status = mlirage_device_create(mlirage_allocator_system(), device_name, 0, &device, error);
+  mlirage_status_t status = mlirage_device_create(device_name, NULL, &device, error);
   if (status == MLIRAGE_OK) status = mlirage_session_load_file(device, path, NULL, &session, error);
   if (status == MLIRAGE_OK) status = mlirage_session_lookup(session, "main", &main_function, error);
   if (status == MLIRAGE_OK) {

@@ -144,7 +144,7 @@ static void hand_over(void* argument) {
 static void test_hosts(fixture_t* fixture) {
   mlirage_thread_t threads[3];
   for (int i = 0; i < 3; ++i) {
-    CHECK(mlirage_platform_thread_create(hand_over, fixture, "host", &threads[i]) == MLIRAGE_OK);
+    CHECK(mlirage_platform_thread_create(hand_over, fixture, "host", MLIRAGE_ANY_CORE, &threads[i]) == MLIRAGE_OK);
   }
   for (int i = 0; i < 3; ++i) mlirage_platform_thread_join(threads[i]);
 }

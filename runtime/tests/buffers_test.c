@@ -118,8 +118,8 @@ static void test_element_types(void) {
 
 static void test_pool(mlirage_device_t* device) {
   mlirage_error_t error = {MLIRAGE_OK, {0}};
-  mlirage_device_statistics_t before;
-  mlirage_device_statistics_t after;
+  mlirage_device_statistics_t before = {.struct_size = sizeof(before)};
+  mlirage_device_statistics_t after = {.struct_size = sizeof(after)};
   // The first round fills the pool; later ones take nothing from the system.
   for (int round = 0; round < 10; ++round) {
     if (round == 1) mlirage_device_statistics(device, &before);

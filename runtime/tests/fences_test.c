@@ -93,7 +93,7 @@ static void test_threads(mlirage_device_t* device) {
     mlirage_fence_t* fence = create_fence(device);
     mlirage_fence_retain(fence);
     mlirage_thread_t thread;
-    CHECK(mlirage_platform_thread_create(signal_later, fence, "signal", &thread) == MLIRAGE_OK);
+    CHECK(mlirage_platform_thread_create(signal_later, fence, "signal", MLIRAGE_ANY_CORE, &thread) == MLIRAGE_OK);
     CHECK_OK(mlirage_fence_wait(fence, MLIRAGE_WAIT_FOREVER, &error));
     mlirage_platform_thread_join(thread);
     mlirage_fence_release(fence);
@@ -181,7 +181,7 @@ static void test_wait_many(mlirage_device_t* device) {
   CHECK_OK(mlirage_fence_wait_all(0, fences, 0, &error));
   mlirage_fence_retain(fences[33]);
   mlirage_thread_t thread;
-  CHECK(mlirage_platform_thread_create(signal_later, fences[33], "signal", &thread) == MLIRAGE_OK);
+  CHECK(mlirage_platform_thread_create(signal_later, fences[33], "signal", MLIRAGE_ANY_CORE, &thread) == MLIRAGE_OK);
   CHECK_OK(mlirage_fence_wait_any(COUNT, fences, MLIRAGE_WAIT_FOREVER, &index, &error));
   CHECK(index == 33);
   mlirage_platform_thread_join(thread);

@@ -19,7 +19,13 @@ uint8_t* read_kernels(size_t* out_size) {
 
 mlirage_device_t* create_device(const char* driver, mlirage_allocator_t allocator, uint32_t workers) {
   static const mlirage_executable_loader_t* const loaders[] = {&mlirage_loader_embedded_elf, &mlirage_loader_system};
-  const mlirage_cpu_device_options_t device_options = {allocator, loaders, 2, workers};
+  const mlirage_device_options_t device_options = {
+      .struct_size = sizeof(device_options),
+      .allocator = allocator,
+      .loaders = loaders,
+      .loader_count = 2,
+      .worker_count = workers,
+  };
   mlirage_error_t error = {MLIRAGE_OK, {0}};
   mlirage_device_t* device = NULL;
   if (strcmp(driver, "local-task") == 0) {

@@ -70,7 +70,13 @@ done:
 static mlirage_status_t scenario(const char* driver, mlirage_allocator_t allocator, const uint8_t* library,
                                  size_t library_size) {
   static const mlirage_executable_loader_t* const loaders[] = {&mlirage_loader_embedded_elf};
-  const mlirage_cpu_device_options_t device_options = {allocator, loaders, 1, 2};
+  const mlirage_device_options_t device_options = {
+      .struct_size = sizeof(device_options),
+      .allocator = allocator,
+      .loaders = loaders,
+      .loader_count = 1,
+      .worker_count = 2,
+  };
   mlirage_error_t error = {MLIRAGE_OK, {0}};
   mlirage_device_t* device = NULL;
   mlirage_status_t status;

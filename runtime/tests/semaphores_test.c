@@ -126,7 +126,7 @@ static void test_threads(mlirage_device_t* device) {
   enum { ROUNDS = 300 };
   counter_t counter = {create_semaphore(device, 0), create_semaphore(device, 0), ROUNDS};
   mlirage_thread_t thread;
-  CHECK(mlirage_platform_thread_create(play, &counter, "play", &thread) == MLIRAGE_OK);
+  CHECK(mlirage_platform_thread_create(play, &counter, "play", MLIRAGE_ANY_CORE, &thread) == MLIRAGE_OK);
   for (uint64_t i = 1; i <= ROUNDS; ++i) {
     CHECK_OK(mlirage_semaphore_signal(counter.theirs, i, &error));
     CHECK_OK(mlirage_semaphore_wait(counter.mine, i, MLIRAGE_WAIT_FOREVER, &error));

@@ -78,8 +78,9 @@ static void call_wrongly(mlirage_session_t* session) {
 
 static mlirage_status_t scenario(const char* path, const char* driver, mlirage_allocator_t allocator) {
   mlirage_error_t error = {MLIRAGE_OK, {0}};
+  const mlirage_device_options_t options = {.struct_size = sizeof(options), .allocator = allocator, .worker_count = 2};
   mlirage_device_t* device = NULL;
-  MLIRAGE_TRY(mlirage_device_create(allocator, driver, 2, &device, &error));
+  MLIRAGE_TRY(mlirage_device_create(driver, &options, &device, &error));
   mlirage_session_t* session = NULL;
   mlirage_session_t* second = NULL;
   mlirage_status_t status = mlirage_session_load_file(device, path, NULL, &session, &error);
@@ -121,9 +122,8 @@ int main(int argc, char** argv) {
   // Memory given to a failing load is given back, aligned or not.
   mlirage_error_t error = {MLIRAGE_OK, {0}};
   mlirage_device_t* device = NULL;
-  CHECK(mlirage_device_create(mlirage_allocator_system(), "local-sync", 0, &device, &error) == MLIRAGE_OK);
-  CHECK(mlirage_device_create(mlirage_allocator_system(), "x", 0, &(mlirage_device_t*){NULL}, &error) ==
-        MLIRAGE_NOT_FOUND);
+  CHECK(mlirage_device_create("local-sync", NULL, &device, &error) == MLIRAGE_OK);
+  CHECK(mlirage_device_create("x", NULL, &(mlirage_device_t*){NULL}, &error) == MLIRAGE_NOT_FOUND);
   static _Alignas(64) uint8_t junk[80];
   for (size_t offset = 0; offset < 2; ++offset) {
     mlirage_session_t* session = NULL;

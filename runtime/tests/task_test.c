@@ -49,7 +49,7 @@ static void test_callers(mlirage_device_t* device, mlirage_executable_t* kernels
   mlirage_thread_t threads[CALLERS];
   for (uint32_t i = 0; i < CALLERS; ++i) {
     jobs[i] = (job_t){device, kernels, i * 7919 + 1};
-    CHECK(mlirage_platform_thread_create(run_job, &jobs[i], "caller", &threads[i]) == MLIRAGE_OK);
+    CHECK(mlirage_platform_thread_create(run_job, &jobs[i], "caller", MLIRAGE_ANY_CORE, &threads[i]) == MLIRAGE_OK);
   }
   for (int i = 0; i < CALLERS; ++i) mlirage_platform_thread_join(threads[i]);
 }

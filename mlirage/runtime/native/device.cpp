@@ -12,16 +12,21 @@ namespace mlirage::python {
 namespace {
 
 nb::dict statistics(const Device& device) {
-  mlirage_device_statistics_t counters;
+  mlirage_device_statistics_t counters = {};
+  counters.struct_size = sizeof(counters);
   mlirage_device_statistics(device.device, &counters);
   nb::dict result;
   result["allocations"] = counters.allocations;
   result["allocated_bytes"] = counters.allocated_bytes;
+  result["frees"] = counters.frees;
+  result["freed_bytes"] = counters.freed_bytes;
   result["live_bytes"] = counters.live_bytes;
+  result["peak_live_bytes"] = counters.peak_live_bytes;
   result["peak_bytes"] = counters.peak_bytes;
   result["pooled_bytes"] = counters.pooled_bytes;
   result["pool_hits"] = counters.pool_hits;
   result["imported_buffers"] = counters.imported_buffers;
+  result["imported_bytes"] = counters.imported_bytes;
   result["dispatches"] = counters.dispatches;
   result["workgroups"] = counters.workgroups;
   return result;

@@ -16,7 +16,11 @@ struct Device {
   mlirage_device_t* device = nullptr;
   Device(const std::string& name, uint32_t threads) {
     mlirage_error_t error = {};
-    check(mlirage_device_create(mlirage_allocator_system(), name.c_str(), threads, &device, &error), error);
+    mlirage_device_options_t options = {};
+    options.struct_size = sizeof(options);
+    options.allocator = mlirage_allocator_system();
+    options.worker_count = threads;
+    check(mlirage_device_create(name.c_str(), &options, &device, &error), error);
   }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;

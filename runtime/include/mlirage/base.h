@@ -23,6 +23,20 @@ extern "C" {
 #define MLIRAGE_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 //===--------------------------------------------------------------------------===
+// Versions
+//===--------------------------------------------------------------------------===
+
+// Counts changes of this interface that break programs compiled before; additions do not.
+// Structs that callers fill and that may grow begin with |struct_size|, which says what the
+// caller was compiled with: set it to sizeof.
+#define MLIRAGE_ABI_VERSION 1u
+
+// That of the library, to be compared with the header's where it is linked dynamically.
+uint32_t mlirage_abi_version(void);
+// "0.1.0"
+const char* mlirage_version(void);
+
+//===--------------------------------------------------------------------------===
 // Status and error text
 //===--------------------------------------------------------------------------===
 

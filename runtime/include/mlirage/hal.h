@@ -99,15 +99,20 @@ bool mlirage_element_type_matches(mlirage_element_type_t expected, mlirage_eleme
 // Devices
 //===--------------------------------------------------------------------------===
 
-// Counters of a device's memory. Monotonic unless named |live| or |pooled|.
+// Counters of a device and of the memory behind its buffers. Monotonic unless they say "now".
 typedef struct mlirage_device_statistics_t {
-  uint64_t allocations;       // blocks taken from the system, ever
-  uint64_t allocated_bytes;   // bytes taken from the system, ever
-  uint64_t live_bytes;        // now: held by buffers
+  size_t struct_size;         // sizeof(mlirage_device_statistics_t), set by the caller
+  uint64_t allocations;       // blocks taken from the system
+  uint64_t allocated_bytes;   // bytes taken from the system
+  uint64_t frees;             // blocks given back to the system
+  uint64_t freed_bytes;       // bytes given back to the system
+  uint64_t live_bytes;        // now: held by buffers and by running work
+  uint64_t peak_live_bytes;   // largest |live_bytes|
+  uint64_t pooled_bytes;      // now: kept for coming buffers
   uint64_t peak_bytes;        // largest |live_bytes| + |pooled_bytes|
-  uint64_t pooled_bytes;      // now: kept for coming queue_alloca
-  uint64_t pool_hits;         // queue_alloca that took nothing from the system
+  uint64_t pool_hits;         // blocks that were not taken from the system
   uint64_t imported_buffers;  // buffers over memory of others
+  uint64_t imported_bytes;    // now: behind these
   uint64_t dispatches;        // executed
   uint64_t workgroups;        // executed
 } mlirage_device_statistics_t;
@@ -115,7 +120,8 @@ typedef struct mlirage_device_statistics_t {
 const char* mlirage_device_name(const mlirage_device_t* device);  // "local-sync"
 mlirage_allocator_t mlirage_device_host_allocator(const mlirage_device_t* device);
 uint32_t mlirage_device_worker_count(const mlirage_device_t* device);  // threads that run device code
-void mlirage_device_statistics(mlirage_device_t* device, mlirage_device_statistics_t* out_statistics);
+// Fills the |struct_size| bytes of |statistics| that are known here, and zeroes the others.
+void mlirage_device_statistics(mlirage_device_t* device, mlirage_device_statistics_t* statistics);
 // Waits until nothing that was handed over to the device's own thread is running, and that
 // thread holds no references. Work that still waits for a fence is not waited for. Before the
 // memory of a device's allocator goes away: wait for the fences, then call this, then release
@@ -123,6 +129,12 @@ void mlirage_device_statistics(mlirage_device_t* device, mlirage_device_statisti
 void mlirage_device_wait_idle(mlirage_device_t* device);
 // Gives pooled memory back to the system.
 void mlirage_device_trim(mlirage_device_t* device);
+
+// What the device is or can do, as a number; 0 for what is not known here.
+//   hal.device.id          is its name like |key| ("local-*")?
+//   hal.executable.format  can it load executables of the format |key|?
+//   hal.device             |key| "concurrency": threads that run device code
+int64_t mlirage_device_query_i64(const mlirage_device_t* device, mlirage_string_t category, mlirage_string_t key);
 
 // Can the device load executables of |format| ("embedded-elf-x86_64:+avx2,+fma")?
 bool mlirage_device_supports(const mlirage_device_t* device, mlirage_string_t format);
@@ -170,6 +182,10 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_buffer_map(mlirage_buffer_t* buffer, m
                                                      mlirage_error_t* error);
 MLIRAGE_MUST_USE mlirage_status_t mlirage_buffer_unmap(mlirage_buffer_t* buffer, mlirage_mutable_bytes_t memory,
                                                        mlirage_error_t* error);
+// The buffer's own memory in the host's address space, valid as long as the buffer (until its
+// dealloca, for a transient one). UNSUPPORTED where devices have memory of their own: map there.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_buffer_export(mlirage_buffer_t* buffer, mlirage_mutable_bytes_t* out_memory,
+                                                        mlirage_error_t* error);
 // Copies out of and into a buffer.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_buffer_read(mlirage_buffer_t* buffer, size_t offset, void* target,
                                                       size_t length, mlirage_error_t* error);
@@ -376,24 +392,32 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_execute(mlirage_device_t* device
 extern const mlirage_executable_loader_t mlirage_loader_embedded_elf;  // "embedded-elf-<isa>[:features]"
 extern const mlirage_executable_loader_t mlirage_loader_system;        // "system-elf-<isa>…": dlopen; hosted only
 
-typedef struct mlirage_cpu_device_options_t {
+// What devices are made with. Zero is a good value for all but the first two.
+typedef struct mlirage_device_options_t {
+  size_t struct_size;  // sizeof(mlirage_device_options_t)
   mlirage_allocator_t allocator;
   const mlirage_executable_loader_t* const* loaders;  // asked in order; borrowed forever
   size_t loader_count;
-  uint32_t worker_count;  // local-task: threads incl. the caller's; 0: the cores this process may use
-} mlirage_cpu_device_options_t;
+  // local-task: threads that run device code, the caller's included. 0: one for each of
+  // |cores|, or of the cores that this process may use.
+  uint32_t worker_count;
+  // local-task: numbers of the cores that the device's threads are pinned to, in turn (copied).
+  // The calling thread is the caller's affair. NULL: wherever the system puts them.
+  const uint32_t* cores;
+  size_t core_count;
+} mlirage_device_options_t;
 
 // Runs everything on the calling thread, in the call.
-MLIRAGE_MUST_USE mlirage_status_t mlirage_local_sync_device_create(const mlirage_cpu_device_options_t* options,
+MLIRAGE_MUST_USE mlirage_status_t mlirage_local_sync_device_create(const mlirage_device_options_t* options,
                                                                    mlirage_device_t** out_device,
                                                                    mlirage_error_t* error);
 // Shares workgroups between the calling thread and a pool of workers (hosted only).
-MLIRAGE_MUST_USE mlirage_status_t mlirage_local_task_device_create(const mlirage_cpu_device_options_t* options,
+MLIRAGE_MUST_USE mlirage_status_t mlirage_local_task_device_create(const mlirage_device_options_t* options,
                                                                    mlirage_device_t** out_device,
                                                                    mlirage_error_t* error);
 // Accepts everything and runs no device code: copies, fills and dispatches do nothing.
 // The skeleton to copy for a new driver, and a way to time the host side alone.
-MLIRAGE_MUST_USE mlirage_status_t mlirage_null_device_create(const mlirage_cpu_device_options_t* options,
+MLIRAGE_MUST_USE mlirage_status_t mlirage_null_device_create(const mlirage_device_options_t* options,
                                                              mlirage_device_t** out_device, mlirage_error_t* error);
 
 #ifdef __cplusplus

@@ -1,7 +1,7 @@
 // The runtime in one header for programs that run compiled models: a device by name, a
 // session over a module, calls with arrays. See samples/hello.c.
 //
-//   mlirage_device_t* device;      mlirage_device_create(…, "local-task", 0, &device, &error);
+//   mlirage_device_t* device;      mlirage_device_create("local-task", NULL, &device, &error);
 //   mlirage_session_t* session;    mlirage_session_load_file(device, "model.mlirage", NULL, &session,
 //                                                            &error);
 //   mlirage_function_t function;   mlirage_session_lookup(session, "main", &function, &error);
@@ -34,11 +34,11 @@ extern "C" {
 // the end.
 const char* const* mlirage_driver_names(void);
 
-// Creates the device |name| with the loaders of this build. |worker_count| is for
-// local-task: threads that run device code, the caller's included; 0 for all cores.
-MLIRAGE_MUST_USE mlirage_status_t mlirage_device_create(mlirage_allocator_t allocator, const char* name,
-                                                        uint32_t worker_count, mlirage_device_t** out_device,
-                                                        mlirage_error_t* error);
+// Creates the device |name|. |options| may be NULL: the system's allocator, the loaders of this
+// build, all cores. Options without loaders get those of this build, too. Any number of devices
+// may live side by side.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_device_create(const char* name, const mlirage_device_options_t* options,
+                                                        mlirage_device_t** out_device, mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
 // Sessions: a module loaded on a device, with its state

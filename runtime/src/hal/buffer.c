@@ -11,6 +11,7 @@ void mlirage_buffer_surrender(mlirage_buffer_t* buffer) {
 static void destroy(void* object) {
   mlirage_buffer_t* buffer = object;
   mlirage_device_t* device = buffer->device;
+  if (buffer->imported) __atomic_fetch_sub(&device->imported_bytes, buffer->length, __ATOMIC_RELAXED);
   if (buffer->release.call != NULL) {
     buffer->release.call(buffer->release.self, (mlirage_mutable_bytes_t){buffer->host, buffer->length});
   }
@@ -65,7 +66,9 @@ mlirage_status_t mlirage_buffer_import(mlirage_device_t* device, mlirage_mutable
   MLIRAGE_TRY(create(device, memory.size, &buffer, error));
   buffer->host = memory.data;
   buffer->release = release;
+  buffer->imported = true;
   __atomic_fetch_add(&device->imported_buffers, (size_t)1, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&device->imported_bytes, memory.size, __ATOMIC_RELAXED);
   *out_buffer = buffer;
   return MLIRAGE_OK;
 }
@@ -124,6 +127,12 @@ mlirage_status_t mlirage_buffer_map(mlirage_buffer_t* buffer, mlirage_map_access
   MLIRAGE_TRY(mlirage_buffer_host(buffer, &host, error));
   *out_memory = (mlirage_mutable_bytes_t){host == NULL ? NULL : host + offset, length};
   return MLIRAGE_OK;
+}
+
+mlirage_status_t mlirage_buffer_export(mlirage_buffer_t* buffer, mlirage_mutable_bytes_t* out_memory,
+                                       mlirage_error_t* error) {
+  // The host's own memory: the range itself.
+  return mlirage_buffer_map(buffer, MLIRAGE_MAP_WRITE, 0, buffer->length, out_memory, error);
 }
 
 mlirage_status_t mlirage_buffer_unmap(mlirage_buffer_t* buffer, mlirage_mutable_bytes_t memory,

@@ -12,7 +12,8 @@ struct mlirage_buffer_t {
   uint8_t* host;
   mlirage_block_t* block;              // if the pool's
   mlirage_release_callback_t release;  // if imported
-  size_t offset;                       // within the root
+  bool imported;
+  size_t offset;  // within the root
   size_t length;
 };
 

@@ -40,6 +40,7 @@ struct mlirage_device_t {
   mlirage_pool_t pool;
   // Counters: atomic, relaxed; as wide as small machines count atomically.
   size_t imported_buffers;
+  size_t imported_bytes;
   size_t dispatches;
   size_t workgroups;
   // Operations whose fence was signalled, in order; one thread at a time runs them.
@@ -50,6 +51,10 @@ struct mlirage_device_t {
   uint32_t queue_started;  // atomic; a thread of the device's own runs them
 };
 
+// For drivers: reads what the caller knows of |given|; what it does not know is zero.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_device_options_read(const mlirage_device_options_t* given,
+                                                              mlirage_device_options_t* out_options,
+                                                              mlirage_error_t* error);
 // For drivers: sets the generic part up and takes it down.
 void mlirage_device_initialize(mlirage_device_t* device, const mlirage_device_vtable_t* vtable, const char* name,
                                mlirage_allocator_t allocator, uint32_t worker_count);

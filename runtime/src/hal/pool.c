@@ -34,6 +34,8 @@ static void unlink_block(mlirage_pool_t* pool, mlirage_block_t* block) {
 static void evict_oldest(mlirage_pool_t* pool) {
   mlirage_block_t* block = pool->oldest;
   unlink_block(pool, block);
+  ++pool->statistics.frees;
+  pool->statistics.freed_bytes += block->capacity;
   mlirage_free(pool->allocator, block->base, block->base_size);
 }
 
@@ -70,7 +72,8 @@ static mlirage_status_t create_block(mlirage_pool_t* pool, size_t length, mlirag
     return MLIRAGE_OUT_OF_MEMORY;
   }
   const uint64_t live = pool->statistics.live_bytes;
-  while (pool->oldest != NULL && live + pool->statistics.pooled_bytes + capacity > pool->peak_live_bytes + POOL_SLACK) {
+  while (pool->oldest != NULL &&
+         live + pool->statistics.pooled_bytes + capacity > pool->statistics.peak_live_bytes + POOL_SLACK) {
     evict_oldest(pool);
   }
   void* base = pool->allocator.resize(pool->allocator.self, NULL, 0, base_size);
@@ -98,7 +101,7 @@ mlirage_status_t mlirage_pool_acquire(mlirage_pool_t* pool, size_t length, mlira
   if (status == MLIRAGE_OK) {
     mlirage_device_statistics_t* statistics = &pool->statistics;
     statistics->live_bytes += block->capacity;
-    if (statistics->live_bytes > pool->peak_live_bytes) pool->peak_live_bytes = statistics->live_bytes;
+    if (statistics->live_bytes > statistics->peak_live_bytes) statistics->peak_live_bytes = statistics->live_bytes;
     const uint64_t held = statistics->live_bytes + statistics->pooled_bytes;
     if (held > statistics->peak_bytes) statistics->peak_bytes = held;
     *out_block = block;

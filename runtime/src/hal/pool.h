@@ -30,7 +30,6 @@ typedef struct mlirage_pool_t {
   mlirage_block_t* oldest;
   size_t block_count;
   mlirage_cell_t* cells[MLIRAGE_CELL_CLASSES];
-  uint64_t peak_live_bytes;
   mlirage_device_statistics_t statistics;
 } mlirage_pool_t;
 

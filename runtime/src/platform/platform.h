@@ -51,9 +51,13 @@ typedef struct mlirage_thread_t {
   uintptr_t handle;
   long process;  // that it belongs to: forked processes do not have it
 } mlirage_thread_t;
-// |call| runs on a new thread with |argument|; |name| (15 characters) is for debuggers.
+#define MLIRAGE_ANY_CORE UINT32_MAX
+// |call| runs on a new thread with |argument|, on |core| alone or wherever the system puts it;
+// |name| (15 characters) is for debuggers. NOT_FOUND: no such core for this process. Systems
+// that cannot pin threads: UNSUPPORTED.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), void* argument,
-                                                                 const char* name, mlirage_thread_t* out_thread);
+                                                                 const char* name, uint32_t core,
+                                                                 mlirage_thread_t* out_thread);
 // Returns at once in a process forked after the thread was made.
 void mlirage_platform_thread_join(mlirage_thread_t thread);
 // Instead of joining: what the thread had is freed when it ends.

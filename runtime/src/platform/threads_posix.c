@@ -24,9 +24,22 @@ static void* start_thread(void* parameter) {
   return NULL;
 }
 
-mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), void* argument, const char* name,
-                                                mlirage_thread_t* out_thread) {
-  *out_thread = (mlirage_thread_t){0, 0};
+static mlirage_status_t pin(pthread_attr_t* attributes, uint32_t core) {
+#if defined(__linux__)
+  cpu_set_t set, allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return MLIRAGE_IO;
+  if (core >= CPU_SETSIZE || !CPU_ISSET(core, &allowed)) return MLIRAGE_NOT_FOUND;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  return pthread_attr_setaffinity_np(attributes, sizeof(set), &set) == 0 ? MLIRAGE_OK : MLIRAGE_IO;
+#else
+  (void)attributes, (void)core;
+  return MLIRAGE_UNSUPPORTED;
+#endif
+}
+
+static mlirage_status_t create(const pthread_attr_t* attributes, void (*call)(void* argument), void* argument,
+                               const char* name, mlirage_thread_t* out_thread) {
   start_t* start = malloc(sizeof(*start));
   if (start == NULL) return MLIRAGE_OUT_OF_MEMORY;
   *start = (start_t){.call = call, .argument = argument, .name = {0}};
@@ -36,7 +49,7 @@ mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), vo
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &previous);
   pthread_t thread;
-  const int failure = pthread_create(&thread, NULL, start_thread, start);
+  const int failure = pthread_create(&thread, attributes, start_thread, start);
   pthread_sigmask(SIG_SETMASK, &previous, NULL);
   if (failure != 0) {
     free(start);
@@ -44,6 +57,17 @@ mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), vo
   }
   *out_thread = (mlirage_thread_t){(uintptr_t)thread, (long)getpid()};
   return MLIRAGE_OK;
+}
+
+mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), void* argument, const char* name,
+                                                uint32_t core, mlirage_thread_t* out_thread) {
+  *out_thread = (mlirage_thread_t){0, 0};
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return MLIRAGE_OUT_OF_MEMORY;
+  mlirage_status_t status = core == MLIRAGE_ANY_CORE ? MLIRAGE_OK : pin(&attributes, core);
+  if (status == MLIRAGE_OK) status = create(&attributes, call, argument, name, out_thread);
+  pthread_attr_destroy(&attributes);
+  return status;
 }
 
 void mlirage_platform_thread_join(mlirage_thread_t thread) {

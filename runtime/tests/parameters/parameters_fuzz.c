@@ -166,7 +166,7 @@ int main(int argc, char** argv) {
   size_t accepted = 0, refused = 0;
   mlirage_error_t error = {MLIRAGE_OK, {0}};
   mlirage_device_t* device = NULL;
-  REQUIRE(mlirage_device_create(mlirage_allocator_system(), "local-sync", 0, &device, &error) == MLIRAGE_OK);
+  REQUIRE(mlirage_device_create("local-sync", NULL, &device, &error) == MLIRAGE_OK);
   const size_t file_count = (size_t)argc - 3;
   uint8_t** files = calloc(file_count, sizeof(*files));
   size_t* sizes = calloc(file_count, sizeof(*sizes));

@@ -97,7 +97,8 @@ static void call_all(const mlirage_module_t* module, mlirage_vm_context_t* conte
 }
 
 static void run_module(mlirage_module_t* module, uint64_t seed) {
-  const mlirage_cpu_device_options_t device_options = {.allocator = allocator, .worker_count = 1};
+  const mlirage_device_options_t device_options = {
+      .struct_size = sizeof(device_options), .allocator = allocator, .worker_count = 1};
   const mlirage_vm_options_t options = {.stack_size = 1u << 14, .jump_limit = 2000};
   mlirage_device_t* device = NULL;
   mlirage_hal_module_t* hal = NULL;

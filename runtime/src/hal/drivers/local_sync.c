@@ -25,17 +25,19 @@ static const mlirage_device_vtable_t vtable = {
     .execute = execute,
 };
 
-mlirage_status_t mlirage_local_sync_device_create(const mlirage_cpu_device_options_t* options,
-                                                  mlirage_device_t** out_device, mlirage_error_t* error) {
+mlirage_status_t mlirage_local_sync_device_create(const mlirage_device_options_t* given, mlirage_device_t** out_device,
+                                                  mlirage_error_t* error) {
   *out_device = NULL;
+  mlirage_device_options_t options;
+  MLIRAGE_TRY(mlirage_device_options_read(given, &options, error));
   void* block = NULL;
-  if (mlirage_allocate(options->allocator, sizeof(mlirage_cpu_device_t), &block) != MLIRAGE_OK) {
+  if (mlirage_allocate(options.allocator, sizeof(mlirage_cpu_device_t), &block) != MLIRAGE_OK) {
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for a device");
   }
   mlirage_cpu_device_t* cpu = block;
-  mlirage_device_initialize(&cpu->device, &vtable, "local-sync", options->allocator, 1);
-  cpu->loaders = options->loaders;
-  cpu->loader_count = options->loader_count;
+  mlirage_device_initialize(&cpu->device, &vtable, "local-sync", options.allocator, 1);
+  cpu->loaders = options.loaders;
+  cpu->loader_count = options.loader_count;
   *out_device = &cpu->device;
   return MLIRAGE_OK;
 }

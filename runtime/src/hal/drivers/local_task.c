@@ -69,6 +69,7 @@ struct task_device_t {
   worker_t caller;
   mlirage_lock_t queue_lock;
   mlirage_queue_thread_t* queue;  // NULL until something is handed over
+  uint32_t queue_core;
   // Of the owner: is sharing worth it on this machine, now?
   uint64_t share_again_at;  // not before
   int64_t lost;             // nanoseconds that sharing cost more than it gained
@@ -424,7 +425,7 @@ static mlirage_status_t start_queue(mlirage_device_t* device, mlirage_error_t* e
   mlirage_lock_acquire(&task->queue_lock);
   if (task->queue == NULL || !mlirage_queue_thread_is_here(task->queue)) {
     // That of the process before a fork stays as it is: nobody joins it here.
-    status = mlirage_queue_thread_create(device, &task->queue, error);
+    status = mlirage_queue_thread_create(device, task->queue_core, &task->queue, error);
     __atomic_store_n(&device->queue_started, status == MLIRAGE_OK ? 1u : 0u, __ATOMIC_RELEASE);
   }
   mlirage_lock_release(&task->queue_lock);
@@ -473,36 +474,62 @@ static const mlirage_device_vtable_t vtable = {
     .wait_queue = wait_queue,
 };
 
-mlirage_status_t mlirage_local_task_device_create(const mlirage_cpu_device_options_t* options,
-                                                  mlirage_device_t** out_device, mlirage_error_t* error) {
-  *out_device = NULL;
-  uint32_t worker_count = options->worker_count != 0 ? options->worker_count : mlirage_platform_core_count();
-  if (options->worker_count == 0 && worker_count > MAX_WORKERS) worker_count = MAX_WORKERS;
-  if (worker_count > MAX_WORKERS) {
-    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "%u threads are above the limit of %u", worker_count,
+// Threads of the device: what is asked for, or one for each core that may be used.
+static mlirage_status_t count_workers(const mlirage_device_options_t* options, uint32_t* out_count,
+                                      mlirage_error_t* error) {
+  *out_count = options->worker_count;
+  if (options->cores != NULL && options->core_count == 0) {
+    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "cores to pin threads to, but none in the list");
+  }
+  if (options->worker_count > MAX_WORKERS) {
+    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "%u threads are above the limit of %u", options->worker_count,
                         MAX_WORKERS);
   }
+  if (options->worker_count == 0) {
+    const size_t cores = options->cores != NULL ? options->core_count : mlirage_platform_core_count();
+    *out_count = cores > MAX_WORKERS ? MAX_WORKERS : (uint32_t)cores;
+  }
+  return MLIRAGE_OK;
+}
+
+mlirage_status_t mlirage_local_task_device_create(const mlirage_device_options_t* given, mlirage_device_t** out_device,
+                                                  mlirage_error_t* error) {
+  *out_device = NULL;
+  mlirage_device_options_t options;
+  MLIRAGE_TRY(mlirage_device_options_read(given, &options, error));
+  uint32_t worker_count = 0;
+  MLIRAGE_TRY(count_workers(&options, &worker_count, error));
   void* block = NULL;
-  if (mlirage_allocate(options->allocator, device_size(worker_count), &block) != MLIRAGE_OK) {
+  if (mlirage_allocate(options.allocator, device_size(worker_count), &block) != MLIRAGE_OK) {
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for a device");
   }
   task_device_t* task = block;
-  mlirage_device_initialize(&task->cpu.device, &vtable, "local-task", options->allocator, worker_count);
-  task->cpu.loaders = options->loaders;
-  task->cpu.loader_count = options->loader_count;
+  mlirage_device_initialize(&task->cpu.device, &vtable, "local-task", options.allocator, worker_count);
+  task->cpu.loaders = options.loaders;
+  task->cpu.loader_count = options.loader_count;
   task->caller = (worker_t){.task = task};
   task->finished = 1;
   task->rest = LEAST_REST;
-  for (uint32_t i = 0; i + 1 < worker_count; ++i) {
-    worker_t* worker = &task->workers[i];
+  task->queue_core = options.cores != NULL ? options.cores[0] : MLIRAGE_ANY_CORE;
+  mlirage_status_t status = MLIRAGE_OK;
+  uint32_t started = 0;
+  for (; started + 1 < worker_count && status == MLIRAGE_OK; ++started) {
+    worker_t* worker = &task->workers[started];
     worker->task = task;
-    worker->id = i + 1;
-    if (mlirage_platform_thread_create(worker_main, worker, "mlirage-worker", &worker->thread) != MLIRAGE_OK) {
-      stop_workers(task, i);
-      mlirage_device_deinitialize(&task->cpu.device);
-      mlirage_free(options->allocator, task, device_size(worker_count));
-      return mlirage_fail(error, MLIRAGE_IO, "cannot start worker %u of %u", i + 1, worker_count - 1);
+    worker->id = started + 1;
+    const uint32_t core = options.cores != NULL ? options.cores[worker->id % options.core_count] : MLIRAGE_ANY_CORE;
+    status = mlirage_platform_thread_create(worker_main, worker, "mlirage-worker", core, &worker->thread);
+    if (status == MLIRAGE_NOT_FOUND) {
+      mlirage_fail(error, status, "cannot pin worker %u to core %u, which this process may not use", worker->id, core);
+    } else if (status != MLIRAGE_OK) {
+      mlirage_fail(error, status, "cannot start worker %u of %u", worker->id, worker_count - 1);
     }
+  }
+  if (status != MLIRAGE_OK) {
+    stop_workers(task, started - 1);
+    mlirage_device_deinitialize(&task->cpu.device);
+    mlirage_free(options.allocator, task, device_size(worker_count));
+    return status;
   }
   *out_device = &task->cpu.device;
   return MLIRAGE_OK;

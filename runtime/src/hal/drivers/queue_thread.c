@@ -59,8 +59,8 @@ static void thread_main(void* argument) {
   }
 }
 
-mlirage_status_t mlirage_queue_thread_create(mlirage_device_t* device, mlirage_queue_thread_t** out_thread,
-                                             mlirage_error_t* error) {
+mlirage_status_t mlirage_queue_thread_create(mlirage_device_t* device, uint32_t core,
+                                             mlirage_queue_thread_t** out_thread, mlirage_error_t* error) {
   *out_thread = NULL;
   void* block = NULL;
   if (mlirage_allocate(device->allocator, sizeof(mlirage_queue_thread_t), &block) != MLIRAGE_OK) {
@@ -69,7 +69,8 @@ mlirage_status_t mlirage_queue_thread_create(mlirage_device_t* device, mlirage_q
   mlirage_queue_thread_t* thread = block;
   thread->allocator = device->allocator;
   thread->device = device;
-  const mlirage_status_t status = mlirage_platform_thread_create(thread_main, thread, "mlirage-queue", &thread->thread);
+  const mlirage_status_t status =
+      mlirage_platform_thread_create(thread_main, thread, "mlirage-queue", core, &thread->thread);
   if (status != MLIRAGE_OK) {
     mlirage_free(thread->allocator, thread, sizeof(*thread));
     return mlirage_fail(error, status, "cannot start a thread for the queue of device '%s'", device->name);

@@ -7,7 +7,7 @@
 
 typedef struct mlirage_queue_thread_t mlirage_queue_thread_t;
 
-MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_thread_create(mlirage_device_t* device,
+MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_thread_create(mlirage_device_t* device, uint32_t core,
                                                               mlirage_queue_thread_t** out_thread,
                                                               mlirage_error_t* error);
 // Is the thread one of this process, and not of the one that it was forked from?

@@ -33,6 +33,7 @@ __all__ = [
     "TargetError",
     "UsageError",
     "compile",
+    "jit",
     "load",
 ]
 
@@ -43,6 +44,16 @@ def compile(source: Any, *arguments: Any, **options: Any) -> CompiledModule:
         from mlirage import compiler
 
         return compiler.compile(source, *arguments, **options)
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
+
+
+def jit(function: Any = None, **settings: Any) -> Any:
+    """A JAX function that runs compiled by mlirage; `mlirage.jax_function.jit` tells what it takes."""
+    try:
+        from mlirage import jax_function
+
+        return jax_function.jit(function, **settings)
     except ModuleNotFoundError as error:
         raise missing_package(error) from error
 

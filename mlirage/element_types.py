@@ -20,6 +20,8 @@ _NAMES = {
        for mlir, numpy in (("i", "int"), ("si", "int"), ("ui", "uint")) for bits in (2, 4, 8, 16, 32, 64)},
 }  # fmt: skip
 
+_ELEMENTS = {name: mlir for mlir, name in reversed(_NAMES.items()) if mlir != "index"}
+
 
 def dtype_name(element_type: ir.Type) -> str:
     """The name of the numpy or ml_dtypes type that holds an MLIR element type: `ui8` is `uint8`, `bf16` `bfloat16`.
@@ -37,6 +39,15 @@ def dtype_of(element_type: ir.Type) -> np.dtype[Any]:
       KeyError: numpy has none.
     """
     return numpy_dtype(dtype_name(element_type))
+
+
+def element_type(name: str) -> ir.Type:
+    """The MLIR element type of a numpy or ml_dtypes type: `uint8` is `ui8`, `int8` `i8`.
+
+    Raises:
+      KeyError: there is none.
+    """
+    return ir.Type.parse(_ELEMENTS[name])
 
 
 def signless(value_type: ir.Type) -> ir.Type:

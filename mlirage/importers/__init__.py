@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlirage.errors import ImportFailure, UsageError
+from mlirage.importers.jax_sources import is_jax_data, is_jax_object
 from mlirage.options import CompileOptions
 from mlirage.program import Program
 
@@ -80,6 +81,15 @@ KINDS = (
         is_object=_of_package("onnx", names=("ModelProto",)),
         # A model starts with the tag of its field 1, ir_version.
         is_data=lambda data: data[:1] == b"\x08",
+    ),
+    Kind(
+        "jax",
+        "jax:import_jax",
+        "JAX (functions with example inputs, jax.export.Exported, their .jax files or bytes)",
+        traces=True,
+        suffixes=(".jax",),
+        is_object=is_jax_object,
+        is_data=is_jax_data,
     ),
     Kind(
         "mlir",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,18 @@ from mlirage.reproducer import with_reproducer
 
 @dataclass(frozen=True)
 class Phase:
-    """A step of the walk: the pipeline that produces its form of the program."""
+    """A step of the walk: the pipeline that produces its form of the program.
+
+    `other_pipelines` are those of execution models that take another way.
+    """
 
     name: str
     pipeline: tuple[Pass, ...]
+    other_pipelines: Mapping[str, tuple[Pass, ...]] = field(default_factory=dict[str, tuple[Pass, ...]])
+
+    def for_options(self, options: CompileOptions) -> tuple[Pass, ...]:
+        """The pipeline of the execution model."""
+        return self.other_pipelines.get(options.execution_model, self.pipeline)
 
 
 PHASES = (
@@ -46,7 +54,7 @@ PHASES = (
     Phase("executable-sources", hal.EXECUTABLE_SOURCES),
     Phase("executable-configurations", hal.EXECUTABLE_CONFIGURATIONS),
     Phase("executable-targets", hal.EXECUTABLE_TARGETS),
-    Phase("hal", hal.PIPELINE),
+    Phase("hal", hal.PIPELINE, dict.fromkeys(("inline-static", "inline-dynamic"), hal.INLINE_PIPELINE)),
     Phase("vm", vm.PIPELINE),
 )
 PHASE_NAMES = ("start", *(phase.name for phase in PHASES), "end")
@@ -109,7 +117,7 @@ def lower(source: Any, options: CompileOptions, on_phase: Callable[[str], None] 
     except CompileError as error:
         if not (options.dump_ir or debug.level() >= 1):
             raise
-        pipeline = [step for phase in phases for step in phase.pipeline]
+        pipeline = [step for phase in phases for step in phase.for_options(options)]
         raise with_reproducer(error, lambda: _read(source, options), pipeline, Path(options.dump_ir or ".")) from error
     finally:
         if options.timing:
@@ -162,7 +170,7 @@ def run_phases(
     for phase in selected_phases(options):
         on_phase(phase.name)
         start = time.perf_counter()
-        run_passes(program, phase.pipeline, observer)
+        run_passes(program, phase.for_options(options), observer)
         try:
             program.module.operation.verify()
         except ir.MLIRError as error:

@@ -218,12 +218,13 @@ def own_dialects() -> tuple[type[ext.Dialect], ...]:
     """The dialects defined by mlirage, in the order of the phases."""
     from mlirage.flow.dialect import Flow
     from mlirage.hal.dialect import Hal
+    from mlirage.hal.inline_dialect import HalInline, HalLoader
     from mlirage.input.linalgx import Linalgx
     from mlirage.stream.dialect import Stream
     from mlirage.util_dialect import Util
     from mlirage.vm.dialect import Vm
 
-    return (Util, Linalgx, Flow, Hal, Stream, Vm)  # stream refers to types of hal
+    return (Util, Linalgx, Flow, Hal, HalInline, HalLoader, Stream, Vm)  # stream refers to types of hal
 
 
 def _announce_dialects(names: Iterable[str]) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 from mlirage import debug
 from mlirage.errors import UsageError
 
+EXECUTION_MODELS = ("async-internal", "async-external", "inline-static", "inline-dynamic", "host-only")
+TARGET_BACKENDS = ("llvm-cpu", "vmvx", "vmvx-inline")
+
 
 def option(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
     """A dataclass field with the text of its flag's help."""
@@ -24,11 +27,23 @@ class CompileOptions:
     """What a user may ask of the compiler. Every default is the fast, safe path."""
 
     target: str = option("host", "CPU to compile for: host, an LLVM triple, or triple:cpu[:+feature,…].")
+    target_backend: str = option(
+        "llvm-cpu",
+        "Form of the kernels: machine code, code of the virtual machine, or that inlined into the module.",
+        TARGET_BACKENDS,
+    )
+    execution_model: str = option(
+        "async-internal",
+        "Who waits for work, and whether there is a device: with fences inside or at the boundary of functions, all in "
+        "the call with kernels loaded or linked in, or no kernels at all.",
+        EXECUTION_MODELS,
+    )
+    outputs: str = option("callee", "Who provides the memory of results and scratch.", ("callee", "caller"))
     opt_level: int = option(3, "Effort of LLVM on the kernels, 0 to 3; our own passes are the same at each.")
     input_type: str = option("auto", "Kind of the input.", ("auto", "onnx", "mlir", "stablehlo", "tosa", "torch"))
     compile_from: str = option("start", "Phase whose output the input already is; compilation goes on after it.")
     compile_to: str = option("end", "Phase after which to stop and print the program.")
-    parameters: str = option("", "File (.safetensors) that receives the weights instead of the module.")
+    parameters: str = option("", "File (.safetensors, .irpa) that receives the weights instead of the module.")
     dump_ir: str = option("", "Folder that receives the program after every phase and every executable's files.")
     print_ir_after: str = option("", "Regular expression of pass names after which the program is printed.")
     timing: bool = option(False, "Print the time of every pass and phase.")
@@ -50,16 +65,31 @@ class CompileOptions:
             choices = item.metadata["choices"]
             if choices and value not in choices:
                 raise UsageError(f"option {item.name}={value!r}: expected one of {', '.join(choices)}")
+        self._check_models()
         if not 0 <= self.opt_level <= 3:
             raise UsageError(f"option opt_level={self.opt_level}: expected 0 to 3")
-        if self.parameters and not self.parameters.endswith(".safetensors"):
-            raise UsageError(f"option parameters={self.parameters!r}: only .safetensors files are written")
+        if self.parameters and not self.parameters.endswith((".safetensors", ".irpa")):
+            raise UsageError(f"option parameters={self.parameters!r}: .safetensors and .irpa files are written")
         try:
             re.compile(self.print_ir_after)
         except re.error as error:
             raise UsageError(f"option print_ir_after={self.print_ir_after!r}: {error}") from None
         if self.jobs < 0:
             raise UsageError(f"option jobs={self.jobs}: expected 0 or more")
+
+    def _check_models(self) -> None:
+        model, backend = self.execution_model, self.target_backend
+        if backend == "vmvx-inline" and model != "inline-static":
+            raise UsageError(f"target_backend=vmvx-inline is part of the module: execution_model={model} loads kernels")
+        if backend == "vmvx" and model == "inline-static":
+            raise UsageError(
+                "execution_model=inline-static loads no kernels: target_backend is vmvx-inline or llvm-cpu"
+            )
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether programs run without devices."""
+        return self.execution_model in ("inline-static", "inline-dynamic")
 
 
 def flag_name(field_name: str) -> str:

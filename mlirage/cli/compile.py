@@ -14,13 +14,19 @@ import click
 from mlirage.errors import UsageError
 from mlirage.options import CompileOptions, flag_name, make_options
 
+_OTHER_SPELLINGS = {
+    "opt_level": "-O",
+    "execution_model": "--iree-execution-model",
+    "target_backend": "--iree-hal-target-backends",
+}
+
 
 def option_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a click command one flag per field of CompileOptions; those not given are absent from its keywords."""
     for item in reversed(dataclasses.fields(CompileOptions)):
         names = [flag_name(item.name), item.name]
-        if item.name == "opt_level":
-            names.append("-O")
+        if item.name in _OTHER_SPELLINGS:
+            names.append(_OTHER_SPELLINGS[item.name])
         settings: dict[str, Any] = {"help": item.metadata["help"], "default": None}
         if isinstance(item.default, bool):
             settings["is_flag"] = True

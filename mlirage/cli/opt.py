@@ -25,9 +25,12 @@ _SPLIT = "// -----"
 @click.option("--split-input-file", is_flag=True, help=f"Treat the parts between '{_SPLIT}' lines as files.")
 @click.option("--print-ir-after", default="", help="Regular expression of pass names.")
 @click.option("--target", default="host", help="Target that target-dependent passes see.")
-def command(file: Path, passes: str, split_input_file: bool, print_ir_after: str, target: str) -> None:
+@click.option("--target-backend", default="llvm-cpu", help="As the option of compile.")
+@click.option("--execution-model", default="async-internal", help="As the option of compile.")
+@click.option("--outputs", default="callee", help="As the option of compile.")
+def command(file: Path, passes: str, split_input_file: bool, print_ir_after: str, **values: str) -> None:
     """Run PASSES on FILE and print the result."""
-    options = CompileOptions(target=target)
+    options = CompileOptions(**values)
     for program in _parts(file, options) if split_input_file else [parse_program(file, options)]:
         run_passes(program, parse_pipeline(passes), Observer(print_ir_after, verify_each=True))
         try:

@@ -2,6 +2,7 @@
 
 from mlirage.hal.configure_executables import configure_executables
 from mlirage.hal.convert_to_hal import convert_to_hal
+from mlirage.hal.convert_to_hal_inline import convert_to_hal_inline
 from mlirage.hal.link_executables import link_executables
 from mlirage.hal.materialize_interfaces import materialize_interfaces
 from mlirage.hal.translate_executables import translate_executables
@@ -11,6 +12,12 @@ from mlirage.passes import Pass
 EXECUTABLE_SOURCES: tuple[Pass, ...] = (materialize_interfaces,)
 EXECUTABLE_CONFIGURATIONS: tuple[Pass, ...] = (configure_executables,)
 EXECUTABLE_TARGETS: tuple[Pass, ...] = (translate_executables, link_executables)
+INLINE_PIPELINE: tuple[Pass, ...] = (
+    convert_to_hal_inline,
+    "canonicalize",
+    "cse",
+    verify_hal,
+)
 PIPELINE: tuple[Pass, ...] = (
     convert_to_hal,
     "canonicalize",

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from mlirage.hal import dialect as hal
+from mlirage.hal.initializer import ensure_initializer
 from mlirage.hal.record_commands import Recorder
 from mlirage.mlir import arith, func, ir, walk
 from mlirage.parameter_file import Parameters, parameters_of
@@ -31,7 +32,6 @@ from mlirage.util_dialect import Buffer as UtilBuffer
 from mlirage.util_dialect import GlobalLoadOp, GlobalOp, GlobalStoreOp, NullOp, RodataOp
 
 DEVICE = "__device"
-INITIALIZER = "mlirage.initializer"
 
 
 @module_pass("hal-convert-to-hal")
@@ -41,7 +41,7 @@ def convert_to_hal(program: Program) -> None:
     functions: list[func.FuncOp] = [op for op in module.body.operations if isinstance(op, func.FuncOp)]
     if not any(_needs_device(op) for f in functions for op in walk(f.operation)):
         return
-    initializer = _ensure_initializer(module, functions)
+    initializer = ensure_initializer(module)
     recorder = Recorder(program, initializer)
     for function in functions:
         if function.operation != initializer:
@@ -53,23 +53,11 @@ def convert_to_hal(program: Program) -> None:
         if op.operation.name == "util.global":
             kind = ir.TypeAttr(op.operation.attributes["type"]).value
             op.operation.attributes["type"] = ir.TypeAttr.get(_convert_type(kind))
-    recorder.erase_count_functions()
+    recorder.executables.erase_count_functions()
 
 
 def _needs_device(op: ir.Operation) -> bool:
     return op.name.startswith(("stream.", "hal."))
-
-
-def _ensure_initializer(module: ir.Module, functions: list[func.FuncOp]) -> ir.Operation:
-    for function in functions:
-        if INITIALIZER in function.operation.attributes:
-            return function.operation
-    with ir.InsertionPoint(module.body), ir.Location.name("initializer"):
-        function = func.FuncOp("__init", ([], []), visibility="private")
-        function.operation.attributes[INITIALIZER] = ir.UnitAttr.get()
-        with ir.InsertionPoint(function.add_entry_block()):
-            func.ReturnOp([])
-    return function.operation
 
 
 def _declare_device(module: ir.Module, initializer: ir.Operation) -> None:

@@ -16,17 +16,12 @@ initializer: the first variant that the device supports.
 
 from __future__ import annotations
 
-import numpy as np
-
-from mlirage.errors import CompileError
 from mlirage.hal import dialect as hal
-from mlirage.mlir import arith, cf, func, ir, walk
+from mlirage.hal.entry_points import EntryPoint, Executables, Loading, dispatch_operands, global_name
+from mlirage.mlir import arith, ir, walk
 from mlirage.program import Program
-from mlirage.util_dialect import Buffer as UtilBuffer
-from mlirage.util_dialect import GlobalLoadOp, GlobalOp, GlobalStoreOp, NullOp, RodataOp
+from mlirage.util_dialect import GlobalLoadOp, GlobalOp, GlobalStoreOp
 
-VARIANTS, ENTRIES = "hal.executable.variants", "hal.executable.entries"
-_COUNT_SUFFIX = "_workgroup_count"
 _DEVICE = "__device"
 
 
@@ -37,12 +32,7 @@ class Recorder:
         self.program = program
         self.module = program.module
         self.initializer = initializer
-        self.executables = {
-            ir.StringAttr(op.operation.attributes["sym_name"]).value: op.operation
-            for op in self.module.body.operations
-            if op.operation.name == "builtin.module" and ENTRIES in op.operation.attributes
-        }
-        self.used: list[str] = []
+        self.executables = Executables(program)
         self.memoized = 0
 
     def command_buffer(self, execute: ir.Operation, device: ir.Value) -> ir.Value:
@@ -60,80 +50,28 @@ class Recorder:
             GlobalStoreOp(_Recording(self, execute, same_device, one_shot=False).build(), symbol)
         return GlobalLoadOp(hal.CommandBuffer.get(), symbol).result
 
-    def entry(self, reference: ir.SymbolRefAttr) -> tuple[ir.Value, int, func.FuncOp]:
-        """The executable of an entry point (its global, loaded), the entry's ordinal, its workgroup count function."""
-        library, name = reference.value
-        if library not in self.executables:
-            raise CompileError(f"executable @{library} of entry point @{name} has not been translated")
-        module = self.executables[library]
-        entries = [ir.StringAttr(entry).value for entry in ir.ArrayAttr(module.attributes[ENTRIES])]
-        count = next(
-            (
-                op
-                for op in module.regions[0].blocks[0].operations
-                if isinstance(op, func.FuncOp) and op.name.value == name + _COUNT_SUFFIX
-            ),
-            None,
-        )
-        if name not in entries or count is None:
-            raise CompileError(f"executable @{library} has no entry point @{name}{_COUNT_SUFFIX if not count else ''}")
-        if library not in self.used:
-            self.used.append(library)
-        load = GlobalLoadOp(hal.Executable.get(), ir.FlatSymbolRefAttr.get(_global_name(library))).result
-        return load, entries.index(name), count
+    def entry(self, reference: ir.SymbolRefAttr) -> tuple[ir.Value, EntryPoint]:
+        """An entry point and its executable, loaded from the global that holds it."""
+        entry = self.executables.entry(reference)
+        symbol = ir.FlatSymbolRefAttr.get(global_name(entry.library))
+        return GlobalLoadOp(hal.Executable.get(), symbol).result, entry
 
     def load_executables(self) -> None:
         """Loads the executables that command buffers use, right after the device is known."""
-        entry = self.initializer.regions[0].blocks[0]
-        operations = list(entry.operations)
+        operations = list(self.initializer.regions[0].blocks[0].operations)
         store = next(op for op in operations if op.operation.name == "util.global_store")
         device = store.operation.operands[0]
+
+        def supports(format_: ir.Value) -> ir.Value:
+            i32 = ir.IntegerType.get_signless(32)
+            supported = hal.DeviceSupportsOp(i32, device, format_).result
+            return arith.CmpIOp(arith.CmpIPredicate.ne, supported, arith.ConstantOp(i32, 0).result).result
+
+        def load(format_: ir.Value, data: ir.Value) -> ir.Value:
+            return hal.ExecutableCreateOp(hal.Executable.get(), device, format_, data).result
+
         with ir.InsertionPoint(operations[operations.index(store) + 1]), self.initializer.location:
-            for library in self.used:
-                with ir.InsertionPoint.at_block_begin(self.module.body):
-                    kind = ir.TypeAttr.get(hal.Executable.get())
-                    GlobalOp(ir.StringAttr.get(_global_name(library)), kind, ir.BoolAttr.get(False))
-                variants = [ir.DictAttr(v) for v in ir.ArrayAttr(self.executables[library].attributes[VARIANTS])]
-                value = self._load_first_supported(device, library, variants, variants)
-                GlobalStoreOp(value, ir.FlatSymbolRefAttr.get(_global_name(library)))
-
-    def _load_first_supported(
-        self, device: ir.Value, library: str, variants: list[ir.DictAttr], everything: list[ir.DictAttr]
-    ) -> ir.Value:
-        kind = hal.Executable.get()
-        if not variants:
-            formats = ", ".join(ir.StringAttr(v["format"]).value for v in everything)
-            false = arith.ConstantOp(ir.IntegerType.get_signless(1), 0).result
-            cf.AssertOp(false, f"the device supports none of the formats of @{library}: {formats}")
-            return NullOp(kind).result
-        format_ = self._text(ir.StringAttr(variants[0]["format"]).value)
-        supported = hal.DeviceSupportsOp(ir.IntegerType.get_signless(32), device, format_).result
-        zero = arith.ConstantOp(ir.IntegerType.get_signless(32), 0).result
-        condition = arith.CmpIOp(arith.CmpIPredicate.ne, supported, zero).result
-        choice = ir.Operation.create("scf.if", [kind], [condition], regions=2)
-        with ir.InsertionPoint(choice.regions[0].blocks.append()):
-            data = RodataOp(UtilBuffer.get(), variants[0]["data"]).result
-            loaded = hal.ExecutableCreateOp(kind, device, format_, data).result
-            ir.Operation.create("scf.yield", operands=[loaded])
-        with ir.InsertionPoint(choice.regions[1].blocks.append()):
-            other = self._load_first_supported(device, library, variants[1:], everything)
-            ir.Operation.create("scf.yield", operands=[other])
-        return choice.results[0]
-
-    def _text(self, text: str) -> ir.Value:
-        name = f"format: {text}"
-        self.program.constants[name] = np.frombuffer(text.encode(), np.uint8)
-        return RodataOp(UtilBuffer.get(), ir.StringAttr.get(name)).result
-
-    def erase_count_functions(self) -> None:
-        """Every dispatch has computed its workgroup counts."""
-        for module in self.executables.values():
-            for op in list(module.regions[0].blocks[0].operations):
-                op.operation.erase()
-
-
-def _global_name(library: str) -> str:
-    return f"__executable_{library}"
+            self.executables.load(Loading(supports, load))
 
 
 def _function_of(op: ir.Operation) -> ir.Operation:
@@ -215,16 +153,12 @@ class _Recording:
 
     def _dispatch(self, op: ir.Operation) -> None:
         view = op.opview
-        executable, ordinal, count = self.recorder.entry(view.entry)
-        types = [ir.TypeAttr(kind).value for kind in view.scalar_types]
-        scalars = [self._value(scalar) for scalar in view.scalars]
-        narrow = [_from_bits(scalar, kind) for scalar, kind in zip(scalars, types, strict=True)]
-        groups = _inline(count, narrow, op)
-        words = [word for scalar, kind in zip(scalars, types, strict=True) for word in _words(scalar, kind)]
+        executable, entry = self.recorder.entry(view.entry)
+        groups, words = dispatch_operands(view, [self._value(scalar) for scalar in view.scalars], entry.count)
         hal.CommandBufferDispatchOp(
             self.commands,
             executable,
-            self._i32(ordinal),
+            self._i32(entry.ordinal),
             *groups,
             words,
             [self._slot(resource) for resource in view.resources],
@@ -249,44 +183,3 @@ class _Recording:
         if attribute not in self.constants:
             self.constants[attribute] = arith.ConstantOp(kind, attribute).result  # pyright: ignore[reportArgumentType]
         return self.constants[attribute]
-
-
-def _from_bits(bits: ir.Value, kind: ir.Type) -> ir.Value:
-    """The scalar of type `kind` whose bits `bits` (i64) holds."""
-    if isinstance(kind, ir.IndexType):
-        return arith.IndexCastOp(kind, bits).result
-    assert isinstance(kind, ir.IntegerType | ir.FloatType)
-    width = kind.width
-    if width < 64:
-        bits = arith.TruncIOp(ir.IntegerType.get_signless(width), bits).result
-    return arith.BitcastOp(kind, bits).result if isinstance(kind, ir.FloatType) else bits
-
-
-def _words(bits: ir.Value, kind: ir.Type) -> list[ir.Value]:
-    """The 32-bit words of a scalar (runtime/include/mlirage/executable.h): two from 33 bits on, low first."""
-    word = ir.IntegerType.get_signless(32)
-    low = arith.TruncIOp(word, bits).result
-    if isinstance(kind, ir.IntegerType | ir.FloatType) and kind.width <= 32:
-        return [low]
-    shift = arith.ConstantOp(bits.type, 32).result
-    return [low, arith.TruncIOp(word, arith.ShRUIOp(bits, shift).result).result]
-
-
-def _inline(count: func.FuncOp, scalars: list[ir.Value], dispatch: ir.Operation) -> list[ir.Value]:
-    """The body of a workgroup count function on `scalars`: three counts."""
-    block = count.entry_block
-    if len(block.arguments) != len(scalars):
-        raise CompileError(
-            f"{dispatch.location}: @{count.name.value} takes {len(block.arguments)} scalars, "
-            f"the dispatch has {len(scalars)}"
-        )
-    values: dict[ir.Value, ir.Value] = dict(zip(block.arguments, scalars, strict=True))
-    for op in [o.operation for o in block.operations]:
-        if op.name == "func.return":
-            return [values[operand] for operand in op.operands]
-        new = op.clone()
-        for number, operand in enumerate(op.operands):
-            new.operation.operands[number] = values[operand]
-        for old_result, result in zip(op.results, new.operation.results, strict=True):
-            values[old_result] = result
-    raise AssertionError(f"@{count.name.value} returns nothing")

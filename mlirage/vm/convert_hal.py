@@ -1,9 +1,10 @@
-"""hal ops as calls of the runtime's native module `hal`.
+"""Ops of hal, hal_inline and hal_loader as calls of the runtime's native modules of these names.
 
     %b = hal.buffer_subspan %a, %o, %n  ->  %b = vm.call_import(%a, %o, %n) {function = "hal.buffer_subspan",
                                                                            convention = "rII_r"}
 
-The calling convention follows from the fields of the op's class: a list is a repeated group.
+The calling convention follows from the fields of the op's class: a list is a repeated group. `hal_inline.dispatch`
+alone is a function of another module: of the kernels that are linked into the host program.
 """
 
 from __future__ import annotations
@@ -12,15 +13,30 @@ import functools
 from typing import Any, get_args
 
 from mlirage.hal.dialect import Hal
+from mlirage.hal.inline_dialect import DispatchOp, HalInline, HalLoader
 from mlirage.mlir import ext, ir
+from mlirage.module_file import ModuleFile
 from mlirage.vm.dialect import CallImportOp
 from mlirage.vm.emitter import Emitter
+
+DIALECTS: tuple[Any, ...] = (Hal, HalInline, HalLoader)
+DEFAULT_MODULE_NAME = ModuleFile().name
 
 
 @functools.cache
 def conventions() -> dict[str, str]:
-    """The calling convention of every hal op, by the op's name."""
-    return {cls.OPERATION_NAME: _convention_of(cls) for cls in Hal.operations}
+    """The calling convention of every op of these dialects, by the op's name."""
+    return {name: _convention_of(cls) for name, cls in _classes().items()}
+
+
+@functools.cache
+def _classes() -> dict[str, Any]:
+    return {cls.OPERATION_NAME: cls for dialect in DIALECTS for cls in dialect.operations}
+
+
+def kernel_module(module_name: str) -> str:
+    """The native module with the kernels of a module that are linked into the host program."""
+    return f"{module_name}_executables"
 
 
 def _convention_of(op_class: Any) -> str:
@@ -43,7 +59,7 @@ def _letter(constraint: Any) -> str:
 
 def repetitions_of(op: ir.Operation) -> list[int]:
     """How often each group of an op's convention is repeated."""
-    operands, *_ = ext.partition_fields(next(cls for cls in Hal.operations if op.name == cls.OPERATION_NAME)._fields)
+    operands, *_ = ext.partition_fields(_classes()[op.name]._fields)
     lists = [item.variadicity == ext.Variadicity.variadic for item in operands]
     if sum(lists) == 1:
         return [len(op.operands) - len(lists) + 1]
@@ -54,14 +70,26 @@ def repetitions_of(op: ir.Operation) -> list[int]:
 
 
 def convert_hal_op(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
-    """Replaces an op of the hal dialect."""
+    """Replaces an op of one of the dialects."""
     call = CallImportOp(
         [result.type for result in op.results],
         list(op.operands),
-        ir.StringAttr.get(op.name),
+        ir.StringAttr.get(_function(op)),
         ir.StringAttr.get(conventions()[op.name]),
         ir.DenseI32ArrayAttr.get(repetitions_of(op)),
         loc=emit.location,
         ip=ir.InsertionPoint(op),
     )
     return list(call.operation.results)
+
+
+def _function(op: ir.Operation) -> str:
+    if op.name != DispatchOp.OPERATION_NAME:
+        return op.name
+    module = op.parent
+    while module is not None and module.name != "builtin.module":
+        module = module.parent
+    assert module is not None
+    named = "sym_name" in module.attributes
+    name = ir.StringAttr(module.attributes["sym_name"]).value if named else DEFAULT_MODULE_NAME
+    return f"{kernel_module(name)}.dispatch"

@@ -4,6 +4,7 @@
 #include "mlirage/hal_module.h"
 
 #include "base/memory.h"
+#include "hal_module/arguments.h"
 
 struct mlirage_hal_module_t {
   mlirage_allocator_t allocator;
@@ -20,61 +21,12 @@ struct mlirage_hal_module_t {
 // Arguments
 //===--------------------------------------------------------------------------===
 
-// Declares |name|, reference argument |index|, which must be there.
-#define REF(kind, name, index)                  \
-  mlirage_##kind##_t* name = call->refs[index]; \
-  MLIRAGE_TRY(mlirage_vm_check_ref(name, &mlirage_##kind##_type, #name, call->error))
-// The same for one that may be null.
-#define OPTIONAL_REF(kind, name, index)         \
-  mlirage_##kind##_t* name = call->refs[index]; \
-  if (name != NULL) MLIRAGE_TRY(mlirage_vm_check_ref(name, &mlirage_##kind##_type, #name, call->error))
-// Declares |name|, scalar argument |index|, an i64 that is a size.
-#define SIZE(name, index) \
-  size_t name = 0;        \
-  MLIRAGE_TRY(to_size(call, call->scalars[index], #name, &name))
-
-static mlirage_status_t to_size(const mlirage_vm_call_t* call, uint64_t value, const char* name, size_t* out_size) {
-  if (value <= INT64_MAX && mlirage_checked_size(value, out_size)) return MLIRAGE_OK;
-  return mlirage_fail(call->error, MLIRAGE_OUT_OF_RANGE, "%s of %lld is no size", name, (long long)value);
-}
-
-static mlirage_status_t to_u32(const mlirage_vm_call_t* call, uint64_t value, const char* name, uint32_t* out_value) {
-  *out_value = (uint32_t)value;
-  if (value <= UINT32_MAX) return MLIRAGE_OK;
-  return mlirage_fail(call->error, MLIRAGE_OUT_OF_RANGE, "%s of %lld is too large", name, (long long)value);
-}
-
 // Number of bytes of a scalar access: 1, 2, 4 or 8.
 static mlirage_status_t to_access_length(const mlirage_vm_call_t* call, uint64_t value, size_t* out_length) {
   const uint32_t length = (uint32_t)value;
   *out_length = length;
   if (length == 1 || length == 2 || length == 4 || length == 8) return MLIRAGE_OK;
   return mlirage_fail(call->error, MLIRAGE_INVALID_ARGUMENT, "length of %u is not 1, 2, 4 or 8", length);
-}
-
-static mlirage_status_t to_bytes(const mlirage_vm_call_t* call, const mlirage_rodata_t* rodata, const char* name,
-                                 mlirage_bytes_t* out_bytes) {
-  if (rodata->pattern_length != 0) {
-    return mlirage_fail(call->error, MLIRAGE_INVALID_ARGUMENT, "%s is a splat, not plain bytes", name);
-  }
-  *out_bytes = (mlirage_bytes_t){rodata->data, rodata->length};
-  return MLIRAGE_OK;
-}
-
-static mlirage_status_t to_string(const mlirage_vm_call_t* call, const mlirage_rodata_t* rodata, const char* name,
-                                  mlirage_string_t* out_string) {
-  mlirage_bytes_t bytes = {NULL, 0};
-  MLIRAGE_TRY(to_bytes(call, rodata, name, &bytes));
-  *out_string = (mlirage_string_t){(const char*)bytes.data, bytes.size};
-  return MLIRAGE_OK;
-}
-
-// Groups that are one table must be of the same length.
-static mlirage_status_t check_equal_groups(const mlirage_vm_call_t* call, size_t first, const char* what) {
-  const uint16_t* counts = call->group_counts + first;
-  if (counts[0] == counts[1] && counts[0] == counts[2]) return MLIRAGE_OK;
-  return mlirage_fail(call->error, MLIRAGE_INVALID_ARGUMENT, "%u, %u and %u parts of %s", counts[0], counts[1],
-                      counts[2], what);
 }
 
 // Work that waits for itself would never start, and keep everything that it uses.
@@ -98,16 +50,6 @@ static mlirage_status_t take_scratch(const mlirage_vm_call_t* call, size_t count
   return MLIRAGE_OK;
 }
 
-// Extents of a shape; |out_shape| has room for MLIRAGE_MAX_RANK.
-static mlirage_status_t take_shape(const mlirage_vm_call_t* call, const uint64_t* values, size_t rank,
-                                   int64_t* out_shape) {
-  if (rank > MLIRAGE_MAX_RANK) {
-    return mlirage_fail(call->error, MLIRAGE_UNSUPPORTED, "rank %zu is more than %u", rank, MLIRAGE_MAX_RANK);
-  }
-  for (size_t i = 0; i < rank; ++i) out_shape[i] = mlirage_vm_i64(values[i]);
-  return MLIRAGE_OK;
-}
-
 //===--------------------------------------------------------------------------===
 // Devices and executables
 //===--------------------------------------------------------------------------===
@@ -128,7 +70,7 @@ static mlirage_status_t device_supports(mlirage_vm_call_t* call) {
   REF(device, device, 0);
   REF(rodata, format, 1);
   mlirage_string_t text = {NULL, 0};
-  MLIRAGE_TRY(to_string(call, format, "format", &text));
+  MLIRAGE_TRY(mlirage_argument_string(call, format, "format", &text));
   call->scalar_results[0] = mlirage_device_supports(device, text);
   return MLIRAGE_OK;
 }
@@ -139,8 +81,8 @@ static mlirage_status_t executable_create(mlirage_vm_call_t* call) {
   REF(rodata, data, 2);
   mlirage_string_t text = {NULL, 0};
   mlirage_bytes_t bytes = {NULL, 0};
-  MLIRAGE_TRY(to_string(call, format, "format", &text));
-  MLIRAGE_TRY(to_bytes(call, data, "data", &bytes));
+  MLIRAGE_TRY(mlirage_argument_string(call, format, "format", &text));
+  MLIRAGE_TRY(mlirage_argument_bytes(call, data, "data", &bytes));
   mlirage_executable_t* executable = NULL;
   MLIRAGE_TRY(mlirage_executable_create(device, text, bytes, &executable, call->error));
   call->ref_results[0] = executable;
@@ -210,10 +152,10 @@ static mlirage_status_t parameter_load(mlirage_vm_call_t* call) {
   REF(rodata, program, 1);
   REF(rodata, scope, 2);
   mlirage_string_t program_text = {NULL, 0}, scope_text = {NULL, 0};
-  MLIRAGE_TRY(to_string(call, program, "program", &program_text));
-  MLIRAGE_TRY(to_string(call, scope, "scope", &scope_text));
+  MLIRAGE_TRY(mlirage_argument_string(call, program, "program", &program_text));
+  MLIRAGE_TRY(mlirage_argument_string(call, scope, "scope", &scope_text));
   SIZE(size, 0);
-  MLIRAGE_TRY(check_equal_groups(call, 0, "a table of parameters: keys, offsets, lengths"));
+  MLIRAGE_TRY(mlirage_argument_groups(call, 0, "a table of parameters: keys, offsets, lengths"));
   const size_t count = call->group_counts[0];
   void* memory = NULL;
   MLIRAGE_TRY(take_scratch(call, count, sizeof(mlirage_parameter_place_t), &memory));
@@ -223,7 +165,7 @@ static mlirage_status_t parameter_load(mlirage_vm_call_t* call) {
     SIZE(offset, 1 + i);
     SIZE(length, 1 + count + i);
     mlirage_string_t key_text = {NULL, 0};
-    MLIRAGE_TRY(to_string(call, key, "key", &key_text));
+    MLIRAGE_TRY(mlirage_argument_string(call, key, "key", &key_text));
     places[i] = (mlirage_parameter_place_t){key_text, offset, length};
   }
   mlirage_buffer_t* buffer = NULL;
@@ -269,7 +211,7 @@ static mlirage_status_t device_queue_execute(mlirage_vm_call_t* call) {
   OPTIONAL_REF(fence, signal, 2);
   MLIRAGE_TRY(check_fences(call, wait, signal));
   REF(command_buffer, command_buffer, 3);
-  MLIRAGE_TRY(check_equal_groups(call, 0, "a binding table: buffers, offsets, lengths"));
+  MLIRAGE_TRY(mlirage_argument_groups(call, 0, "a binding table: buffers, offsets, lengths"));
   const size_t count = call->group_counts[0];
   void* memory = NULL;
   MLIRAGE_TRY(take_scratch(call, count, sizeof(mlirage_binding_t), &memory));
@@ -375,9 +317,9 @@ static mlirage_status_t command_buffer_dispatch(mlirage_vm_call_t* call) {
   const size_t entry_ordinal = (uint32_t)call->scalars[0];
   uint32_t workgroups[3];
   for (size_t i = 0; i < 3; ++i) {
-    MLIRAGE_TRY(to_u32(call, call->scalars[1 + i], "workgroup count", &workgroups[i]));
+    MLIRAGE_TRY(mlirage_argument_u32(call, call->scalars[1 + i], "workgroup count", &workgroups[i]));
   }
-  MLIRAGE_TRY(check_equal_groups(call, 1, "the bindings: slots, offsets, lengths"));
+  MLIRAGE_TRY(mlirage_argument_groups(call, 1, "the bindings: slots, offsets, lengths"));
   const size_t constant_count = call->group_counts[0];
   const size_t binding_count = call->group_counts[1];
   void* memory = NULL;
@@ -443,27 +385,13 @@ static mlirage_status_t buffer_view_create(mlirage_vm_call_t* call) {
   int64_t extents[MLIRAGE_MAX_RANK];
   size_t shape[MLIRAGE_MAX_RANK];
   const size_t rank = call->group_counts[0];
-  MLIRAGE_TRY(take_shape(call, call->scalars + 3, rank, extents));
-  for (size_t i = 0; i < rank; ++i) MLIRAGE_TRY(to_size(call, (uint64_t)extents[i], "extent", &shape[i]));
+  MLIRAGE_TRY(mlirage_argument_shape(call, call->scalars + 3, rank, extents));
+  for (size_t i = 0; i < rank; ++i) MLIRAGE_TRY(mlirage_argument_size(call, (uint64_t)extents[i], "extent", &shape[i]));
   mlirage_buffer_view_t* view = NULL;
   MLIRAGE_TRY(
       mlirage_buffer_view_create(buffer, offset, length, (uint32_t)call->scalars[2], rank, shape, &view, call->error));
   call->ref_results[0] = view;
   return MLIRAGE_OK;
-}
-
-static mlirage_status_t buffer_view_assert(mlirage_vm_call_t* call) {
-  REF(rodata, message, 1);
-  mlirage_string_t text = {NULL, 0};
-  MLIRAGE_TRY(to_string(call, message, "message", &text));
-  if (call->refs[0] == NULL) {
-    return mlirage_fail(call->error, MLIRAGE_INVALID_ARGUMENT, "%.*s: missing", MLIRAGE_STRING_ARGS(text));
-  }
-  REF(buffer_view, view, 0);
-  int64_t shape[MLIRAGE_MAX_RANK];
-  const size_t rank = call->group_counts[0];
-  MLIRAGE_TRY(take_shape(call, call->scalars + 1, rank, shape));
-  return mlirage_buffer_view_assert(view, text, (uint32_t)call->scalars[0], rank, shape, call->error);
 }
 
 static mlirage_status_t buffer_view_buffer(mlirage_vm_call_t* call) {
@@ -473,21 +401,6 @@ static mlirage_status_t buffer_view_buffer(mlirage_vm_call_t* call) {
   call->ref_results[0] = buffer;
   return MLIRAGE_OK;
 }
-
-static mlirage_status_t buffer_view_dim(mlirage_vm_call_t* call) {
-  REF(buffer_view, view, 0);
-  const uint32_t index = (uint32_t)call->scalars[0];
-  const size_t rank = mlirage_buffer_view_rank(view);
-  if (index >= rank) {
-    return mlirage_fail(call->error, MLIRAGE_OUT_OF_RANGE, "dimension %u of a view of rank %zu", index, rank);
-  }
-  call->scalar_results[0] = mlirage_buffer_view_shape(view)[index];
-  return MLIRAGE_OK;
-}
-
-#undef REF
-#undef OPTIONAL_REF
-#undef SIZE
 
 //===--------------------------------------------------------------------------===
 // The module
@@ -518,9 +431,9 @@ static const mlirage_vm_native_export_t exports[] = {
     {"buffer_load", "rIi_I", buffer_load},
     {"buffer_store", "IrIi_", buffer_store},
     {"buffer_view_create", "rIIi[I]_r", buffer_view_create},
-    {"buffer_view_assert", "rri[I]_", buffer_view_assert},
+    {"buffer_view_assert", "rri[I]_", mlirage_module_buffer_view_assert},
     {"buffer_view_buffer", "r_r", buffer_view_buffer},
-    {"buffer_view_dim", "ri_I", buffer_view_dim},
+    {"buffer_view_dim", "ri_I", mlirage_module_buffer_view_dim},
 };
 
 mlirage_status_t mlirage_hal_module_create(mlirage_allocator_t allocator, mlirage_device_t* const* devices,

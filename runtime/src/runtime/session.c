@@ -1,4 +1,6 @@
 #include "base/memory.h"
+#include "mlirage/hal_inline_module.h"
+#include "mlirage/hal_loader_module.h"
 #include "mlirage/hal_module.h"
 #include "mlirage/runtime.h"
 #include "platform/platform.h"
@@ -7,7 +9,10 @@ struct mlirage_session_t {
   mlirage_allocator_t allocator;
   mlirage_device_t* device;
   mlirage_module_t* module;
+  // Those that the module imports.
   mlirage_hal_module_t* hal_module;
+  mlirage_hal_inline_module_t* hal_inline_module;
+  mlirage_hal_loader_module_t* hal_loader_module;
   mlirage_vm_context_t* context;
   mlirage_vm_invocation_t* invocation;
   mlirage_lock_t lock;  // of the invocation
@@ -19,9 +24,46 @@ void mlirage_session_release(mlirage_session_t* session) {
   mlirage_vm_invocation_release(session->invocation);
   mlirage_vm_context_release(session->context);
   mlirage_hal_module_release(session->hal_module);
+  mlirage_hal_inline_module_release(session->hal_inline_module);
+  mlirage_hal_loader_module_release(session->hal_loader_module);
   mlirage_module_release(session->module);
   mlirage_free(session->allocator, session, sizeof(*session));
   mlirage_device_release(device);
+}
+
+static bool imports(const mlirage_module_t* module, const char* prefix) {
+  for (size_t i = 0; i < mlirage_module_import_count(module); ++i) {
+    const mlirage_string_t name = mlirage_string(mlirage_module_import(module, i).name);
+    if (mlirage_string_starts_with(name, mlirage_string(prefix))) return true;
+  }
+  return false;
+}
+
+static void set_parameters(mlirage_session_t* session, mlirage_parameters_t* parameters) {
+  if (session->hal_module != NULL) mlirage_hal_module_set_parameters(session->hal_module, parameters);
+  if (session->hal_inline_module != NULL) {
+    mlirage_hal_inline_module_set_parameters(session->hal_inline_module, parameters);
+  }
+}
+
+// Creates the native modules that the module imports, and lists them.
+static mlirage_status_t create_native_modules(mlirage_session_t* session, mlirage_vm_native_module_t* natives,
+                                              size_t* out_count) {
+  size_t count = 0;
+  if (imports(session->module, "hal.")) {
+    MLIRAGE_TRY(mlirage_hal_module_create(session->allocator, &session->device, 1, &session->hal_module));
+    natives[count++] = mlirage_hal_module_functions(session->hal_module);
+  }
+  if (imports(session->module, "hal_inline.")) {
+    MLIRAGE_TRY(mlirage_hal_inline_module_create(session->allocator, session->device, &session->hal_inline_module));
+    natives[count++] = mlirage_hal_inline_module_functions(session->hal_inline_module);
+  }
+  if (imports(session->module, "hal_loader.")) {
+    MLIRAGE_TRY(mlirage_hal_loader_module_create(session->allocator, session->device, &session->hal_loader_module));
+    natives[count++] = mlirage_hal_loader_module_functions(session->hal_loader_module);
+  }
+  *out_count = count;
+  return MLIRAGE_OK;
 }
 
 mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module_t* module,
@@ -38,14 +80,15 @@ mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module
   session->module = module;
   mlirage_device_retain(device);
   mlirage_module_retain(module);
-  status = mlirage_hal_module_create(allocator, &device, 1, &session->hal_module);
+  mlirage_vm_native_module_t natives[3];
+  size_t native_count = 0;
+  status = create_native_modules(session, natives, &native_count);
   if (status != MLIRAGE_OK) mlirage_fail(error, status, "no memory for a session");
   if (status == MLIRAGE_OK) {
-    mlirage_hal_module_set_parameters(session->hal_module, parameters);
-    const mlirage_vm_native_module_t native = mlirage_hal_module_functions(session->hal_module);
-    status = mlirage_vm_context_create(allocator, NULL, &native, 1, &module, 1, &session->context, error);
+    set_parameters(session, parameters);
+    status = mlirage_vm_context_create(allocator, NULL, natives, native_count, &module, 1, &session->context, error);
     // Initializers have run; what they took keeps itself.
-    mlirage_hal_module_set_parameters(session->hal_module, NULL);
+    set_parameters(session, NULL);
   }
   if (status == MLIRAGE_OK) {
     status = mlirage_vm_invocation_create(session->context, &session->invocation, error);

@@ -150,6 +150,8 @@ def match_window(op: ir.Operation) -> Window | None:
         return None
     if sum(order[-1] in (t or {}) for t in terms) != 1:
         return None
+    if reads_filter(op) and order[-2] in structured_ops.map_dims(other):
+        return None  # neighbours in a row share what is read of the filter
     all_extents = structured_ops.loop_extents(op)
     extents = tuple(all_extents[loop] for loop in taps)
     if structured_ops.DYNAMIC in extents:

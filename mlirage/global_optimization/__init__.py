@@ -4,6 +4,7 @@ from mlirage.global_optimization.channels_last import channels_last
 from mlirage.global_optimization.decompose_tensor_ops import decompose_tensor_ops
 from mlirage.global_optimization.expand_batches import expand_batches
 from mlirage.global_optimization.externalize_splats import externalize_splats
+from mlirage.global_optimization.fold_empty_reshapes import fold_empty_reshapes
 from mlirage.global_optimization.fold_scales import fold_scales
 from mlirage.global_optimization.fold_transposes import fold_transposes
 from mlirage.global_optimization.fuse_elementwise import fuse_elementwise
@@ -33,6 +34,7 @@ PIPELINE: tuple[Pass, ...] = (
     fuse_elementwise,
     "canonicalize",
     "cse",
+    fold_empty_reshapes,
     externalize_splats,
     pack_weights,
 )

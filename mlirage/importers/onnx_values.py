@@ -225,8 +225,11 @@ def form_of(value: Any) -> Form:
             raise NotImplementedError(f"a {type(value).__name__} cannot pass through control flow")
 
 
-def join(left: Form, right: Form) -> Form:
+def join(left: Form, right: Form, any_rank: bool = False) -> Form:
     """The form that values of both forms can take.
+
+    With `any_rank`, of two tensors the one with more axes stands for both: a program that makes the other one fails
+    (`coerce`), for what follows is compiled for one number of axes.
 
     Raises:
       ValueError: there is none.
@@ -253,6 +256,8 @@ def join(left: Form, right: Form) -> Form:
             form.rank if form.kind == "ragged" else max([0, *(p.rank for p in form.parts)]) for form in (left, right)
         )
         return Form("ragged", filled.dtype, rank)
+    if any_rank and left.kind == right.kind == "tensor" and left.dtype == right.dtype:
+        return max(left, right, key=lambda form: form.rank)
     raise ValueError(f"{left} and {right}: type and number of axes must agree")
 
 
@@ -268,6 +273,14 @@ def coerce(value: Any, form: Form) -> Any:
         if isinstance(value, TensorSequence) and not value:
             value = TensorSequence((), form.dtype)
         return ragged(value, form.rank)
+    if form.kind == "tensor" and isinstance(value, Tensor) and value.rank != form.rank:
+        builder = b.TensorBuilder.current()
+        builder.require(
+            builder.scalar_constant(False, b.BOOL),
+            f"a branch made a tensor with {value.rank} axes where the other branch's has {form.rank}: what follows was "
+            "compiled for the latter",
+        )
+        return _nothing(form)
     return value
 
 

@@ -15,7 +15,7 @@ from mlirage.codegen.linalgx.scan import lower_scan
 from mlirage.codegen.linalgx.scatter import lower_scatter
 from mlirage.codegen.linalgx.sort import lower_sort
 from mlirage.codegen.linalgx.topk import lower_topk
-from mlirage.mlir import ir, walk
+from mlirage.mlir import ir, linalg, tensor, walk
 from mlirage.structured_ops import clone_body
 
 
@@ -30,7 +30,10 @@ def lower_linalgx(function: ir.Operation) -> None:
 
 
 def _separate_outs(op: ir.Operation) -> None:
-    """Gives each out an own `tensor.empty`: cse merges them, and bufferization would give both the same memory."""
+    """Gives each out memory of its own that can be written.
+
+    cse merges `tensor.empty`s, and bufferization would give both outs the same memory; a constant has none to write to.
+    """
     seen: list[ir.Value] = []
     for number, operand in enumerate(op.operands):
         owner = operand.owner
@@ -38,6 +41,14 @@ def _separate_outs(op: ir.Operation) -> None:
         if is_empty and operand in seen:
             op.operands[number] = owner.operation.clone(ir.InsertionPoint(op)).results[0]
         seen.append(operand)
+        if number >= len(op.operands) - len(op.results) and _is_constant(operand):
+            with op.location, ir.InsertionPoint(op):
+                kind = ir.RankedTensorType(operand.type)
+                op.operands[number] = linalg.copy(operand, outs=[tensor.empty(kind.shape, kind.element_type)])
+
+
+def _is_constant(value: ir.Value) -> bool:
+    return isinstance(value, ir.OpResult) and value.owner.operation.name == "arith.constant"
 
 
 def is_linalgx(op: ir.Operation) -> bool:

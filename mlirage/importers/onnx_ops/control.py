@@ -43,7 +43,7 @@ def If(node: Node, condition: Tensor) -> list[Any]:
                 agreed.append(mine)
             if len(mine) != len(agreed[0]):
                 raise ValueError(f"the branches make {len(agreed[0])} and {len(mine)} values")
-            joined = [join(a, c) for a, c in zip(agreed[0], mine, strict=True)]
+            joined = [join(a, c, any_rank=True) for a, c in zip(agreed[0], mine, strict=True)]
             if joined != agreed[0]:
                 raise _FormsDiffer(joined)
             return [x for value, form in zip(values, joined, strict=True) for x in leaves(coerce(value, form))]

@@ -18,6 +18,7 @@ from mlirage.codegen.configuration import Entry, Structure, loop_extents, struct
 from mlirage.codegen.cpu.transforms import decompose_aggregates
 from mlirage.codegen.equal_extents import unify_extents
 from mlirage.codegen.target import parse_target
+from mlirage.codegen.vmvx import lower as vmvx
 from mlirage.errors import CompileError
 from mlirage.hal.dialect import InterfaceBindingSubspanOp, InterfaceConstantLoadOp
 from mlirage.hal.materialize_interfaces import executables
@@ -42,13 +43,15 @@ def entry_points(executable: ir.Operation) -> list[func.FuncOp]:
 @module_pass("hal-configure-executables")
 def configure_executables(program: Program) -> None:
     """Configures every entry point for the target and adds its workgroup count function."""
-    target = parse_target(program.options.target)
     for executable in executables(program.module):
         for function in entry_points(executable):
             entry = Entry(function)
             decompose_aggregates(entry)
             unify_extents(entry)
-            strategy.configure(entry, target)
+            if program.options.target_backend == "llvm-cpu":
+                strategy.configure(entry, parse_target(program.options.target))
+            else:
+                vmvx.configure(entry)
             build_workgroup_count(entry)
 
 

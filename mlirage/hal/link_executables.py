@@ -23,15 +23,16 @@ from mlirage.codegen import llvm as llvm_backend
 from mlirage.codegen.cpu.abi import QUERY, EntryInterface, build_table
 from mlirage.codegen.link import link_library
 from mlirage.codegen.target import parse_target
+from mlirage.codegen.vmvx import library as vmvx
+from mlirage.hal.entry_points import COUNT_SUFFIX, ENTRIES, VARIANTS
 from mlirage.hal.materialize_interfaces import EXECUTABLE, executables
-from mlirage.hal.translate_executables import OBJECTS
+from mlirage.hal.translate_executables import OBJECTS, unique_symbol
 from mlirage.mlir import builtin, func, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
 LINKED = "executables"
-VARIANTS, ENTRIES = "hal.executable.variants", "hal.executable.entries"
-_COUNT_SUFFIX = "_workgroup_count"
+STATIC_OBJECTS = "hal.executable.static_objects"
 
 
 @module_pass("hal-link-executables")
@@ -40,6 +41,14 @@ def link_executables(program: Program) -> None:
     found = executables(program.module)
     if not found:
         return
+    if program.options.target_backend == "llvm-cpu":
+        _link_objects(program, found)
+    else:
+        _link_functions(program, found)
+
+
+def _link_objects(program: Program, found: list[ir.Operation]) -> None:
+    """Machine code: the objects and the table of entry points become a library."""
     target = parse_target(program.options.target)
     rows: list[EntryInterface] = []
     objects: list[bytes] = []
@@ -52,14 +61,50 @@ def link_executables(program: Program) -> None:
             objects.append(program.constants.pop(ir.StringAttr(ir.DictAttr(row)["data"]).value).tobytes())
             renamed[name, interface.name] = interface.symbol
     table = llvm_backend.compile_ir(build_table(rows), target)
-    library = link_library([*objects, table.object], target, QUERY)
-    data = f"{LINKED}-{target.architecture}.so"
-    program.constants[data] = np.frombuffer(library, np.uint8)
-    _merge(program.module, found, renamed)
-    linked = executables(program.module)[0]
-    variant: dict[str, ir.Attribute] = {"format": ir.StringAttr.get(target.format), "data": ir.StringAttr.get(data)}
+    linked = _merge(program.module, found, renamed)
+    linked.attributes[ENTRIES] = _strings([row.symbol for row in rows])
+    if program.options.execution_model == "inline-static":
+        # Linked into the host program, by whoever builds that.
+        names = [f"{row.symbol}.o" for row in rows] + ["table.o"]
+        for name, data in zip(names, [*objects, table.object], strict=True):
+            program.constants[name] = np.frombuffer(data, np.uint8)
+        linked.attributes[STATIC_OBJECTS] = _strings(names)
+    else:
+        library = link_library([*objects, table.object], target, QUERY)
+        _add_variant(program, linked, target.format, f"{LINKED}-{target.architecture}.so", library)
+
+
+def _link_functions(program: Program, found: list[ir.Operation]) -> None:
+    """Code for the virtual machine: functions of the host module (vmvx-inline), or a module inside of the module."""
+    taken: set[str] = set()
+    renamed: dict[tuple[str, str], str] = {}
+    for executable in found:
+        name = ir.StringAttr(executable.attributes["sym_name"]).value
+        for op in executable.regions[0].blocks[0].operations:
+            assert isinstance(op, func.FuncOp)
+            if not op.name.value.endswith(COUNT_SUFFIX):
+                renamed[name, op.name.value] = unique_symbol(op.name.value, taken)
+    linked = _merge(program.module, found, renamed)
+    symbols = list(renamed.values())
+    linked.attributes[ENTRIES] = _strings(symbols)
+    if program.options.target_backend == "vmvx-inline":
+        return
+    library = ir.Module.create(linked.location)
+    for op in list(linked.regions[0].blocks[0].operations):
+        if not ir.StringAttr(op.operation.attributes["sym_name"]).value.endswith(COUNT_SUFFIX):
+            library.body.append(op)
+    _add_variant(program, linked, vmvx.FORMAT, f"{LINKED}.vmvx", vmvx.build_library(library, symbols))
+
+
+def _strings(texts: list[str]) -> ir.ArrayAttr:
+    return ir.ArrayAttr.get([ir.StringAttr.get(text) for text in texts])
+
+
+def _add_variant(program: Program, linked: ir.Operation, form: str, name: str, data: bytes) -> None:
+    """The binary of the executables, in one format."""
+    program.constants[name] = np.frombuffer(data, np.uint8)
+    variant: dict[str, ir.Attribute] = {"format": ir.StringAttr.get(form), "data": ir.StringAttr.get(name)}
     linked.attributes[VARIANTS] = ir.ArrayAttr.get([ir.DictAttr.get(variant)])
-    linked.attributes[ENTRIES] = ir.ArrayAttr.get([ir.StringAttr.get(r.symbol) for r in rows])
 
 
 def _interface(row: ir.DictAttr) -> EntryInterface:
@@ -72,8 +117,8 @@ def _interface(row: ir.DictAttr) -> EntryInterface:
     )
 
 
-def _merge(module: ir.Module, found: list[ir.Operation], renamed: dict[tuple[str, str], str]) -> None:
-    """One executable module with the count functions of all; references follow."""
+def _merge(module: ir.Module, found: list[ir.Operation], renamed: dict[tuple[str, str], str]) -> ir.Operation:
+    """One executable module with the functions of all; references follow."""
     with ir.InsertionPoint(found[0]), ir.Location.unknown():
         merged = builtin.ModuleOp()
     attributes = merged.operation.attributes
@@ -84,8 +129,9 @@ def _merge(module: ir.Module, found: list[ir.Operation], renamed: dict[tuple[str
         name = ir.StringAttr(executable.attributes["sym_name"]).value
         for op in list(executable.regions[0].blocks[0].operations):
             assert isinstance(op, func.FuncOp)
-            entry = op.name.value.removesuffix(_COUNT_SUFFIX)
-            op.operation.attributes["sym_name"] = ir.StringAttr.get(renamed[name, entry] + _COUNT_SUFFIX)
+            entry = op.name.value.removesuffix(COUNT_SUFFIX)
+            suffix = COUNT_SUFFIX if entry != op.name.value else ""
+            op.operation.attributes["sym_name"] = ir.StringAttr.get(renamed[name, entry] + suffix)
             merged.body.append(op)
         executable.erase()
     linked = ir.StringAttr(attributes["sym_name"]).value
@@ -97,6 +143,7 @@ def _merge(module: ir.Module, found: list[ir.Operation], renamed: dict[tuple[str
                 path = (value.value[0], value.value[1])
                 if path in renamed:
                     op.attributes[key] = ir.SymbolRefAttr.get([linked, renamed[path]])
+    return merged.operation
 
 
 def _free_symbol(module: ir.Module, found: list[ir.Operation]) -> str:

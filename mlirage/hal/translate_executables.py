@@ -1,4 +1,4 @@
-"""hal-translate-executables: each configured entry point becomes an object file.
+"""hal-translate-executables: each configured entry point becomes an object file, or code for the virtual machine.
 
     builtin.module @ex attributes {flow.executable} {
       func.func @e() {…}
@@ -6,6 +6,8 @@
       ─>
     builtin.module @ex attributes {flow.executable, hal.executable.objects = [{entry = "e", data = "ex.e.o", …}]} {
       func.func @e_workgroup_count(…) {…} }
+
+With the backends vmvx and vmvx-inline the function `@e` stays, in the form that docs/architecture.md tells.
 
 The bytes of objects join `Program.constants` until `hal-link-executables` takes them out again.
 """
@@ -19,6 +21,7 @@ import numpy as np
 from mlirage.codegen.cpu.translate import Translated
 from mlirage.codegen.target import parse_target
 from mlirage.codegen.translation import Job, translate_all
+from mlirage.codegen.vmvx.lower import lower_entry_points
 from mlirage.hal.configure_executables import entry_points
 from mlirage.hal.materialize_interfaces import executables
 from mlirage.mlir import func, ir, write_bytecode
@@ -32,14 +35,18 @@ OBJECTS = "hal.executable.objects"
 def translate_executables(program: Program) -> None:
     """Translates every entry point of every executable for the target."""
     options = program.options
-    target = parse_target(options.target)
     found = executables(program.module)
+    if options.target_backend != "llvm-cpu":
+        for executable in found:
+            lower_entry_points(executable)
+        return
+    target = parse_target(options.target)
     taken: set[str] = set()
     jobs: list[Job] = []
     owners: list[ir.Operation] = []
     for executable in found:
         for function in entry_points(executable):
-            symbol = _unique(function.name.value, taken)
+            symbol = unique_symbol(function.name.value, taken)
             jobs.append(_job(function, symbol))
             owners.append(executable)
     results = translate_all(jobs, target, options)
@@ -58,7 +65,7 @@ def translate_executables(program: Program) -> None:
             function.operation.erase()
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def unique_symbol(name: str, taken: set[str]) -> str:
     """`name`, or with a number if another executable has an entry of that name."""
     unique, number = name, 0
     while unique in taken:

@@ -61,31 +61,35 @@ static mlirage_status_t take_bindings(const mlirage_vm_call_t* call, size_t firs
   return MLIRAGE_OK;
 }
 
-static mlirage_status_t run(mlirage_entry_point_t entry, const mlirage_dispatch_state_t* dispatch, void* scratch,
-                            size_t scratch_length, int32_t* out_code) {
+// Every workgroup, x fastest; stops at the first that fails.
+static int32_t run(const mlirage_library_t* library, uint32_t ordinal, const mlirage_dispatch_state_t* dispatch,
+                   void* scratch, size_t scratch_length) {
+  const mlirage_entry_point_t entry = library->run == NULL ? library->table->entries[ordinal] : NULL;
   mlirage_workgroup_state_t workgroup = {.scratch = scratch, .scratch_length = scratch_length};
-  for (; workgroup.workgroup_id_z < dispatch->workgroup_count_z; ++workgroup.workgroup_id_z) {
-    for (workgroup.workgroup_id_y = 0; workgroup.workgroup_id_y < dispatch->workgroup_count_y;
-         ++workgroup.workgroup_id_y) {
-      for (workgroup.workgroup_id_x = 0; workgroup.workgroup_id_x < dispatch->workgroup_count_x;
-           ++workgroup.workgroup_id_x) {
-        *out_code = entry(dispatch, &workgroup);
-        if (MLIRAGE_UNLIKELY(*out_code != 0)) return MLIRAGE_ABORTED;
+  for (uint32_t z = 0; z < dispatch->workgroup_count_z; ++z) {
+    for (uint32_t y = 0; y < dispatch->workgroup_count_y; ++y) {
+      for (uint32_t x = 0; x < dispatch->workgroup_count_x; ++x) {
+        workgroup.workgroup_id_x = x;
+        workgroup.workgroup_id_y = y;
+        workgroup.workgroup_id_z = z;
+        const int32_t code =
+            entry != NULL ? entry(dispatch, &workgroup) : library->run(library, ordinal, dispatch, &workgroup);
+        if (MLIRAGE_UNLIKELY(code != 0)) return code;
       }
     }
   }
-  return MLIRAGE_OK;
+  return 0;
 }
 
-mlirage_status_t mlirage_dispatch_inline(const mlirage_vm_call_t* call, size_t first_ref, size_t entry_count,
-                                         const mlirage_entry_point_t* entries,
-                                         const mlirage_entry_attributes_t* attributes,
-                                         mlirage_dispatch_memory_t* memory, uint64_t* out_workgroups) {
-  const size_t ordinal = (uint32_t)call->scalars[0];
-  if (ordinal >= entry_count) {
-    return mlirage_fail(call->error, MLIRAGE_OUT_OF_RANGE, "entry point %zu of %zu", ordinal, entry_count);
+mlirage_status_t mlirage_dispatch_inline(const mlirage_vm_call_t* call, size_t first_ref,
+                                         const mlirage_library_t* library, mlirage_dispatch_memory_t* memory,
+                                         uint64_t* out_workgroups) {
+  const uint32_t ordinal = (uint32_t)call->scalars[0];
+  if (ordinal >= library->table->entry_count) {
+    return mlirage_fail(call->error, MLIRAGE_OUT_OF_RANGE, "entry point %u of %u", ordinal,
+                        library->table->entry_count);
   }
-  const mlirage_entry_attributes_t* entry = &attributes[ordinal];
+  const mlirage_entry_attributes_t* entry = &library->table->attributes[ordinal];
   const size_t constant_count = call->group_counts[0];
   const size_t binding_count = call->group_counts[1];
   MLIRAGE_TRY(mlirage_argument_groups(call, 1, "the bindings: buffers, offsets, lengths"));
@@ -112,8 +116,8 @@ mlirage_status_t mlirage_dispatch_inline(const mlirage_vm_call_t* call, size_t f
       .constant_count = (uint16_t)constant_count,
       .binding_count = (uint16_t)binding_count,
   };
-  int32_t code = 0;
-  if (run(entries[ordinal], &dispatch, layout.scratch, entry->scratch_size, &code) != MLIRAGE_OK) {
+  const int32_t code = run(library, ordinal, &dispatch, layout.scratch, entry->scratch_size);
+  if (code != 0) {
     return mlirage_fail(call->error, MLIRAGE_ABORTED, "dispatch '%s' failed with code %d", entry->name, code);
   }
   *out_workgroups = (uint64_t)counts[0] * counts[1] * counts[2];

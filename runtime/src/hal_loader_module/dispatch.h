@@ -2,7 +2,7 @@
 #ifndef MLIRAGE_HAL_LOADER_MODULE_DISPATCH_H_
 #define MLIRAGE_HAL_LOADER_MODULE_DISPATCH_H_
 
-#include "mlirage/executable.h"
+#include "hal/executable.h"
 #include "mlirage/vm.h"
 
 // Memory that one call after the other uses, grown as needed: a context runs one call at
@@ -19,8 +19,7 @@ void mlirage_dispatch_memory_free(mlirage_dispatch_memory_t* memory);
 // workgroups, constants, buffers, offsets, lengths. The buffers are the references from
 // |first_ref| on. |*out_workgroups| is how many there were.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_dispatch_inline(const mlirage_vm_call_t* call, size_t first_ref,
-                                                          size_t entry_count, const mlirage_entry_point_t* entries,
-                                                          const mlirage_entry_attributes_t* attributes,
+                                                          const mlirage_library_t* library,
                                                           mlirage_dispatch_memory_t* memory, uint64_t* out_workgroups);
 
 #endif  // MLIRAGE_HAL_LOADER_MODULE_DISPATCH_H_

@@ -41,8 +41,7 @@ static mlirage_status_t executable_dispatch(mlirage_vm_call_t* call) {
   mlirage_hal_loader_module_t* module = call->self;
   REF(executable, executable, 0);
   uint64_t workgroups = 0;
-  MLIRAGE_TRY(mlirage_dispatch_inline(call, 1, executable->entry_count, executable->entries, executable->attributes,
-                                      &module->memory, &workgroups));
+  MLIRAGE_TRY(mlirage_dispatch_inline(call, 1, &executable->library, &module->memory, &workgroups));
   __atomic_fetch_add(&module->device->dispatches, (size_t)1, __ATOMIC_RELAXED);
   __atomic_fetch_add(&module->device->workgroups, (size_t)workgroups, __ATOMIC_RELAXED);
   return MLIRAGE_OK;

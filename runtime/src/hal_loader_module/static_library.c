@@ -6,16 +6,14 @@
 struct mlirage_static_library_module_t {
   mlirage_allocator_t allocator;
   const char* name;
-  const mlirage_executable_library_t* library;
+  mlirage_library_t library;
   mlirage_dispatch_memory_t memory;
 };
 
 static mlirage_status_t dispatch(mlirage_vm_call_t* call) {
   mlirage_static_library_module_t* module = call->self;
-  const mlirage_executable_library_t* library = module->library;
   uint64_t workgroups = 0;
-  return mlirage_dispatch_inline(call, 0, library->entry_count, library->entries, library->attributes, &module->memory,
-                                 &workgroups);
+  return mlirage_dispatch_inline(call, 0, &module->library, &module->memory, &workgroups);
 }
 
 static const mlirage_vm_native_export_t exports[] = {{"dispatch", "iIII[i][r][I][I]_", dispatch}};
@@ -37,7 +35,7 @@ mlirage_status_t mlirage_static_library_module_create(mlirage_allocator_t alloca
   mlirage_static_library_module_t* module = block;
   module->allocator = allocator;
   module->name = name;
-  module->library = library;
+  module->library.table = library;
   module->memory.allocator = allocator;
   *out_module = module;
   return MLIRAGE_OK;

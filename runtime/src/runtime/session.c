@@ -4,6 +4,7 @@
 #include "mlirage/hal_module.h"
 #include "mlirage/runtime.h"
 #include "platform/platform.h"
+#include "vmvx_module/vmvx_module.h"
 
 struct mlirage_session_t {
   mlirage_allocator_t allocator;
@@ -62,6 +63,7 @@ static mlirage_status_t create_native_modules(mlirage_session_t* session, mlirag
     MLIRAGE_TRY(mlirage_hal_loader_module_create(session->allocator, session->device, &session->hal_loader_module));
     natives[count++] = mlirage_hal_loader_module_functions(session->hal_loader_module);
   }
+  if (imports(session->module, "vmvx.")) natives[count++] = mlirage_vmvx_module_functions();
   *out_count = count;
   return MLIRAGE_OK;
 }
@@ -80,7 +82,7 @@ mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module
   session->module = module;
   mlirage_device_retain(device);
   mlirage_module_retain(module);
-  mlirage_vm_native_module_t natives[3];
+  mlirage_vm_native_module_t natives[4];
   size_t native_count = 0;
   status = create_native_modules(session, natives, &native_count);
   if (status != MLIRAGE_OK) mlirage_fail(error, status, "no memory for a session");

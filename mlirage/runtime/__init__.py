@@ -8,9 +8,21 @@
 Nothing in here knows the compiler; numpy is the only dependency.
 """
 
+from mlirage.runtime.device_array import DeviceArray, asdevicearray
 from mlirage.runtime.devices import Device, device, driver_names
 from mlirage.runtime.loaded_module import LoadedModule, load
 from mlirage.runtime.parameters import Parameters
 from mlirage.runtime.signature import Argument, Signature
 
-__all__ = ["Argument", "Device", "LoadedModule", "Parameters", "Signature", "device", "driver_names", "load"]
+__all__ = [
+    "Argument",
+    "Device",
+    "DeviceArray",
+    "LoadedModule",
+    "Parameters",
+    "Signature",
+    "asdevicearray",
+    "device",
+    "driver_names",
+    "load",
+]

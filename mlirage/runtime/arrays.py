@@ -13,10 +13,12 @@ from typing import Any, cast
 import numpy as np
 
 from mlirage.errors import DeviceError, UsageError
+from mlirage.runtime._runtime import View
+from mlirage.runtime.device_array import DeviceArray, host_array
 from mlirage.runtime.signature import Argument
 
 Array = np.ndarray[Any, Any]
-Wrap = Callable[[Array], Any]
+Wrap = Callable[[View, np.dtype[Any]], Any]  # of results
 
 # numpy's and ml_dtypes' names of the runtime's element types (runtime/include/mlirage/hal.h).
 ELEMENT_TYPES = {
@@ -89,13 +91,19 @@ def dtype_of_element_type(element_type: int) -> np.dtype[Any]:
     return dtype(name)
 
 
-def convert(value: Any, argument: Argument) -> tuple[Array, int, Wrap | None]:
+def convert(value: Any, argument: Argument) -> tuple[Array | View, int, Wrap | None]:
     """`value` as an array for `argument`: contiguous, aligned, of the right type and shape, viewed as bytes' integers
     where the buffer protocol lacks its type; its element type; how results are given back in the caller's kind.
+    A device array is the view that it stands for.
 
     Raises:
       UsageError: a wrong type or shape, or nothing that is an array.
     """
+    if isinstance(value, DeviceArray):
+        if argument.dtype not in (None, value.dtype.name):
+            raise UsageError(f"{_where(argument)} expects {argument.type_text}, got {value!r}")
+        _check_shape(value, argument)
+        return value.view, 0, DeviceArray
     array, wrap = _as_numpy(value, argument)
     if argument.dtype is not None:
         array = _check_type(value, array, argument)
@@ -121,7 +129,9 @@ def _as_numpy(value: Any, argument: Argument) -> tuple[Array, Wrap | None]:
     if library == "torch" and hasattr(value, "detach"):
         return _from_torch(value)
     if library in ("jax", "jaxlib") and hasattr(value, "__array__"):
-        return np.asarray(value), importlib.import_module("jax.numpy").asarray
+        return np.asarray(value), _to_jax
+    if library == "tensorflow" and hasattr(value, "__array__"):
+        return np.asarray(value), _to_tensorflow
     refusal = f"{_where(argument)} expects {argument.type_text}, got {type(value).__name__}"
     try:
         array = np.from_dlpack(value) if hasattr(value, "__dlpack__") else np.asarray(value)
@@ -134,21 +144,33 @@ def _as_numpy(value: Any, argument: Argument) -> tuple[Array, Wrap | None]:
 
 def _from_torch(tensor: Any) -> tuple[Array, Wrap]:
     torch = importlib.import_module("torch")
-    host = tensor.detach().cpu().contiguous()
+    host = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
     name = str(host.dtype).removeprefix("torch.")
     if name in _NUMPY_LACKS:
         bits = host.element_size() * 8
         array = np.from_dlpack(host.view(torch.uint8 if bits == 8 else torch.int16)).view(dtype(name))
     else:
         array = np.from_dlpack(host)
+    return array, _to_torch
 
-    def wrap(result: Array) -> Any:
-        if result.dtype.name not in _NUMPY_LACKS:
-            return torch.from_numpy(result)
-        integers = torch.from_numpy(result.view(np.dtype(f"int{result.dtype.itemsize * 8}")))
-        return integers.view(getattr(torch, result.dtype.name))
 
-    return array, wrap
+def _to_torch(view: View, element: np.dtype[Any]) -> Any:
+    torch = importlib.import_module("torch")
+    result = host_array(view, element, writable=True)
+    if element.name not in _NUMPY_LACKS:
+        return torch.from_numpy(result)
+    integers = torch.from_numpy(result.view(np.dtype(f"int{element.itemsize * 8}")))
+    return integers.view(getattr(torch, element.name))
+
+
+def _to_jax(view: View, element: np.dtype[Any]) -> Any:
+    if element.name in _NUMPY_LACKS and element.name != "bfloat16":
+        return importlib.import_module("jax.numpy").asarray(host_array(view, element, writable=False))
+    return importlib.import_module("jax.dlpack").from_dlpack(DeviceArray(view, element))
+
+
+def _to_tensorflow(view: View, element: np.dtype[Any]) -> Any:
+    return importlib.import_module("tensorflow").convert_to_tensor(host_array(view, element, writable=False))
 
 
 def _check_type(value: Any, array: Array, argument: Argument) -> Array:
@@ -176,7 +198,7 @@ def _lossless(array: Array, wanted: np.dtype[Any]) -> bool:
         return bool(np.all(converted.astype(np.float64) == array.astype(np.float64)))
 
 
-def _check_shape(array: Array, argument: Argument) -> None:
+def _check_shape(array: Array | DeviceArray, argument: Argument) -> None:
     shape = argument.shape
     if shape is None:
         return
@@ -187,6 +209,6 @@ def _check_shape(array: Array, argument: Argument) -> None:
         raise UsageError(f"{_where(argument)} expects {argument.type_text}, got {_type_text(array)}")
 
 
-def _type_text(array: Array) -> str:
+def _type_text(array: Array | DeviceArray) -> str:
     order = "" if array.dtype.isnative else " of foreign byte order"
     return f"{array.dtype.name}[{', '.join(map(str, array.shape))}]{order}"

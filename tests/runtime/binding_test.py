@@ -246,6 +246,7 @@ def test_python_threads(module: bytes) -> None:
     assert failures == []
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # JAX, if another test imported it, warns of its own threads
 def test_after_fork(module: bytes) -> None:
     """A forked process has none of the threads: what it inherited still works, and so does what it opens."""
     run = mlirage.load(module, device=runtime.Device("local-task", 2))

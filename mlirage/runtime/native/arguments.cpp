@@ -1,6 +1,7 @@
 // Arguments: a numpy array of the right type and shape is imported in place; all others
 // go through `convert` (arrays.py), which gives such an array or raises.
 #include "function.h"
+#include "view.h"
 
 namespace mlirage::python {
 
@@ -102,10 +103,16 @@ bool convert_array(const FunctionState& state, const Argument& argument, PyObjec
   PyObject* wrapper = nullptr;
   unsigned element_type = 0;
   if (!PyArg_ParseTuple(pair.object, "OIO", &array, &element_type, &wrapper)) return false;
-  Py_buffer buffer;
-  if (PyObject_GetBuffer(array, &buffer, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) return false;
-  const bool done = import_array(state, array, buffer, element_type, out_value);
-  PyBuffer_Release(&buffer);
+  bool done = true;
+  if (nb::isinstance<View>(array)) {
+    out_value->as.view = nb::cast<const View&>(nb::handle(array)).view;
+    mlirage_buffer_view_retain(out_value->as.view);
+  } else {
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(array, &buffer, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) return false;
+    done = import_array(state, array, buffer, element_type, out_value);
+    PyBuffer_Release(&buffer);
+  }
   if (done && wrapper != Py_None && !*wrap) *wrap = Ref(Py_NewRef(wrapper));
   return done;
 }

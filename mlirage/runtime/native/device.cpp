@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "session.h"
+#include "view.h"
 
 namespace mlirage::python {
 
@@ -32,6 +33,17 @@ nb::dict statistics(const Device& device) {
   return result;
 }
 
+View make_view(const Device& device, nb::handle contents, uint32_t element_type, const std::vector<size_t>& shape) {
+  Py_buffer* buffer = take_buffer(contents);
+  mlirage_error_t error = {};
+  mlirage_buffer_view_t* view = nullptr;
+  const mlirage_status_t status =
+      mlirage_array_create(device.device, element_type, shape.size(), shape.data(), buffer->buf, &view, &error);
+  drop_buffer(buffer, {});
+  check(status, error);
+  return View(view);
+}
+
 }  // namespace
 
 void define_device(nb::module_& module) {
@@ -43,6 +55,7 @@ void define_device(nb::module_& module) {
            [](const Device& self, const std::string& format) {
              return mlirage_device_supports(self.device, {format.data(), format.size()});
            })
+      .def("array", make_view, nb::arg("contents"), nb::arg("element_type"), nb::arg("shape"))
       .def("trim", [](Device& self) { mlirage_device_trim(self.device); })
       .def_prop_ro("statistics", statistics);
   nb::class_<Parameters>(module, "Parameters")

@@ -38,7 +38,7 @@ struct FunctionState {
   std::vector<Argument> arguments;
   std::vector<Result> results;
   size_t symbol_count = 0;
-  Ref convert;    // (value, description) -> (array, wrap or None)
+  Ref convert;    // (value, description) -> (array or View, element type, wrap or None)
   Ref dtype_of;   // element type -> numpy dtype
   Ref flatten;    // (args, kwargs) -> list of arguments, or NULL
   Ref unflatten;  // (results tuple) -> what the source returned, or NULL
@@ -69,7 +69,6 @@ bool check_symbols(const FunctionState& state, const Views& views);
 // results.cpp: the tuple of results; NULL with a Python exception set.
 PyObject* make_results(const FunctionState& state, const Views& arguments, const Views& results, const Ref& wrap);
 
-extern PyType_Spec memory_spec;
 extern PyType_Spec function_spec;
 PyObject* function_call(PyObject* self, PyObject* const* args, size_t flagged_count, PyObject* names);
 

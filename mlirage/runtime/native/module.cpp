@@ -4,6 +4,7 @@
 // this folder.
 #include "function.h"
 #include "session.h"
+#include "view.h"
 
 using namespace mlirage::python;
 
@@ -19,6 +20,7 @@ NB_MODULE(_runtime, module) {
   g_python->memory_type = make_type(module, &memory_spec);
   g_python->function_type = make_type(module, &function_spec);
   module.attr("Function") = nb::borrow(reinterpret_cast<PyObject*>(g_python->function_type));
+  define_view(module);
   define_device(module);
   define_session(module);
 }

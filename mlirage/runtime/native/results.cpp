@@ -1,37 +1,11 @@
 // Results: numpy arrays over the runtime's memory, which goes back to the device's pool
 // when the last array over it is gone.
 #include "function.h"
+#include "view.h"
 
 namespace mlirage::python {
 
 namespace {
-
-struct Memory {
-  PyObject_HEAD
-  mlirage_buffer_view_t* view;
-  mlirage_mutable_bytes_t bytes;
-};
-
-uint64_t nothing = 0;  // what the memory of an empty array points to; never read or written
-
-int memory_get_buffer(PyObject* self, Py_buffer* buffer, int flags) {
-  auto* memory = reinterpret_cast<Memory*>(self);
-  void* data = memory->bytes.data != nullptr ? static_cast<void*>(memory->bytes.data) : &nothing;
-  return PyBuffer_FillInfo(buffer, self, data, static_cast<Py_ssize_t>(memory->bytes.size), 0, flags);
-}
-
-void memory_deallocate(PyObject* self) {
-  PyTypeObject* type = Py_TYPE(self);
-  mlirage_buffer_view_release(reinterpret_cast<Memory*>(self)->view);
-  PyObject_Free(self);
-  Py_DECREF(type);
-}
-
-PyType_Slot memory_slots[] = {
-    {Py_bf_getbuffer, reinterpret_cast<void*>(memory_get_buffer)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(memory_deallocate)},
-    {0, nullptr},
-};
 
 // Does |bytes| overlap the memory of an argument or an earlier result? Such a result is
 // copied: arrays that were given must not change with those that were got.
@@ -54,21 +28,40 @@ bool is_shared(const mlirage_mutable_bytes_t& bytes, const Views& arguments, con
   return false;
 }
 
-PyObject* shape_tuple(const mlirage_buffer_view_t* view) {
-  const size_t rank = mlirage_buffer_view_rank(view);
-  const size_t* shape = mlirage_buffer_view_shape(view);
-  Ref tuple(PyTuple_New(static_cast<Py_ssize_t>(rank)));
-  for (size_t i = 0; tuple && i < rank; ++i) {
-    PyObject* extent = PyLong_FromSize_t(shape[i]);
-    if (extent == nullptr) return nullptr;
-    PyTuple_SET_ITEM(tuple.object, static_cast<Py_ssize_t>(i), extent);
-  }
-  return tuple.release();
+// A numpy array over |bytes|, the memory of |view|.
+Ref make_array(mlirage_buffer_view_t* view, mlirage_mutable_bytes_t bytes, const Ref& dtype, bool shared) {
+  Ref shape(shape_tuple(view));
+  Ref memory(make_memory(view, bytes, true));
+  if (!shape || !memory) return Ref();
+  PyObject* parameters[] = {shape.object, dtype.object, memory.object};
+  Ref array(PyObject_Vectorcall(reinterpret_cast<PyObject*>(g_python->ndarray), parameters, 3, nullptr));
+  if (array && shared) return Ref(PyObject_CallMethod(array.object, "copy", nullptr));
+  return array;
 }
 
-// A numpy array over the memory of |view|.
-PyObject* make_array(const FunctionState& state, const Result& result, mlirage_buffer_view_t* view,
-                     const Views& arguments, const Views& results, size_t index) {
+// What |wrap|, of arrays.py, makes of |view|: an array of the caller's kind.
+Ref wrap_array(const FunctionState& state, mlirage_buffer_view_t* view, mlirage_mutable_bytes_t bytes, const Ref& dtype,
+               bool shared, const Ref& wrap) {
+  if (shared) {
+    mlirage_error_t error = {};
+    const mlirage_status_t status = mlirage_array_create(state.session->device, mlirage_buffer_view_element_type(view),
+                                                         mlirage_buffer_view_rank(view),
+                                                         mlirage_buffer_view_shape(view), bytes.data, &view, &error);
+    if (status != MLIRAGE_OK) {
+      set_error(status, error);
+      return Ref();
+    }
+  } else {
+    mlirage_buffer_view_retain(view);
+  }
+  Ref object(nb::cast(View(view)).release().ptr());
+  PyObject* parameters[] = {object.object, dtype.object};
+  return Ref(PyObject_Vectorcall(wrap.object, parameters, 2, nullptr));
+}
+
+Ref make_result(const FunctionState& state, const Views& arguments, const Views& results, size_t index,
+                const Ref& wrap) {
+  mlirage_buffer_view_t* view = results.values[index].as.view;
   mlirage_error_t error;
   error.text[0] = '\0';
   mlirage_buffer_t* buffer = mlirage_buffer_view_buffer(view);
@@ -77,32 +70,18 @@ PyObject* make_array(const FunctionState& state, const Result& result, mlirage_b
       mlirage_buffer_map(buffer, MLIRAGE_MAP_WRITE, 0, mlirage_buffer_length(buffer), &bytes, &error);
   if (status != MLIRAGE_OK) {
     set_error(status, error);
-    return nullptr;
+    return Ref();
   }
-  Ref dtype(Py_NewRef(result.dtype.object));
+  Ref dtype(Py_NewRef(state.results[index].dtype.object));
   if (dtype.object == Py_None) {
     dtype = Ref(PyObject_CallFunction(state.dtype_of.object, "I", mlirage_buffer_view_element_type(view)));
-    if (!dtype) return nullptr;
+    if (!dtype) return Ref();
   }
-  Ref shape(shape_tuple(view));
-  Memory* memory = PyObject_New(Memory, g_python->memory_type);
-  if (!shape || memory == nullptr) return nullptr;
-  Ref memory_reference(reinterpret_cast<PyObject*>(memory));
-  memory->view = view;
-  memory->bytes = bytes;
-  mlirage_buffer_view_retain(view);
-  PyObject* parameters[] = {shape.object, dtype.object, memory_reference.object};
-  Ref array(PyObject_Vectorcall(reinterpret_cast<PyObject*>(g_python->ndarray), parameters, 3, nullptr));
-  if (array && is_shared(bytes, arguments, results, index)) {
-    return PyObject_CallMethod(array.object, "copy", nullptr);
-  }
-  return array.release();
+  const bool shared = is_shared(bytes, arguments, results, index);
+  return wrap ? wrap_array(state, view, bytes, dtype, shared, wrap) : make_array(view, bytes, dtype, shared);
 }
 
 }  // namespace
-
-PyType_Spec memory_spec = {"mlirage.runtime._runtime.Memory", sizeof(Memory), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, memory_slots};
 
 PyObject* make_results(const FunctionState& state, const Views& arguments, const Views& results, const Ref& wrap) {
   Ref tuple(PyTuple_New(static_cast<Py_ssize_t>(results.values.size())));
@@ -114,10 +93,7 @@ PyObject* make_results(const FunctionState& state, const Views& arguments, const
       case 'I': item = Ref(PyLong_FromLongLong(value.as.i64)); break;
       case 'f': item = Ref(PyFloat_FromDouble(static_cast<double>(value.as.f32))); break;
       case 'F': item = Ref(PyFloat_FromDouble(value.as.f64)); break;
-      default:
-        item = Ref(make_array(state, state.results[i], value.as.view, arguments, results, i));
-        if (item && wrap) item = Ref(PyObject_CallOneArg(wrap.object, item.object));
-        break;
+      default: item = make_result(state, arguments, results, i, wrap); break;
     }
     if (!item) return nullptr;
     PyTuple_SET_ITEM(tuple.object, static_cast<Py_ssize_t>(i), item.release());

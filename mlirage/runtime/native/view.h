@@ -1,0 +1,31 @@
+// An array in a device's memory, for Python.
+#ifndef MLIRAGE_RUNTIME_NATIVE_VIEW_H_
+#define MLIRAGE_RUNTIME_NATIVE_VIEW_H_
+
+#include "python.h"
+
+namespace mlirage::python {
+
+// Owns a reference to a view.
+struct View {
+  mlirage_buffer_view_t* view;
+  explicit View(mlirage_buffer_view_t* view) : view(view) {}
+  View(View&& other) noexcept : view(std::exchange(other.view, nullptr)) {}
+  View(const View&) = delete;
+  View& operator=(const View&) = delete;
+  ~View() { mlirage_buffer_view_release(view); }
+};
+
+// The bytes of |view| on the host.
+mlirage_mutable_bytes_t map_view(const mlirage_buffer_view_t* view);
+// What can never be read or written, for arrays without elements.
+void* no_memory();
+// An object with the buffer protocol over |bytes|, which lie in |view| (retained).
+PyObject* make_memory(mlirage_buffer_view_t* view, mlirage_mutable_bytes_t bytes, bool writable);
+PyObject* shape_tuple(const mlirage_buffer_view_t* view);
+
+extern PyType_Spec memory_spec;
+void define_view(nb::module_& module);
+
+}  // namespace mlirage::python
+#endif  // MLIRAGE_RUNTIME_NATIVE_VIEW_H_

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlirage.codegen.target import CpuTarget
 
 ZIG = Path(ziglang.__file__).parent / "zig"
+_SUPPORT = Path(__file__).parent / "support.c"
 _EMULATION = {
     "x86_64": "elf_x86_64",
     "aarch64": "aarch64linux",
@@ -42,7 +43,8 @@ def link_library(objects: Sequence[bytes], target: CpuTarget, exported: str) -> 
     with tempfile.TemporaryDirectory(prefix="mlirage-link-") as folder_name:
         folder = Path(folder_name)
         names: list[str] = []
-        for number, data in enumerate(objects):
+        support = [_support_object(target)] if target.pointer_bytes == 4 else []
+        for number, data in enumerate([*objects, *support]):
             name = f"{number}.o"  # names without the folder: nothing of it may reach the output
             (folder / name).write_bytes(data)
             names.append(name)
@@ -61,6 +63,25 @@ def link_library(objects: Sequence[bytes], target: CpuTarget, exported: str) -> 
     packed = pack_library(data)
     check_library(packed, exported)
     return packed
+
+
+@functools.cache
+def _support_object(target: CpuTarget) -> bytes:
+    """support.c for `target`; what nobody calls is left out of the library."""
+    abi = "musleabihf" if target.architecture == "arm" else "musl"
+    names = "".join(f[0] + _zig_name(f[1:]) for f in target.llvm_features)
+    flags = (
+        "-c -std=c11 -O2 -g0 -ffreestanding -fno-builtin -fPIC -ffunction-sections -fno-stack-protector "
+        "-fno-unwind-tables -fno-asynchronous-unwind-tables -fomit-frame-pointer -fno-sanitize=all"
+    )
+    with tempfile.TemporaryDirectory(prefix="mlirage-support-") as folder:
+        output = Path(folder) / "support.o"
+        where = ["-target", f"{target.architecture}-linux-{abi}", f"-mcpu={_zig_name(target.cpu)}{names}"]
+        command = [str(ZIG), "cc", *where, *flags.split(), str(_SUPPORT), "-o", str(output)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise TargetError(f"cannot compile {_SUPPORT.name} for {target.triple}: {result.stderr.strip()}")
+        return output.read_bytes()
 
 
 @functools.cache

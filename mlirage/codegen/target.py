@@ -122,7 +122,8 @@ class CpuTarget:
         Only features that change what the loader must check are named.
         """
         checked = sorted(f for f in self.features if f[1:] in _CHECKED_FEATURES.get(self.architecture, ()))
-        return f"embedded-elf-{self.architecture}" + (":" + ",".join(checked) if checked else "")
+        isa = "armv7" if self.architecture == "arm" else self.architecture
+        return f"embedded-elf-{isa}" + (":" + ",".join(checked) if checked else "")
 
     @property
     def key(self) -> str:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 
+from mlirage import structured_ops
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.arguments import SCRATCH_ATTRIBUTE, contiguous_view
 from mlirage.codegen.cpu.loop_values import carry_in_place
 from mlirage.errors import CompileError
 from mlirage.mlir import arith, ir, linalg, memref, run_pipeline, scf
 
-_PIPELINE = (
-    # extents of computed values come from their operands, so that the values themselves are not kept for them
-    "resolve-ranked-shaped-type-result-dims,canonicalize,cse,eliminate-empty-tensors,empty-tensor-to-alloc-tensor,"
+# Extents of computed values come from their operands, so that the values themselves are not kept for them.
+_SIMPLIFY = "resolve-ranked-shaped-type-result-dims,canonicalize,cse"
+_BUFFERIZE = (
+    "eliminate-empty-tensors,empty-tensor-to-alloc-tensor,"
     "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map "
     "buffer-alignment=64},canonicalize,cse,"
     "func.func(buffer-hoisting,buffer-loop-hoisting),canonicalize,cse"
@@ -41,7 +43,30 @@ def bufferize(entry: Entry) -> None:
 def to_buffers(entry: Entry) -> None:
     """Gives every tensor a buffer; those of temporaries are `memref.alloc`s."""
     carry_in_place(entry)
-    run_pipeline(entry.operation.parent, _PIPELINE)
+    run_pipeline(entry.operation.parent, _SIMPLIFY)
+    unshare_inits(entry)
+    run_pipeline(entry.operation.parent, _BUFFERIZE)
+
+
+def unshare_inits(entry: Entry) -> None:
+    """Gives every op that is computed in place a `tensor.empty` or `linalg.fill` of its own.
+
+    eliminate-empty-tensors puts one into the destination of a single result; a second op on it would write there too,
+    before the first result is taken (one-shot-bufferize no longer sees the conflict).
+    """
+    for name in ("linalg.fill", "tensor.empty"):
+        for op in [o for o in entry.walk() if o.name == name]:
+            users = [(use.owner.operation, use.operand_number) for use in op.results[0].uses]
+            written = [(user, number) for user, number in users if not _only_reads(user, number)]
+            for user, number in written[1:] if len(written) == len(users) else written:
+                user.operands[number] = op.clone(ip=ir.InsertionPoint(op)).results[0]
+
+
+def _only_reads(user: ir.Operation, number: int) -> bool:
+    """Whether an op reads its operand `number` and does not compute on it in place."""
+    if structured_ops.is_structured(user):
+        return number < structured_ops.segment_sizes(user)[0]
+    return user.name in ("tensor.extract", "tensor.dim", "tensor.extract_slice") or user.name.startswith("arith.")
 
 
 def place_temporaries(entry: Entry) -> None:

@@ -223,8 +223,9 @@ def own_dialects() -> tuple[type[ext.Dialect], ...]:
     from mlirage.stream.dialect import Stream
     from mlirage.util_dialect import Util
     from mlirage.vm.dialect import Vm
+    from mlirage.vmvx_dialect import Vmvx
 
-    return (Util, Linalgx, Flow, Hal, HalInline, HalLoader, Stream, Vm)  # stream refers to types of hal
+    return (Util, Linalgx, Flow, Hal, HalInline, HalLoader, Stream, Vm, Vmvx)  # stream refers to types of hal
 
 
 def _announce_dialects(names: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from mlirage.vm import convert_arith as arith
 from mlirage.vm import convert_util as util
 from mlirage.vm.convert_arith import Unsupported
 from mlirage.vm.convert_hal import conventions, convert_hal_op
+from mlirage.vm.dialect import CallImportOp
 from mlirage.vm.emitter import Emitter
 
 STATUS_ABORTED = 8  # mlirage_status_t
@@ -33,7 +34,15 @@ def _convert_assert(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     return []
 
 
-_HANDLERS = arith.HANDLERS | util.HANDLERS | {"cf.assert": _convert_assert}
+def _convert_microkernel(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
+    names = [ir.StringAttr(op.attributes[key]) for key in ("function", "convention")]
+    CallImportOp(
+        [], list(op.operands), *names, op.attributes["repetitions"], loc=emit.location, ip=ir.InsertionPoint(op)
+    )
+    return []
+
+
+_HANDLERS = arith.HANDLERS | util.HANDLERS | {"cf.assert": _convert_assert, "vmvx.call": _convert_microkernel}
 
 
 def host_functions(module: ir.Module) -> Iterator[func.FuncOp]:

@@ -3,8 +3,8 @@
     %x = util.buffer_load %b[%o] : f32     ->  %x = "vm.buffer_load_32"(%b, %o)
     util.buffer_store %v, %b[%o] : i8      ->  "vm.buffer_store_8"(%b, %o, %v)
 
-Values narrower than their register are zero-extended (dialect.py); in memory they take whole bytes, bits above the width
-of a type are 0 there.
+Values narrower than their register are zero-extended (dialect.py); in memory they take whole bytes, with zeros above
+the width of their type.
 """
 
 from __future__ import annotations
@@ -105,12 +105,6 @@ def name_constants(program: Program, op: ir.Operation) -> None:
     data = np.ascontiguousarray(array).view(np.uint8).reshape(-1)
     name = f"__buffer_{hashlib.sha256(data.tobytes()).hexdigest()[:16]}"
     program.constants[name] = data
-    rodata = ir.Operation.create(
-        "util.rodata",
-        results=[op.result.type],
-        attributes={"name": ir.StringAttr.get(name)},
-        loc=op.location,
-        ip=ir.InsertionPoint(op),
-    )
-    op.result.replace_all_uses_with(rodata.result)
+    rodata = Emitter(op)("rodata", op.result.type, name=ir.StringAttr.get(name))
+    op.result.replace_all_uses_with(rodata)
     op.erase()

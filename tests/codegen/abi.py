@@ -134,6 +134,10 @@ class CompiledLibrary:
             for i in range(self.table.entry_count)
         }
 
+    def check_kind(self, expected: str) -> None:
+        """All entry points must have been compiled with this strategy."""
+        assert set(self.kinds.values()) == {expected}
+
     def prepare(
         self, name: str, *arguments: Any, result_dims: Sequence[int] = ()
     ) -> tuple[Callable[[], None], list[Array]]:
@@ -210,6 +214,9 @@ class CompiledLibrary:
 class VmvxLibrary(CompiledLibrary):
     """A library of the virtual machine, loaded by the runtime's own loader."""
 
+    def check_kind(self, expected: str) -> None:
+        """Strategies are CPUs'."""
+
     def __post_init__(self) -> None:
         self._handle = _vmvx_loader()
         library, error = ctypes.c_void_p(), (ctypes.c_char * 1024)()
@@ -240,8 +247,8 @@ def _vmvx_loader() -> ctypes.CDLL:
     atexit.register(shutil.rmtree, folder)
     output = Path(folder) / "vmvx.so"
     includes = [f"-I{runtime / 'include'}", f"-I{runtime / 'src'}"]
-    subprocess.run(["gcc", "-std=c11", "-O2", "-g", "-fPIC", "-shared", *includes, *map(str, sources), "-o", str(output)],
-                   check=True)  # fmt: skip
+    flags = ["-std=c11", "-O2", "-g", "-fPIC", "-shared", *includes]
+    subprocess.run(["gcc", *flags, *map(str, sources), "-o", str(output)], check=True)
     return ctypes.CDLL(str(output))
 
 

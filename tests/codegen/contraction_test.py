@@ -85,7 +85,7 @@ def _matmul(
       return %m : {tc}
     }}"""
     library = compile_entries(text, target, keep_files=False)
-    assert library.kinds["f"] == "contraction"
+    library.check_kind("contraction")
     return library
 
 
@@ -219,7 +219,7 @@ def test_packed_with_bias_residual_and_activation(m: int | None, n: int) -> None
       return %o, %t : tensor<{mm}x{n}xf32>, tensor<{n}x{mm}xf32>
     }}"""
     library = compile_entries(text, keep_files=False)
-    assert library.kinds["f"] == "contraction"
+    library.check_kind("contraction")
     a, w, b, residual = _random("f32", rows, k), _random("f32", k, n), _random("f32", n), _random("f32", rows, n)
     product = a.astype(np.float64) @ w
     panels_ = into_panels(np.ascontiguousarray(w.T), 0, width)
@@ -292,7 +292,7 @@ def test_operands_that_are_computed() -> None:
     }"""
     a, s, b = _random("f32", 21, 40), _random("f32", 40), _random("i8", 40, 50)
     library = compile_entries(text, keep_files=False)
-    assert library.kinds["f"] == "contraction"
+    library.check_kind("contraction")
     expected = (a * s).astype(np.float64) @ b.astype(np.float64)
     np.testing.assert_allclose(library.call("f", a, s, b)[0], expected, rtol=1e-4, atol=1e-2)
 

@@ -2,7 +2,6 @@
 
     interface form ─arguments─> schedule ─> bufferize ─> microkernels ─> loops ─> buffers ─vm─> code
 
-Loops and scalars are interpreted; what many elements go through (contractions, elementwise arithmetic, copies, fills) are
-calls of the native module `vmvx` (runtime/src/vmvx_module). The reference that other backends are compared with: no
-vectors, no fused multiplications, one workgroup.
+Loops and scalars are interpreted; what many elements go through is left to microkernels, calls of the native module
+`vmvx` (runtime/src/vmvx_module). The reference that other backends are compared with: no vectors, no fused multiplications.
 """

@@ -1,16 +1,15 @@
 """Entry points of an executable become functions that the vm phase converts (docs/architecture.md, "vmvx").
 
-    func.func @e() attributes {hal.interface = …} { %m = hal.interface_binding_subspan … linalg.generic … }
-      ─>
-    func.func @e(%b0: !util.buffer, %b1: !util.buffer, %c0: i32, …, %id_x: i32, …, %count_z: i32) {
-      scf.for %i = … { %x = util.buffer_load %b0[%o] : f32; … }
-      return }
+func.func @e() attributes {hal.interface = …} { %m = hal.interface_binding_subspan … linalg.generic … }
+  ─>
+func.func @e(%b0: !util.buffer, %b1: !util.buffer, %c0: i32, …, %id_x: i32, …, %count_z: i32) {
+  scf.for %i = … { %x = util.buffer_load %b0[%o] : f32; … }
+  return }
 """
 
 from __future__ import annotations
 
-from mlirage.codegen import vmvx
-from mlirage.codegen.configuration import Configuration, Entry
+from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu import default, special
 from mlirage.codegen.cpu.arguments import interface_to_arguments
 from mlirage.codegen.cpu.bufferize import copies_to_loops, to_buffers
@@ -19,6 +18,7 @@ from mlirage.codegen.cpu.float_formats import expand_floats
 from mlirage.codegen.cpu.lower import expand_complex
 from mlirage.codegen.cpu.math_expansion import expand_math
 from mlirage.codegen.vmvx.memory import memory_to_buffers
+from mlirage.codegen.vmvx.microkernels import use_microkernels
 from mlirage.codegen.vmvx.target import VM
 from mlirage.mlir import func, ir, run_pipeline
 
@@ -29,8 +29,6 @@ _TO_LOOPS = (
     "canonicalize,cse,func.func(loop-invariant-code-motion)"
 )
 _CLEAN = "canonicalize,cse,func.func(loop-invariant-code-motion),canonicalize,cse"
-
-del vmvx
 
 
 def configure(entry: Entry) -> None:
@@ -56,10 +54,8 @@ def lower_entry_points(module: ir.Module) -> None:
 
 
 def _lower(entry: Entry) -> None:
-    root, configuration = entry.configured()
-    del root
-    kinds = {kind.KIND: kind for kind in _KINDS}
-    kind = kinds[configuration.kind]
+    _, configuration = entry.configured()
+    kind = {kind.KIND: kind for kind in _KINDS}[configuration.kind]
     alone = _Alone(entry)
     entry = alone.entry
     interface_to_arguments(entry)
@@ -70,6 +66,7 @@ def _lower(entry: Entry) -> None:
     to_buffers(entry)
     copies_to_loops(entry)
     distribute(entry, any(configuration.workgroup_tiles))
+    use_microkernels(entry)
     run_pipeline(entry.operation.parent, _TO_LOOPS)
     memory_to_buffers(entry)
     run_pipeline(entry.operation.parent, _CLEAN)

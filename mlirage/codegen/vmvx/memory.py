@@ -8,8 +8,8 @@
       %o = (%i * %n + %j) * 4
       %x = util.buffer_load %b, %o : f32
 
-Every memref is a buffer with an offset, extents and strides, which are constants or index values; loads and stores are at
-byte offsets, and checked when they run. Complex numbers are two scalars side by side.
+Every memref is a buffer with an offset, extents and strides, which are constants or index values; loads and stores are
+at byte offsets, and checked when they run. Complex numbers are two scalars side by side.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ import numpy as np
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.bufferize import byte_width
 from mlirage.codegen.cpu.index_math import Index, add, mul, product, value
+from mlirage.codegen.vmvx.microkernels import linear_steps
 from mlirage.errors import CompileError
 from mlirage.mlir import arith, complex_, func, ir
-from mlirage.util_dialect import Buffer, BufferAllocOp, BufferConstantOp, BufferLoadOp, BufferStoreOp
+from mlirage.util_dialect import Buffer, BufferAllocOp, BufferConstantOp, BufferFillOp, BufferLoadOp, BufferStoreOp
+from mlirage.vmvx_dialect import CallOp
 
 ID_AND_COUNT = 6  # the workgroup's id and the number of workgroups, x y z each
 _DYNAMIC = ir.ShapedType.get_dynamic_size()
@@ -223,6 +225,56 @@ class _Conversion:
         BufferStoreOp(complex_.re(stored), memory.buffer, value(offset))
         BufferStoreOp(complex_.im(stored), memory.buffer, value(add(offset, byte_width(part))))
 
+    def fill(self, op: ir.Operation) -> None:
+        scalar, target = op.operands
+        memory, size = self.memories[target], byte_width(scalar.type)
+        length = mul(product(memory.sizes), size)
+        BufferFillOp(memory.buffer, value(mul(memory.offset, size)), value(length), _to_stored(scalar))
+
+    def contract(self, op: ir.Operation) -> None:
+        """Offsets and steps of the loops in each operand, by the strides of its memory."""
+        operands = list(op.operands)
+        kernel = ir.StringAttr(op.attributes["kernel"]).value
+        zeros = operands[3:5] if "8" in kernel else []
+        extents = operands[3 + len(zeros) :]
+        memories = [self.memories[v] for v in operands[:3]]
+        offsets: list[Index] = []
+        steps: list[list[Index]] = []
+        for memory, attribute in zip(memories, ir.ArrayAttr(op.attributes["maps"]), strict=True):
+            offset, per_loop = _steps(memory, ir.AffineMapAttr(attribute).value)
+            offsets.append(offset)
+            steps.append(per_loop)
+        groups = [v for loop, extent in enumerate(extents) for v in (extent, *(step[loop] for step in steps))]
+        call(f"contract_{kernel}", "ii" if zeros else "", zeros, [m.buffer for m in memories], offsets, groups)
+
+
+def call(
+    kernel: str,
+    leading: str,
+    scalars: Sequence[ir.Value],
+    buffers: Sequence[ir.Value],
+    offsets: Sequence[Index],
+    groups: Sequence[Index],
+) -> None:
+    """A call of a strided microkernel: scalars, buffers, an offset for each, then loops (extent, a step for each)."""
+    count = len(buffers)
+    convention = f"{leading}{'r' * count}{'I' * count}[{'I' * (count + 1)}]_"
+    arguments = [*scalars, *buffers, *map(value, offsets), *map(value, groups)]
+    repetitions = ir.DenseI32ArrayAttr.get([len(groups) // (count + 1)])
+    CallOp(arguments, ir.StringAttr.get(f"vmvx.{kernel}"), ir.StringAttr.get(convention), repetitions)
+
+
+def _steps(memory: Memory, indexing: ir.AffineMap) -> tuple[Index, list[Index]]:
+    """Where loops start in an operand and how far each moves, in elements."""
+    offset = memory.offset
+    steps: list[Index] = [0] * indexing.n_dims
+    for expression, stride in zip(indexing.results, memory.strides, strict=True):
+        linear = linear_steps(expression, indexing.n_dims)
+        assert linear is not None, "microkernels are chosen for linear maps alone"
+        offset = add(offset, mul(linear[1], stride))
+        steps = [add(step, mul(factor, stride)) for step, factor in zip(steps, linear[0], strict=True)]
+    return offset, steps
+
 
 _HANDLERS: dict[str, Callable[[_Conversion, ir.Operation], None]] = {
     "memref.alloc": _Conversion.allocate,
@@ -236,6 +288,8 @@ _HANDLERS: dict[str, Callable[[_Conversion, ir.Operation], None]] = {
     "memref.load": _Conversion.load,
     "memref.store": _Conversion.store,
     "arith.select": _Conversion.select,
+    "vmvx.fill": _Conversion.fill,
+    "vmvx.contract": _Conversion.contract,
 }
 
 

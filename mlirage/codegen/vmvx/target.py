@@ -6,7 +6,7 @@ from mlirage.codegen.target import CpuTarget
 
 
 class VirtualMachine(CpuTarget):
-    """Scalars of the VM: no vectors, no fused multiply-add; roundings and conversions of half floats are instructions."""
+    """Scalars of the VM: no vectors, no fused multiply-add; roundings, and half floats as f32, are instructions."""
 
     @property
     def architecture(self) -> str:

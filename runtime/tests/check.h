@@ -80,6 +80,8 @@ void test_fences(void);
 void test_semaphores(void);
 void test_async(void);
 void test_conformance(void);
+void test_commands(void);
+void test_files(void);
 void test_elf(void);
 void test_memory_exhaustion(void);
 void test_task(void);

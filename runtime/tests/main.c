@@ -125,6 +125,8 @@ static const struct {
     {"buffers", test_buffers},
     {"fences", test_fences},
     {"conformance", test_conformance},
+    {"commands", test_commands},
+    {"files", test_files},
     {"semaphores", test_semaphores},
     {"async", test_async},
     {"elf", test_elf},

@@ -90,7 +90,7 @@ def test_address_and_undefined_behaviour_sanitizers(tmp_path: Path, kernels: Pat
 
 def test_thread_sanitizer(tmp_path: Path, kernels: Path) -> None:
     program = _build(tmp_path / "tests", "-O1", "-fsanitize=thread")
-    print(_run([str(program), str(kernels), "0", "fences", "semaphores", "conformance", "async", "task"], timeout=300))
+    print(_run([str(program), str(kernels), "0", "fences", "semaphores", "conformance", "commands", "files", "async", "task"], timeout=300))
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ typedef struct mlirage_command_buffer_t mlirage_command_buffer_t;
 typedef struct mlirage_executable_t mlirage_executable_t;
 typedef struct mlirage_fence_t mlirage_fence_t;
 typedef struct mlirage_semaphore_t mlirage_semaphore_t;
+typedef struct mlirage_file_t mlirage_file_t;
 typedef struct mlirage_executable_loader_t mlirage_executable_loader_t;
 
 // What `object->type` of a reference is compared with: hal.device, hal.buffer, …
@@ -36,6 +37,7 @@ extern const mlirage_object_type_t mlirage_command_buffer_type;
 extern const mlirage_object_type_t mlirage_executable_type;
 extern const mlirage_object_type_t mlirage_fence_type;
 extern const mlirage_object_type_t mlirage_semaphore_type;
+extern const mlirage_object_type_t mlirage_file_type;
 
 #define MLIRAGE_DECLARE_REFERENCE_(name)                                                                    \
   static inline void mlirage_##name##_retain(mlirage_##name##_t* object) { mlirage_object_retain(object); } \
@@ -47,6 +49,7 @@ MLIRAGE_DECLARE_REFERENCE_(command_buffer)
 MLIRAGE_DECLARE_REFERENCE_(executable)
 MLIRAGE_DECLARE_REFERENCE_(fence)
 MLIRAGE_DECLARE_REFERENCE_(semaphore)
+MLIRAGE_DECLARE_REFERENCE_(file)
 #undef MLIRAGE_DECLARE_REFERENCE_
 
 //===--------------------------------------------------------------------------===
@@ -332,15 +335,58 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_fill(mlirage_command_bu
 MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_copy(mlirage_command_buffer_t* command_buffer,
                                                               mlirage_slot_range_t source, mlirage_slot_range_t target,
                                                               mlirage_error_t* error);
+// Writes |target.length| bytes of |data| (copied), at most MLIRAGE_MAX_UPDATE.
+#define MLIRAGE_MAX_UPDATE 65536u
+MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_update(mlirage_command_buffer_t* command_buffer,
+                                                                const void* data, mlirage_slot_range_t target,
+                                                                mlirage_error_t* error);
 // Retains |executable|; copies |constants| and |bindings|. Counts must be what the
 // entry point declares. A workgroup count of 0 is a command that does nothing.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_dispatch(
     mlirage_command_buffer_t* command_buffer, mlirage_executable_t* executable, size_t entry_ordinal,
     const uint32_t workgroup_count[3], size_t constant_count, const uint32_t* constants, size_t binding_count,
     const mlirage_slot_range_t* bindings, mlirage_error_t* error);
+// The same with counts that are read from memory, three uint32_t, when the execution gets there:
+// commands before the last barrier may write them.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_dispatch_indirect(
+    mlirage_command_buffer_t* command_buffer, mlirage_executable_t* executable, size_t entry_ordinal,
+    mlirage_slot_range_t workgroup_count, size_t constant_count, const uint32_t* constants, size_t binding_count,
+    const mlirage_slot_range_t* bindings, mlirage_error_t* error);
+// As if the commands and barriers of |nested| were recorded here, with range |slots[i]| for its
+// slot i. |nested| is finalized, not one-shot, and copied: it may be released.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_execute(mlirage_command_buffer_t* command_buffer,
+                                                                 const mlirage_command_buffer_t* nested,
+                                                                 size_t slot_count, const mlirage_slot_range_t* slots,
+                                                                 mlirage_error_t* error);
 // Ends recording; nothing can be executed before.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_command_buffer_finalize(mlirage_command_buffer_t* command_buffer,
                                                                   mlirage_error_t* error);
+
+//===--------------------------------------------------------------------------===
+// Files: what queues read from and write to
+//===--------------------------------------------------------------------------===
+// May be used from several threads at once; ranges written at the same time are the callers'
+// affair.
+
+typedef enum mlirage_file_access_t {
+  MLIRAGE_FILE_READ = 1,
+  MLIRAGE_FILE_WRITE = 2,  // and read
+} mlirage_file_access_t;
+
+// The file |path|; for writing it is created if it is not there, and keeps what it has.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_file_open(mlirage_device_t* device, const char* path,
+                                                    mlirage_file_access_t access, mlirage_file_t** out_file,
+                                                    mlirage_error_t* error);
+// A file that is open already. |descriptor| is duplicated, and stays the caller's.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_file_from_descriptor(mlirage_device_t* device, int descriptor,
+                                                               mlirage_file_access_t access, mlirage_file_t** out_file,
+                                                               mlirage_error_t* error);
+// Memory of the caller as a file of its length, until |release| is called; not called on failure.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_file_import(mlirage_device_t* device, mlirage_mutable_bytes_t memory,
+                                                      mlirage_release_callback_t release, mlirage_file_access_t access,
+                                                      mlirage_file_t** out_file, mlirage_error_t* error);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_file_length(const mlirage_file_t* file, uint64_t* out_length,
+                                                      mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
 // The queue of a device
@@ -383,6 +429,18 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_execute(mlirage_device_t* device
                                                         mlirage_command_buffer_t* command_buffer, size_t binding_count,
                                                         const mlirage_binding_t* bindings, mlirage_queue_flags_t flags,
                                                         mlirage_error_t* error);
+
+// Reads |length| bytes at |file_offset| of |file| into the buffer. Retains both until done.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_read(mlirage_device_t* device, mlirage_fence_t* wait,
+                                                     mlirage_fence_t* signal, mlirage_file_t* file,
+                                                     uint64_t file_offset, mlirage_buffer_t* buffer, size_t offset,
+                                                     size_t length, mlirage_queue_flags_t flags,
+                                                     mlirage_error_t* error);
+// Writes them to the file, which grows if it is the system's.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_write(mlirage_device_t* device, mlirage_fence_t* wait,
+                                                      mlirage_fence_t* signal, mlirage_buffer_t* buffer, size_t offset,
+                                                      mlirage_file_t* file, uint64_t file_offset, size_t length,
+                                                      mlirage_queue_flags_t flags, mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
 // Drivers and loaders that come with the runtime

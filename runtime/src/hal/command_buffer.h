@@ -8,22 +8,26 @@ typedef enum mlirage_command_kind_t {
   MLIRAGE_COMMAND_DISPATCH,
   MLIRAGE_COMMAND_FILL,
   MLIRAGE_COMMAND_COPY,
+  MLIRAGE_COMMAND_UPDATE,
 } mlirage_command_kind_t;
 
-// Ranges are elements of |ranges|: those of a dispatch, the target of a fill, the source
-// and then the target of a copy.
+// Ranges are elements of |ranges|: those of a dispatch, then that of its workgroup counts if
+// they lie in memory; the target of a fill or an update; the source and then the target of a
+// copy.
 typedef struct mlirage_command_t {
   mlirage_command_kind_t kind;
   uint32_t range_count;
   size_t first_range;
-  uint64_t workgroups;               // x * y * z
+  uint64_t workgroups;               // x * y * z; unless indirect
   mlirage_executable_t* executable;  // retained
   uint32_t ordinal;
   uint32_t workgroup_count[3];
+  uint32_t indirect;  // 1 + the number among those whose workgroup counts lie in memory; or 0
   uint32_t constant_count;
   uint32_t pattern_length;
   size_t first_constant;
   uint64_t pattern;
+  size_t first_byte;  // of an update, in |bytes|
 } mlirage_command_t;
 
 // A growing array.
@@ -51,7 +55,9 @@ struct mlirage_command_buffer_t {
   mlirage_list_t lengths;    // size_t: lengths of |ranges| as entry points take them
   mlirage_list_t constants;  // uint32_t
   // Commands [waves[i], waves[i + 1]) may run together; the last element is the end.
-  mlirage_list_t waves;   // size_t
+  mlirage_list_t waves;  // size_t
+  mlirage_list_t bytes;  // of updates
+  uint32_t indirect_count;
   size_t scratch_size;    // largest of all entry points
   size_t slot_extents[];  // |binding_capacity|: bytes each slot must have
 };

@@ -4,8 +4,15 @@
 #include "hal/buffer.h"
 #include "hal/command_buffer.h"
 #include "hal/fence.h"
+#include "hal/file.h"
 
-typedef enum operation_t { OPERATION_SIGNAL, OPERATION_DEALLOCA, OPERATION_EXECUTE } operation_t;
+typedef enum operation_t {
+  OPERATION_SIGNAL,
+  OPERATION_DEALLOCA,
+  OPERATION_EXECUTE,
+  OPERATION_READ,
+  OPERATION_WRITE,
+} operation_t;
 
 // An operation that is not ready yet. The fence that it waits for owns it: what nobody can
 // signal anymore is not kept either.
@@ -17,6 +24,8 @@ struct mlirage_queued_t {
   mlirage_fence_t* signal;
   mlirage_buffer_t* buffer;
   mlirage_command_buffer_t* command_buffer;
+  mlirage_file_t* file;
+  uint64_t file_offset;
   operation_t operation;
   mlirage_status_t status;  // of |wait|
   size_t size;              // of this cell
@@ -41,9 +50,22 @@ static void release_queued(mlirage_queued_t* queued) {
   mlirage_fence_release(queued->signal);
   mlirage_buffer_release(queued->buffer);
   mlirage_command_buffer_release(queued->command_buffer);
+  mlirage_file_release(queued->file);
   for (size_t i = 0; i < queued->binding_count; ++i) mlirage_buffer_release(queued->bindings[i].buffer);
   mlirage_pool_cell_release(&device->pool, queued, queued->size);
   mlirage_device_release(device);
+}
+
+// Moves bytes between a file and the range |memory|, on this thread.
+static mlirage_status_t transfer(operation_t operation, mlirage_file_t* file, uint64_t file_offset,
+                                 const mlirage_binding_t* memory, mlirage_error_t* error) {
+  uint8_t* host = NULL;
+  MLIRAGE_TRY(mlirage_buffer_host(memory->buffer, &host, error));
+  if (memory->length == 0) return MLIRAGE_OK;
+  if (operation == OPERATION_READ) {
+    return mlirage_file_read(file, file_offset, host + memory->offset, memory->length, error);
+  }
+  return mlirage_file_write(file, file_offset, host + memory->offset, memory->length, error);
 }
 
 static void run_queued(mlirage_queued_t* queued) {
@@ -55,6 +77,9 @@ static void run_queued(mlirage_queued_t* queued) {
   if (status == MLIRAGE_OK && queued->operation == OPERATION_EXECUTE) {
     status = queued->device->vtable->execute(queued->device, queued->command_buffer, queued->bindings, queued->signal,
                                              &error);
+  }
+  if (status == MLIRAGE_OK && queued->file != NULL) {
+    status = transfer(queued->operation, queued->file, queued->file_offset, queued->bindings, &error);
   }
   // All but the fence is let go before it is signalled: who waits for it finds memory free.
   mlirage_fence_t* signal = queued->signal;
@@ -129,6 +154,8 @@ typedef struct request_t {
   operation_t operation;
   mlirage_buffer_t* buffer;
   mlirage_command_buffer_t* command_buffer;
+  mlirage_file_t* file;
+  uint64_t file_offset;
   size_t binding_count;
   const mlirage_binding_t* bindings;
 } request_t;
@@ -148,6 +175,8 @@ static mlirage_status_t enqueue(mlirage_device_t* device, mlirage_fence_t* wait,
       .signal = signal,
       .buffer = request->buffer,
       .command_buffer = request->command_buffer,
+      .file = request->file,
+      .file_offset = request->file_offset,
       .operation = request->operation,
       .size = size,
       .binding_count = request->binding_count,
@@ -156,6 +185,7 @@ static mlirage_status_t enqueue(mlirage_device_t* device, mlirage_fence_t* wait,
   mlirage_fence_retain(signal);
   mlirage_buffer_retain(request->buffer);
   mlirage_command_buffer_retain(request->command_buffer);
+  mlirage_file_retain(request->file);
   for (size_t i = 0; i < request->binding_count; ++i) {
     queued->bindings[i] = request->bindings[i];
     mlirage_buffer_retain(request->bindings[i].buffer);
@@ -236,14 +266,34 @@ mlirage_status_t mlirage_queue_dealloca(mlirage_device_t* device, mlirage_fence_
   return status != MLIRAGE_OK || done ? status : complete(signal, MLIRAGE_OK, NULL);
 }
 
-static mlirage_status_t execute_here(mlirage_device_t* device, mlirage_command_buffer_t* command_buffer,
-                                     const mlirage_binding_t* bindings, mlirage_fence_t* signal,
-                                     mlirage_error_t* error) {
+// Executes or transfers on this thread.
+static mlirage_status_t run_here(mlirage_device_t* device, mlirage_fence_t* signal, const request_t* request,
+                                 mlirage_error_t* error) {
   mlirage_error_t failure;
   failure.text[0] = '\0';
   mlirage_error_t* report = signal == NULL ? error : &failure;
-  const mlirage_status_t status = device->vtable->execute(device, command_buffer, bindings, signal, report);
+  mlirage_status_t status;
+  if (request->operation == OPERATION_EXECUTE) {
+    status = device->vtable->execute(device, request->command_buffer, request->bindings, signal, report);
+  } else {
+    status = transfer(request->operation, request->file, request->file_offset, request->bindings, report);
+  }
   return status == MLIRAGE_PENDING ? MLIRAGE_OK : complete(signal, status, report);
+}
+
+// Runs |request| here if it may, else queues it or hands it over.
+static mlirage_status_t submit(mlirage_device_t* device, mlirage_fence_t* wait, mlirage_fence_t* signal,
+                               const request_t* request, mlirage_queue_flags_t flags, mlirage_error_t* error) {
+  bool done = false;
+  const mlirage_status_t status = check_fences(wait, signal, &done, error);
+  if (status != MLIRAGE_OK || done) return status;
+  const bool hand_over = (flags & MLIRAGE_QUEUE_ASYNC) != 0 && device->vtable->start_queue != NULL;
+  if (!hand_over && mlirage_fence_is_signalled(wait)) return run_here(device, signal, request, error);
+  if (signal == NULL) {
+    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "work that the call does not wait for needs a fence");
+  }
+  if (hand_over) MLIRAGE_TRY(device->vtable->start_queue(device, error));
+  return enqueue(device, wait, signal, request, error);
 }
 
 static mlirage_status_t check_bindings(const mlirage_command_buffer_t* command_buffer, size_t binding_count,
@@ -284,21 +334,41 @@ mlirage_status_t mlirage_queue_execute(mlirage_device_t* device, mlirage_fence_t
                         expected == MLIRAGE_COMMANDS_SPENT ? "a one-shot command buffer is executed twice"
                                                            : "the command buffer is not finalized");
   }
-  bool done = false;
-  const mlirage_status_t status = check_fences(wait, signal, &done, error);
-  if (status != MLIRAGE_OK || done) return status;
-  const bool hand_over = (flags & MLIRAGE_QUEUE_ASYNC) != 0 && device->vtable->start_queue != NULL;
-  const bool ready = mlirage_fence_is_signalled(wait);
-  if (ready && !hand_over) return execute_here(device, command_buffer, bindings, signal, error);
-  if (signal == NULL) {
-    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "execution that the call does not wait for needs a fence");
-  }
-  if (hand_over) MLIRAGE_TRY(device->vtable->start_queue(device, error));
   const request_t request = {
       .operation = OPERATION_EXECUTE,
       .command_buffer = command_buffer,
       .binding_count = binding_count,
       .bindings = bindings,
   };
-  return enqueue(device, wait, signal, &request, error);
+  return submit(device, wait, signal, &request, flags, error);
+}
+
+static mlirage_status_t queue_transfer(mlirage_device_t* device, mlirage_fence_t* wait, mlirage_fence_t* signal,
+                                       operation_t operation, mlirage_file_t* file, uint64_t file_offset,
+                                       const mlirage_binding_t* memory, mlirage_queue_flags_t flags,
+                                       mlirage_error_t* error) {
+  const size_t available = memory->buffer->length;
+  if (!mlirage_range_fits(memory->offset, memory->length, available)) {
+    return mlirage_fail(error, MLIRAGE_OUT_OF_RANGE, "range of %zu bytes at %zu is outside of a buffer of %zu bytes",
+                        memory->length, memory->offset, available);
+  }
+  MLIRAGE_TRY(mlirage_file_check(file, operation == OPERATION_WRITE, file_offset, memory->length, error));
+  const request_t request = {
+      .operation = operation, .file = file, .file_offset = file_offset, .binding_count = 1, .bindings = memory};
+  return submit(device, wait, signal, &request, flags, error);
+}
+
+mlirage_status_t mlirage_queue_read(mlirage_device_t* device, mlirage_fence_t* wait, mlirage_fence_t* signal,
+                                    mlirage_file_t* file, uint64_t file_offset, mlirage_buffer_t* buffer, size_t offset,
+                                    size_t length, mlirage_queue_flags_t flags, mlirage_error_t* error) {
+  const mlirage_binding_t memory = {buffer, offset, length};
+  return queue_transfer(device, wait, signal, OPERATION_READ, file, file_offset, &memory, flags, error);
+}
+
+mlirage_status_t mlirage_queue_write(mlirage_device_t* device, mlirage_fence_t* wait, mlirage_fence_t* signal,
+                                     mlirage_buffer_t* buffer, size_t offset, mlirage_file_t* file,
+                                     uint64_t file_offset, size_t length, mlirage_queue_flags_t flags,
+                                     mlirage_error_t* error) {
+  const mlirage_binding_t memory = {buffer, offset, length};
+  return queue_transfer(device, wait, signal, OPERATION_WRITE, file, file_offset, &memory, flags, error);
 }

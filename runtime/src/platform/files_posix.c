@@ -43,6 +43,59 @@ void mlirage_platform_file_unmap(mlirage_bytes_t contents) {
   if (contents.data != NULL) munmap((void*)(uintptr_t)contents.data, contents.size);
 }
 
+mlirage_status_t mlirage_platform_file_open(const char* path, bool writable, int* out_descriptor,
+                                            mlirage_error_t* error) {
+  const int flags = writable ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC;
+  *out_descriptor = open(path, flags, 0666);
+  if (*out_descriptor >= 0) return MLIRAGE_OK;
+  return mlirage_fail(error, errno == ENOENT ? MLIRAGE_NOT_FOUND : MLIRAGE_IO, "cannot open '%s': %s", path,
+                      strerror(errno));
+}
+
+mlirage_status_t mlirage_platform_file_duplicate(int descriptor, int* out_descriptor, mlirage_error_t* error) {
+  *out_descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (*out_descriptor >= 0) return MLIRAGE_OK;
+  return mlirage_fail(error, MLIRAGE_IO, "cannot duplicate file descriptor %d: %s", descriptor, strerror(errno));
+}
+
+void mlirage_platform_file_close(int descriptor) { close(descriptor); }
+
+mlirage_status_t mlirage_platform_file_length(int descriptor, uint64_t* out_length, mlirage_error_t* error) {
+  *out_length = 0;
+  struct stat information;
+  if (fstat(descriptor, &information) != 0) {
+    return mlirage_fail(error, MLIRAGE_IO, "cannot get the length of a file: %s", strerror(errno));
+  }
+  *out_length = (uint64_t)information.st_size;
+  return MLIRAGE_OK;
+}
+
+mlirage_status_t mlirage_platform_file_read(int descriptor, uint64_t offset, void* memory, size_t length,
+                                            mlirage_error_t* error) {
+  for (size_t done = 0; done < length;) {
+    const ssize_t count = pread(descriptor, (uint8_t*)memory + done, length - done, (off_t)(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return mlirage_fail(error, MLIRAGE_IO, "cannot read from a file: %s", strerror(errno));
+    if (count == 0) {
+      return mlirage_fail(error, MLIRAGE_IO, "the file ends after %zu of %zu bytes at %llu", done, length,
+                          (unsigned long long)offset);
+    }
+    done += (size_t)count;
+  }
+  return MLIRAGE_OK;
+}
+
+mlirage_status_t mlirage_platform_file_write(int descriptor, uint64_t offset, const void* memory, size_t length,
+                                             mlirage_error_t* error) {
+  for (size_t done = 0; done < length;) {
+    const ssize_t count = pwrite(descriptor, (const uint8_t*)memory + done, length - done, (off_t)(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return mlirage_fail(error, MLIRAGE_IO, "cannot write to a file: %s", strerror(errno));
+    done += (size_t)count;
+  }
+  return MLIRAGE_OK;
+}
+
 // dlopen reads files only: what is in memory goes through a file that has no name
 // anymore once the library is loaded.
 static mlirage_status_t open_memory(mlirage_bytes_t data, void** out_library, mlirage_error_t* error) {

@@ -75,6 +75,20 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_file_map(const char* path, ml
                                                             mlirage_error_t* error);
 void mlirage_platform_file_unmap(mlirage_bytes_t contents);
 
+// Files to read and write at any place. Those for writing are created if they are not there.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_file_open(const char* path, bool writable, int* out_descriptor,
+                                                             mlirage_error_t* error);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_file_duplicate(int descriptor, int* out_descriptor,
+                                                                  mlirage_error_t* error);
+void mlirage_platform_file_close(int descriptor);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_file_length(int descriptor, uint64_t* out_length,
+                                                               mlirage_error_t* error);
+// All of |length| bytes, or a failure.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_file_read(int descriptor, uint64_t offset, void* memory,
+                                                             size_t length, mlirage_error_t* error);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_file_write(int descriptor, uint64_t offset, const void* memory,
+                                                              size_t length, mlirage_error_t* error);
+
 // Loads a shared library from memory, or from |path| if |data| is empty.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_library_open(mlirage_bytes_t data, const char* path,
                                                                 void** out_library, mlirage_error_t* error);

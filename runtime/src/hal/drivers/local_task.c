@@ -57,6 +57,7 @@ typedef struct worker_t {
 typedef struct execution_t {
   mlirage_replay_t* replay;
   uint32_t* claim_counts;  // of each command
+  uint32_t most_claims;    // of a command
   size_t next_wave;
   size_t first_command;  // of the wave that is open
   size_t end_command;
@@ -166,6 +167,14 @@ static void run_claim(task_device_t* task, uint64_t claim, uint32_t worker_id) {
   run_units(task, command, first, first + share + (claim < larger), worker_id, measure);
 }
 
+// How many claims |units| that cost |estimated| (0: not known) are divided into.
+static uint32_t divide(uint64_t units, uint64_t estimated, uint32_t most) {
+  uint64_t claims = estimated == 0 ? most : estimated / CLAIM_TIME;
+  if (claims > most) claims = most;
+  if (claims > units) claims = units;
+  return claims == 0 && units != 0 ? 1 : (uint32_t)claims;
+}
+
 // The claims of the commands from |first| on that can be open at the same time.
 static uint64_t count_claims(const execution_t* execution, size_t first, size_t wave_end, size_t* out_end,
                              uint64_t* out_cost) {
@@ -173,9 +182,13 @@ static uint64_t count_claims(const execution_t* execution, size_t first, size_t 
   uint64_t claims = 0;
   uint64_t cost = 0;
   size_t index = first;
-  for (; index < wave_end && claims + execution->claim_counts[index] <= MAX_CLAIMS; ++index) {
+  for (; index < wave_end; ++index) {
     const mlirage_command_t* command = &commands[index];
-    const uint64_t estimated = estimate(command, mlirage_command_units(execution->replay, command));
+    mlirage_command_begin(execution->replay, command);
+    const uint64_t units = mlirage_command_units(execution->replay, command);
+    const uint64_t estimated = estimate(command, units);
+    if (command->indirect != 0) execution->claim_counts[index] = divide(units, estimated, execution->most_claims);
+    if (claims + execution->claim_counts[index] > MAX_CLAIMS) break;
     claims += execution->claim_counts[index];
     cost += estimated == 0 ? UNKNOWN_COST : estimated;
   }
@@ -283,28 +296,28 @@ typedef struct plan_t {
   bool known;  // everything was measured before
 } plan_t;
 
+static uint32_t most_claims(const task_device_t* task) { return task->cpu.device.worker_count * 8; }
+
 // Fills |claim_counts| too.
 static plan_t make_plan(task_device_t* task, const mlirage_replay_t* replay, uint32_t* claim_counts) {
   const mlirage_command_buffer_t* buffer = replay->command_buffer;
   const mlirage_command_t* commands = mlirage_commands(buffer);
   const size_t* waves = buffer->waves.data;
-  const uint64_t most = (uint64_t)task->cpu.device.worker_count * 8;
+  const uint32_t most = most_claims(task);
   plan_t plan = {0, 0, true};
   for (size_t w = 0; w + 1 < buffer->waves.count; ++w) {
     for (size_t i = waves[w]; i < waves[w + 1]; ++i) {
-      const uint64_t units = mlirage_command_units(replay, &commands[i]);
-      uint64_t cost = estimate(&commands[i], units);
-      uint64_t claims = cost / CLAIM_TIME;
+      // How much an indirect dispatch is, nobody knows before its wave begins.
+      const bool indirect = commands[i].indirect != 0;
+      const uint64_t units = indirect ? most : mlirage_command_units(replay, &commands[i]);
+      uint64_t cost = indirect ? 0 : estimate(&commands[i], units);
+      claim_counts[i] = divide(units, cost, most);
       if (cost == 0 && units != 0) {
         plan.known = false;
         cost = UNKNOWN_COST;
-        claims = most;
       }
-      if (claims > most) claims = most;
-      if (claims > units) claims = units;
-      claim_counts[i] = claims == 0 && units != 0 ? 1 : (uint32_t)claims;
       plan.total += cost;
-      if (claims > 1 || waves[w + 1] - waves[w] > 1) plan.shared += cost;
+      if (claim_counts[i] > 1 || waves[w + 1] - waves[w] > 1) plan.shared += cost;
     }
   }
   return plan;
@@ -327,7 +340,7 @@ static mlirage_status_t run_alone(mlirage_replay_t* replay, const plan_t* plan, 
 
 static mlirage_status_t run_shared(task_device_t* task, mlirage_replay_t* replay, uint32_t* claim_counts,
                                    const plan_t* plan, mlirage_error_t* error) {
-  task->execution = (execution_t){.replay = replay, .claim_counts = claim_counts};
+  task->execution = (execution_t){.replay = replay, .claim_counts = claim_counts, .most_claims = most_claims(task)};
   __atomic_store_n(&task->failure, 0u, __ATOMIC_RELAXED);
   __atomic_store_n(&task->finished, 0u, __ATOMIC_SEQ_CST);
   // Many short waves in a row are worth waking for where one is not.
@@ -341,7 +354,7 @@ static mlirage_status_t run_shared(task_device_t* task, mlirage_replay_t* replay
   const uint32_t failure = __atomic_load_n(&task->failure, __ATOMIC_RELAXED);
   if (failure == 0) return MLIRAGE_OK;
   const mlirage_command_t* commands = mlirage_commands(replay->command_buffer);
-  return mlirage_command_fail(&commands[failure - 1], task->failure_code, error);
+  return mlirage_command_fail(replay, &commands[failure - 1], task->failure_code, error);
 }
 
 // Compares a shared execution with the estimate of one thread. On a machine whose cores
@@ -376,7 +389,7 @@ static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay,
     const mlirage_command_t* command = &mlirage_commands(buffer)[i];
     if (command->kind != MLIRAGE_COMMAND_DISPATCH) continue;
     ++dispatches;
-    workgroups += (size_t)command->workgroups;
+    workgroups += (size_t)mlirage_command_units(replay, command);
   }
   __atomic_fetch_add(&task->cpu.device.dispatches, dispatches, __ATOMIC_RELAXED);
   __atomic_fetch_add(&task->cpu.device.workgroups, workgroups, __ATOMIC_RELAXED);

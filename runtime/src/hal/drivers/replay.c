@@ -14,14 +14,16 @@ mlirage_status_t mlirage_replay_begin(mlirage_replay_t* replay, mlirage_device_t
   replay->command_buffer = command_buffer;
   replay->pointers = replay->inline_pointers;
   replay->scratch = NULL;
+  replay->indirect = NULL;
   replay->block = NULL;
   // Sizes fit: ranges are in memory already, scratch sizes are 32 bits.
   size_t pointer_bytes = range_count <= MLIRAGE_REPLAY_INLINE_POINTERS ? 0 : range_count * sizeof(void*);
   pointer_bytes = (pointer_bytes + 63) & ~(size_t)63;
   if (!mlirage_checked_align(command_buffer->scratch_size, 64, &replay->scratch_stride)) return MLIRAGE_OUT_OF_MEMORY;
+  const size_t indirect_bytes = command_buffer->indirect_count * sizeof(mlirage_workgroups_t);
   size_t needed = 0;
   if (!mlirage_checked_mul(replay->scratch_stride, worker_count, &needed) ||
-      !mlirage_checked_add(needed, pointer_bytes, &needed)) {
+      !mlirage_checked_add(needed, pointer_bytes, &needed) || !mlirage_checked_add(needed, indirect_bytes, &needed)) {
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "scratch memory of %u workers does not fit", worker_count);
   }
   // Offsets of slots come from the caller: resolved before anything is acquired.
@@ -32,6 +34,10 @@ mlirage_status_t mlirage_replay_begin(mlirage_replay_t* replay, mlirage_device_t
     uint8_t* data = mlirage_block_data(replay->block);
     if (pointer_bytes != 0) replay->pointers = (void**)(void*)data;
     replay->scratch = data + pointer_bytes;
+    if (indirect_bytes != 0) {
+      replay->indirect = (void*)(data + needed - indirect_bytes);
+      memset(replay->indirect, 0, indirect_bytes);
+    }
   }
   const mlirage_slot_range_t* ranges = command_buffer->ranges.data;
   for (size_t i = 0; i < range_count; ++i) {
@@ -59,8 +65,21 @@ static size_t range_length(const mlirage_replay_t* replay, size_t index) {
   return ((const size_t*)replay->command_buffer->lengths.data)[index];
 }
 
+void mlirage_command_begin(const mlirage_replay_t* replay, const mlirage_command_t* command) {
+  if (command->indirect == 0) return;
+  mlirage_workgroups_t* workgroups = &replay->indirect[command->indirect - 1];
+  // Anywhere in memory, aligned or not.
+  memcpy(workgroups->count, replay->pointers[command->first_range + command->range_count], sizeof(workgroups->count));
+  const uint64_t rows = (uint64_t)workgroups->count[0] * workgroups->count[1];
+  workgroups->too_many = __builtin_mul_overflow(rows, (uint64_t)workgroups->count[2], &workgroups->total);
+}
+
 uint64_t mlirage_command_units(const mlirage_replay_t* replay, const mlirage_command_t* command) {
-  if (command->kind == MLIRAGE_COMMAND_DISPATCH) return command->workgroups;
+  if (command->kind == MLIRAGE_COMMAND_DISPATCH) {
+    if (command->indirect == 0) return command->workgroups;
+    const mlirage_workgroups_t* workgroups = &replay->indirect[command->indirect - 1];
+    return workgroups->too_many ? 1 : workgroups->total;  // one to fail in
+  }
   const size_t length = range_length(replay, command->first_range);
   return length / PIECE_SIZE + (length % PIECE_SIZE != 0);
 }
@@ -69,6 +88,12 @@ static int32_t run_dispatch(const mlirage_replay_t* replay, const mlirage_comman
                             uint64_t end, uint32_t worker_id) {
   const mlirage_command_buffer_t* buffer = replay->command_buffer;
   const uint32_t* counts = command->workgroup_count;
+  if (command->indirect != 0) {
+    const mlirage_workgroups_t* workgroups = &replay->indirect[command->indirect - 1];
+    if (workgroups->too_many) return -1;
+    if (workgroups->total == 0) return 0;
+    counts = workgroups->count;
+  }
   const mlirage_dispatch_state_t dispatch = {
       .constants = (const uint32_t*)buffer->constants.data + command->first_constant,
       .binding_pointers = replay->pointers + command->first_range,
@@ -132,6 +157,9 @@ int32_t mlirage_command_run(const mlirage_replay_t* replay, const mlirage_comman
   void* const* pointers = replay->pointers + command->first_range;
   if (command->kind == MLIRAGE_COMMAND_FILL) {
     fill((uint8_t*)pointers[0] + from, to - from, command->pattern, command->pattern_length);
+  } else if (command->kind == MLIRAGE_COMMAND_UPDATE) {
+    const uint8_t* bytes = replay->command_buffer->bytes.data;
+    memcpy((uint8_t*)pointers[0] + from, bytes + command->first_byte + from, to - from);
   } else {
     // Distinct slots may still be bound to overlapping memory.
     memmove((uint8_t*)pointers[1] + from, (const uint8_t*)pointers[0] + from, to - from);
@@ -139,7 +167,14 @@ int32_t mlirage_command_run(const mlirage_replay_t* replay, const mlirage_comman
   return 0;
 }
 
-mlirage_status_t mlirage_command_fail(const mlirage_command_t* command, int32_t code, mlirage_error_t* error) {
+mlirage_status_t mlirage_command_fail(const mlirage_replay_t* replay, const mlirage_command_t* command, int32_t code,
+                                      mlirage_error_t* error) {
+  if (command->indirect != 0 && replay->indirect[command->indirect - 1].too_many) {
+    const uint32_t* counts = replay->indirect[command->indirect - 1].count;
+    return mlirage_fail(error, MLIRAGE_OUT_OF_RANGE, "dispatch '%s': too many workgroups, %u x %u x %u",
+                        mlirage_executable_entry(command->executable, command->ordinal)->name, counts[0], counts[1],
+                        counts[2]);
+  }
   return mlirage_fail(error, MLIRAGE_ABORTED, "dispatch '%s' failed with code %d",
                       mlirage_executable_entry(command->executable, command->ordinal)->name, code);
 }
@@ -152,9 +187,10 @@ mlirage_status_t mlirage_replay_run(mlirage_replay_t* replay, mlirage_error_t* e
   mlirage_status_t status = MLIRAGE_OK;
   for (size_t i = 0; i < buffer->commands.count && status == MLIRAGE_OK; ++i) {
     const mlirage_command_t* command = &commands[i];
+    mlirage_command_begin(replay, command);
     const uint64_t units = mlirage_command_units(replay, command);
     const int32_t code = mlirage_command_run(replay, command, 0, units, 0);
-    if (code != 0) status = mlirage_command_fail(command, code, error);
+    if (code != 0) status = mlirage_command_fail(replay, command, code, error);
     if (command->kind == MLIRAGE_COMMAND_DISPATCH) {
       ++dispatches;
       workgroups += (size_t)units;

@@ -19,12 +19,18 @@ class UsageError(MlirageError):
     """A wrong argument or option."""
 
 
+_EXTRAS = {
+    "onnx": "onnx", "torch": "torch", "jax": "jax", "tensorflow": "tf", "keras": "tf", "tflite": "tflite",
+    "gguf": "gguf",
+}  # fmt: skip
+
+
 def missing_package(error: ModuleNotFoundError) -> UsageError:
     """What to tell a user whose installation lacks a package; a missing module of ours is a bug, raised as it is."""
     package = (error.name or "").partition(".")[0]
     if package in ("", "mlirage"):
         raise error
-    extra = "onnx" if package == "onnx" else "compiler"
+    extra = _EXTRAS.get(package, "compiler")
     told = UsageError(f"this needs the package {package!r}: pip install 'mlirage[{extra}]'")
     told.__cause__ = error
     return told

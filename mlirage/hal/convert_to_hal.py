@@ -98,6 +98,8 @@ class _Function:
         self.recorder = recorder
         self.entry = function.regions[0].blocks[0]
         self._device: ir.Value | None = None
+        self.has_fences = any(op.name == "stream.timepoint_import" for op in walk(function))
+        self.signalled: list[ir.Operation] = []  # timepoint_signal ops that their work does itself
 
     @property
     def device(self) -> ir.Value:
@@ -244,13 +246,32 @@ def _await(f: _Function, op: ir.Operation) -> list[ir.Value]:
     return []
 
 
+def _import_timepoint(f: _Function, op: ir.Operation) -> list[ir.Value]:
+    return [op.operands[0]]
+
+
+def _signal(f: _Function, op: ir.Operation) -> list[ir.Value]:
+    if op not in f.signalled:
+        hal.QueueBarrierOp(f.device, op.operands[0], op.operands[1])
+    return []
+
+
 def _execute(f: _Function, op: ir.Operation) -> list[ir.Value]:
     view = op.opview
     buffers, sizes, wait = list(view.resources), list(view.resource_sizes), view.await_timepoint
     command_buffer = f.recorder.command_buffer(op, f.device)
-    done = f.fence()
+    users = [use.owner.operation for use in op.results[0].uses]
+    signal = next((user for user in users if user.name == "stream.timepoint_signal" and user.block == op.block), None)
+    if signal is not None:  # the work signals the caller's fence itself
+        done = signal.operands[1]
+        signal.operands[0] = f.null_fence()
+        f.signalled.append(signal)
+    else:
+        done = f.fence()
     zero = index(0)
-    hal.QueueExecuteOp(f.device, wait, done, command_buffer, buffers, [zero] * len(buffers), sizes)
+    awaited = any(user.name == "stream.timepoint_await" for user in users)
+    submit = hal.QueueSubmitOp if f.has_fences and not awaited else hal.QueueExecuteOp
+    submit(f.device, wait, done, command_buffer, buffers, [zero] * len(buffers), sizes)
     return [done]
 
 
@@ -267,4 +288,6 @@ _CONVERSIONS: dict[str, Callable[[_Function, ir.Operation], list[ir.Value]]] = {
     "stream.tensor_import": _import,
     "stream.timepoint_await": _await,
     "stream.timepoint_immediate": _immediate,
+    "stream.timepoint_import": _import_timepoint,
+    "stream.timepoint_signal": _signal,
 }

@@ -142,6 +142,26 @@ class QueueExecuteOp(Hal.Operation, name="device_queue_execute"):
     lengths: Sequence[ext.Operand[Index]]
 
 
+class QueueSubmitOp(Hal.Operation, name="device_queue_submit"):
+    """As `device_queue_execute`, but back before the work is done, where the device has a thread to do it."""
+
+    device: ext.Operand[Device]
+    wait: ext.Operand[Fence]
+    signal: ext.Operand[Fence]
+    command_buffer: ext.Operand[CommandBuffer]
+    buffers: Sequence[ext.Operand[Buffer]]
+    offsets: Sequence[ext.Operand[Index]]
+    lengths: Sequence[ext.Operand[Index]]
+
+
+class QueueBarrierOp(Hal.Operation, name="device_queue_barrier"):
+    """Signals `signal` once `wait` is signalled, with its failure if it has one."""
+
+    device: ext.Operand[Device]
+    wait: ext.Operand[Fence]
+    signal: ext.Operand[Fence]
+
+
 class FenceCreateOp(Hal.Operation, name="fence_create"):
     """A fence not yet signalled."""
 

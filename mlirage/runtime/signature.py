@@ -68,6 +68,8 @@ def parse_signature(name: str, convention: str, text: str) -> Signature:
     argument_kinds, _, result_kinds = convention.partition("_")
     try:
         data: dict[str, Any] = json.loads(text) if text else {}
+        if data.get("abi") == "coarse-fences":  # two fences behind the arguments, which the call gives
+            argument_kinds = argument_kinds.removesuffix("rr")
         signature = Signature(
             name,
             _fields(name, "argument", argument_kinds, data.get("arguments")),

@@ -29,7 +29,7 @@ import numpy as np
 
 from mlirage.errors import CompileError
 from mlirage.flow import dialect as flow
-from mlirage.hal.dialect import BufferView, BufferViewAssertOp, BufferViewDimOp
+from mlirage.hal.dialect import BufferView, BufferViewAssertOp, BufferViewDimOp, Fence
 from mlirage.mlir import arith, func, ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
@@ -95,12 +95,15 @@ class _Function:
         self.internal_names = internal_names
         self.old = old
         self.is_public = is_public
+        self.has_fences = is_public and program.options.execution_model == "async-external"
+        self.signal: ir.Value | None = None
         self.values: dict[ir.Value, ir.Value | Tensor] = {}
 
     def build(self, name: str) -> None:
         old_type = self.old.type
         if self.is_public:
             inputs, results = ([self._boundary_type(t) for t in types] for types in (old_type.inputs, old_type.results))
+            inputs += [Fence.get()] * (2 if self.has_fences else 0)
         else:
             inputs, results = flat_types(old_type.inputs), flat_types(old_type.results)
         with ir.InsertionPoint(self.old), self.old.location:
@@ -108,6 +111,7 @@ class _Function:
         for key in attribute_names(self.old.operation):
             if key not in ("sym_name", "sym_visibility", "function_type", "arg_attrs", "res_attrs"):
                 new.operation.attributes[key] = self.old.operation.attributes[key]
+        self._describe_abi(new.operation)
         if self.old.is_external:
             raise CompileError(
                 f"{self.old.location}: function @{name} has no body; programs cannot import functions yet"
@@ -116,9 +120,18 @@ class _Function:
         with ir.InsertionPoint(block), self.old.location:
             if self.is_public:
                 self._import_arguments(block)
+                if self.has_fences:
+                    wait, self.signal = list(block.arguments)[-2:]
+                    stream.TimepointImportOp(stream.Timepoint.get(), wait)
             else:
                 self._bind(self.old.arguments, block.arguments)
             self._convert_block(self.old.entry_block)
+
+    def _describe_abi(self, function: ir.Operation) -> None:
+        """Tells callers in the signature what they have to give beside the arguments."""
+        if self.has_fences and _SIGNATURE in function.attributes:
+            signature = json.loads(ir.StringAttr(function.attributes[_SIGNATURE]).value)
+            function.attributes[_SIGNATURE] = ir.StringAttr.get(json.dumps({**signature, "abi": "coarse-fences"}))
 
     def _boundary_type(self, old: ir.Type) -> ir.Type:
         return BufferView.get() if isinstance(old, ir.RankedTensorType) else old
@@ -128,7 +141,7 @@ class _Function:
     def _import_arguments(self, block: ir.Block) -> None:
         named: dict[str, ir.Value] = {}
         arguments = self._signature_arguments()
-        for number, (old, new) in enumerate(zip(self.old.arguments, block.arguments, strict=True)):
+        for number, (old, new) in enumerate(zip(self.old.arguments, block.arguments, strict=False)):
             if isinstance(old.type, ir.RankedTensorType):
                 argument = arguments[number] if number < len(arguments) else _Argument(f"argument {number}", [])
                 dims = self._check_view(new, old.type, argument, named)
@@ -242,7 +255,10 @@ class _Function:
         values = [self.values[operand] for operand in op.operands]
         owned = [value.clone() if isinstance(value, Tensor) else value for value in values]
         pairs = zip(values, owned, strict=True)
-        func.ReturnOp([_export(value, clone) if isinstance(value, Tensor) else clone for value, clone in pairs])
+        results = [_export(value, clone) if isinstance(value, Tensor) else clone for value, clone in pairs]
+        if self.signal is not None:
+            stream.TimepointSignalOp(stream.TimepointImmediateOp(stream.Timepoint.get()).result, self.signal)
+        func.ReturnOp(results)
 
     def _convert_call(self, op: ir.Operation) -> None:
         callee = ir.FlatSymbolRefAttr(op.attributes["callee"]).value

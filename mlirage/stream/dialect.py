@@ -28,6 +28,12 @@ class HalBufferView(ir.Type):
     type_name = "hal.buffer_view"
 
 
+class HalFence(ir.Type):
+    """Constraint `!hal.fence`."""
+
+    type_name = "hal.fence"
+
+
 class Stream(ext.Dialect, name="stream"):
     """Asynchronous work on resources."""
 
@@ -262,6 +268,23 @@ class TimepointAwaitOp(Stream.Operation, name="timepoint_await"):
     """The host waits for a timepoint."""
 
     timepoint: ext.Operand[Timepoint]
+
+
+class TimepointImportOp(Stream.Operation, name="timepoint_import"):
+    """The timepoint at which a fence given by the caller is signalled; a null fence is.
+
+    Not pure: it stands for what schedule_execution makes work wait for.
+    """
+
+    result: ext.Result[Timepoint]
+    fence: ext.Operand[HalFence]
+
+
+class TimepointSignalOp(Stream.Operation, name="timepoint_signal"):
+    """Signals a fence given by the caller when `timepoint` is reached; it fails as the work before it has failed."""
+
+    timepoint: ext.Operand[Timepoint]
+    fence: ext.Operand[HalFence]
 
 
 class AsyncExecuteOp(Stream.Operation, name="async_execute"):

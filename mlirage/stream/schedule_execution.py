@@ -10,6 +10,15 @@
 A region ends where the host needs what it computes: reads, control flow with work inside, calls, returns. Regions of a
 function follow one another: each starts at the timepoint of the one before, which loops and branches carry along. The
 host waits only to read, to call, and to return.
+
+Where the caller gives fences (execution model async-external) a function starts at the timepoint of the first, and does
+not wait to return:
+
+    %wait = stream.timepoint_import %fence
+    %t, %b = stream.async_execute(%wait) {…}
+    %v = stream.tensor_export %b
+    stream.timepoint_signal %t, %fence_1
+    return %v
 """
 
 from __future__ import annotations
@@ -21,6 +30,7 @@ from mlirage.stream import dialect as stream
 from mlirage.stream.storage import attribute_names, functions, is_device_op
 
 _WAITS = ("stream.async_load", "func.call", "func.return", "stream.tensor_export", "util.global_store")
+_ENDS = ("func.return", "stream.tensor_export")
 _CONTROL_FLOW = ("scf.for", "scf.if", "scf.while", "scf.index_switch", "scf.execute_region")
 _TERMINATORS = ("scf.yield", "scf.condition", "func.return")
 
@@ -35,8 +45,15 @@ def schedule_execution(program: Program) -> None:
 def _schedule_block(block: ir.Block, timepoint: ir.Value | None) -> ir.Value | None:
     """Forms regions; `timepoint` is when earlier work is done (None: it is). Gives the one at the end of the block."""
     pending: list[ir.Operation] = []
+    signals = False  # the caller waits, not this function
     for op in [op.operation for op in block.operations]:
-        if is_device_op(op):
+        if op.name == "stream.timepoint_import":
+            timepoint, signals = op.results[0], True
+        elif op.name == "stream.timepoint_signal":
+            timepoint = _flush(pending, op, timepoint)
+            if timepoint is not None:
+                op.operands[0] = timepoint
+        elif is_device_op(op):
             pending.append(op)
         elif op.name in _CONTROL_FLOW and _has_work(op):
             timepoint = _flush(pending, op, timepoint)
@@ -44,6 +61,8 @@ def _schedule_block(block: ir.Block, timepoint: ir.Value | None) -> ir.Value | N
         elif op.name in _CONTROL_FLOW and any(
             stream.is_resource(v) for inner in (op, *walk(op)) for v in inner.operands
         ):
+            timepoint = _flush(pending, op, timepoint)
+        elif signals and op.name in _ENDS:
             timepoint = _flush(pending, op, timepoint)
         elif op.name in _WAITS and _concerns_device(op):
             timepoint = _flush(pending, op, timepoint)

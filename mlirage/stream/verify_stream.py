@@ -32,6 +32,8 @@ _OPS = (
     "stream.tensor_import",
     "stream.timepoint_await",
     "stream.timepoint_immediate",
+    "stream.timepoint_import",
+    "stream.timepoint_signal",
     "stream.yield",
 )
 

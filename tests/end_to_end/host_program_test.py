@@ -1,4 +1,7 @@
-"""Programs whose host side does something: state, loops, branches, run-time shapes, values used twice."""
+"""Programs whose host side does something: state, loops, branches, run-time shapes, values used twice.
+
+All in every execution model that runs by itself; fences and kernels linked in: execution_models_test.py.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,25 @@ import mlirage
 Array = np.ndarray[Any, Any]
 
 
+MODELS = {
+    "async": {},
+    "async-vmvx": {"target_backend": "vmvx"},
+    "async-external": {"execution_model": "async-external"},
+    "inline-dynamic": {"execution_model": "inline-dynamic"},
+    "inline-dynamic-vmvx": {"execution_model": "inline-dynamic", "target_backend": "vmvx"},
+    "inline-static": {"execution_model": "inline-static", "target_backend": "vmvx-inline"},
+}
+_options: dict[str, str] = {}
+
+
+@pytest.fixture(autouse=True, params=MODELS)
+def _model(request: pytest.FixtureRequest) -> None:
+    _options.clear()
+    _options.update(MODELS[request.param])
+
+
 def _load(text: str) -> Any:
-    return mlirage.load(mlirage.compile(text))
+    return mlirage.load(mlirage.compile(text, **_options))
 
 
 def _ramp(*shape: int) -> Array:

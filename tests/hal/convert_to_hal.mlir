@@ -105,3 +105,38 @@ func.func private @dynamic(%x: !stream.resource<"external">, %n: index) -> f16 {
   %v = "stream.resource_load"(%x, %n, %c0) : (!stream.resource<"external">, index, index) -> f16
   return %v : f16
 }
+
+// -----
+
+// Fences of the caller: the last work signals the second itself, and nobody waits.
+
+// CHECK-LABEL: func.func @fences
+// CHECK: "hal.device_queue_submit"(%{{.+}}, %arg1, %arg2,
+// CHECK-NOT: hal.fence_create
+// CHECK-NOT: hal.device_queue_barrier
+// CHECK: return
+func.func @fences(%x: !stream.resource<"external">, %wait: !hal.fence, %signal: !hal.fence) {
+  %c0 = arith.constant 0 : index
+  %c4 = arith.constant 4 : index
+  %zero = arith.constant 0 : i8
+  %start = "stream.timepoint_import"(%wait) : (!hal.fence) -> !stream.timepoint
+  %t = "stream.cmd_execute"(%start, %x, %c4) ({
+  ^bb0(%0: !stream.resource<"*">):
+    "stream.cmd_fill"(%0, %c0, %c4, %zero) : (!stream.resource<"*">, index, index, i8) -> ()
+    "stream.yield"() {operandSegmentSizes = array<i32: 0>} : () -> ()
+  }) {access = ["w"], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1>} : (!stream.timepoint, !stream.resource<"external">, index) -> !stream.timepoint
+  "stream.timepoint_signal"(%t, %signal) : (!stream.timepoint, !hal.fence) -> ()
+  return
+}
+
+// -----
+
+// No work: the second fence is signalled when the first is.
+
+// CHECK-LABEL: func.func @nothing
+// CHECK: "hal.device_queue_barrier"(%{{.+}}, %arg0, %arg1)
+func.func @nothing(%wait: !hal.fence, %signal: !hal.fence) {
+  %start = "stream.timepoint_import"(%wait) : (!hal.fence) -> !stream.timepoint
+  "stream.timepoint_signal"(%start, %signal) : (!stream.timepoint, !hal.fence) -> ()
+  return
+}

@@ -85,6 +85,9 @@ typedef struct mlirage_function_t {
   const char* convention;  // kinds of arguments and results (module.h)
   const char* signature;   // JSON: names, dtypes, shapes; "" if the module has none
   mlirage_vm_function_t handle;
+  // Compiled with execution model async-external: the convention has two references more,
+  // the fences of mlirage_session_call_async, at the end of the arguments.
+  bool has_fences;
 } mlirage_function_t;
 
 size_t mlirage_session_function_count(const mlirage_session_t* session);  // without internal ones ("__init")
@@ -111,6 +114,18 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_session_call(mlirage_session_t* sessio
                                                        size_t argument_count, const mlirage_value_t* arguments,
                                                        size_t result_count, mlirage_value_t* results,
                                                        mlirage_error_t* error);
+
+// Calls |function|, which has fences, and returns before the work is done where the device
+// has a thread for it (local-task): the work starts when |wait| is signalled (NULL: at once)
+// and signals |signal| when it is done, with its failure if it has one. Arrays in |results|
+// may be given to further calls at once, and read when |signal| is signalled; arguments must
+// stay as they are until then. A call that fails here fails |signal| too. What a program
+// keeps from call to call is ordered by the fences alone.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_session_call_async(mlirage_session_t* session,
+                                                             const mlirage_function_t* function, size_t argument_count,
+                                                             const mlirage_value_t* arguments, mlirage_fence_t* wait,
+                                                             mlirage_fence_t* signal, size_t result_count,
+                                                             mlirage_value_t* results, mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
 // Arrays from and to plain memory

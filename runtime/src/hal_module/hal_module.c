@@ -205,7 +205,7 @@ static mlirage_status_t device_queue_dealloca(mlirage_vm_call_t* call) {
   return mlirage_queue_dealloca(device, wait, signal, buffer, call->error);
 }
 
-static mlirage_status_t device_queue_execute(mlirage_vm_call_t* call) {
+static mlirage_status_t queue_commands(mlirage_vm_call_t* call, mlirage_queue_flags_t flags) {
   REF(device, device, 0);
   OPTIONAL_REF(fence, wait, 1);
   OPTIONAL_REF(fence, signal, 2);
@@ -222,8 +222,28 @@ static mlirage_status_t device_queue_execute(mlirage_vm_call_t* call) {
     SIZE(length, count + i);
     bindings[i] = (mlirage_binding_t){buffer, offset, length};
   }
-  return mlirage_queue_execute(device, wait, signal, command_buffer, count, bindings, MLIRAGE_QUEUE_DEFAULT,
-                               call->error);
+  return mlirage_queue_execute(device, wait, signal, command_buffer, count, bindings, flags, call->error);
+}
+
+static mlirage_status_t device_queue_execute(mlirage_vm_call_t* call) {
+  return queue_commands(call, MLIRAGE_QUEUE_DEFAULT);
+}
+
+static mlirage_status_t device_queue_submit(mlirage_vm_call_t* call) {
+  return queue_commands(call, MLIRAGE_QUEUE_ASYNC);
+}
+
+static mlirage_status_t device_queue_barrier(mlirage_vm_call_t* call) {
+  REF(device, device, 0);
+  OPTIONAL_REF(fence, wait, 1);
+  OPTIONAL_REF(fence, signal, 2);
+  if (signal == NULL) return MLIRAGE_OK;
+  MLIRAGE_TRY(check_fences(call, wait, signal));
+  // The promise of an allocation of nothing.
+  mlirage_buffer_t* nothing = NULL;
+  MLIRAGE_TRY(mlirage_queue_alloca(device, wait, signal, 0, &nothing, call->error));
+  mlirage_buffer_release(nothing);
+  return MLIRAGE_OK;
 }
 
 //===--------------------------------------------------------------------------===
@@ -417,6 +437,8 @@ static const mlirage_vm_native_export_t exports[] = {
     {"device_queue_alloca", "rrrI_r", device_queue_alloca},
     {"device_queue_dealloca", "rrrr_", device_queue_dealloca},
     {"device_queue_execute", "rrrr[r][I][I]_", device_queue_execute},
+    {"device_queue_submit", "rrrr[r][I][I]_", device_queue_submit},
+    {"device_queue_barrier", "rrr_", device_queue_barrier},
     {"fence_create", "r_r", fence_create},
     {"fence_join", "[r]_r", fence_join},
     {"fence_await", "r_", fence_await},

@@ -209,11 +209,22 @@ size_t mlirage_session_function_count(const mlirage_session_t* session) {
   return count;
 }
 
+static bool contains(const char* text, const char* part) {
+  for (; *text != '\0'; ++text) {
+    size_t i = 0;
+    while (part[i] != '\0' && text[i] == part[i]) ++i;
+    if (part[i] == '\0') return true;
+  }
+  return false;
+}
+
 static mlirage_status_t describe(const mlirage_session_t* session, mlirage_export_t exported,
                                  mlirage_function_t* out_function, mlirage_error_t* error) {
   out_function->name = exported.name;
   out_function->convention = exported.convention;
   out_function->signature = exported.signature;
+  // Quotes inside of names are escaped: this text is nothing else.
+  out_function->has_fences = contains(exported.signature, "\"abi\": \"coarse-fences\"");
   return mlirage_vm_context_lookup(session->context, 0, exported.name, &out_function->handle, error);
 }
 
@@ -285,6 +296,13 @@ static mlirage_status_t pack_argument(const mlirage_function_t* function, size_t
   return MLIRAGE_OK;
 }
 
+static void drop_results(size_t count, mlirage_value_t* results) {
+  for (size_t i = 0; i < count; ++i) {
+    if (results[i].kind == 'r') mlirage_object_release(results[i].as.view);
+    results[i] = (mlirage_value_t){.kind = 'r'};
+  }
+}
+
 static mlirage_value_t unpack_result(char kind, const uint64_t** scalar, void*** ref) {
   mlirage_value_t value = {.kind = kind};
   switch (kind) {
@@ -297,20 +315,32 @@ static mlirage_value_t unpack_result(char kind, const uint64_t** scalar, void***
   return value;
 }
 
+// The fences of a call of a function that has them.
+typedef struct fences_t {
+  mlirage_fence_t* wait;
+  mlirage_fence_t* signal;
+} fences_t;
+
+#define FENCE_COUNT 2u
+
 static mlirage_status_t invoke(mlirage_session_t* session, const mlirage_function_t* function, size_t argument_count,
-                               const mlirage_value_t* arguments, size_t result_count, mlirage_value_t* results,
-                               const slots_t* slots, mlirage_error_t* error) {
+                               const mlirage_value_t* arguments, const fences_t* fences, size_t result_count,
+                               mlirage_value_t* results, const slots_t* slots, mlirage_error_t* error) {
   uint64_t* scalar = slots->scalars;
   void** ref = slots->refs;
   for (size_t i = 0; i < argument_count; ++i) {
     MLIRAGE_TRY(pack_argument(function, i, function->convention[i], &arguments[i], &scalar, &ref, error));
+  }
+  if (fences != NULL) {
+    *ref++ = fences->wait;
+    *ref++ = fences->signal;
   }
   mlirage_lock_acquire(&session->lock);
   const mlirage_status_t status = mlirage_vm_invoke(session->invocation, &function->handle, slots->scalars, slots->refs,
                                                     slots->scalar_results, slots->ref_results, error);
   mlirage_lock_release(&session->lock);
   MLIRAGE_TRY(status);
-  const char* kinds = function->convention + argument_count + 1;
+  const char* kinds = function->convention + argument_count + (fences != NULL ? FENCE_COUNT : 0) + 1;
   const uint64_t* scalar_result = slots->scalar_results;
   void** ref_result = slots->ref_results;
   bool only_views = true;
@@ -320,26 +350,23 @@ static mlirage_status_t invoke(mlirage_session_t* session, const mlirage_functio
     if (kinds[i] == 'r') only_views = only_views && object != NULL && object->type == &mlirage_buffer_view_type;
   }
   if (only_views) return MLIRAGE_OK;
-  for (size_t i = 0; i < result_count; ++i) {
-    if (kinds[i] == 'r') mlirage_object_release(results[i].as.view);
-    results[i] = (mlirage_value_t){.kind = 'r'};
-  }
+  drop_results(result_count, results);
   return mlirage_fail(error, MLIRAGE_UNSUPPORTED, "'%s': a result is not an array", function->name);
 }
 
-mlirage_status_t mlirage_session_call(mlirage_session_t* session, const mlirage_function_t* function,
-                                      size_t argument_count, const mlirage_value_t* arguments, size_t result_count,
-                                      mlirage_value_t* results, mlirage_error_t* error) {
-  for (size_t i = 0; i < result_count; ++i) results[i] = (mlirage_value_t){.kind = 'r'};
+static mlirage_status_t call(mlirage_session_t* session, const mlirage_function_t* function, size_t argument_count,
+                             const mlirage_value_t* arguments, const fences_t* fences, size_t result_count,
+                             mlirage_value_t* results, mlirage_error_t* error) {
   const mlirage_convention_t* convention = &function->handle.convention;
-  const size_t wanted_arguments = (size_t)convention->scalar_argument_count + convention->ref_argument_count;
+  const size_t all_arguments = (size_t)convention->scalar_argument_count + convention->ref_argument_count;
+  const size_t wanted_arguments = all_arguments - (fences != NULL ? FENCE_COUNT : 0);
   const size_t wanted_results = (size_t)convention->scalar_result_count + convention->ref_result_count;
   if (convention->group_count != 0 || wanted_arguments != argument_count || wanted_results != result_count) {
     return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT,
                         "'%s' takes %zu arguments and gives %zu results, got %zu and %zu", function->name,
                         wanted_arguments, wanted_results, argument_count, result_count);
   }
-  const size_t count = argument_count + result_count;
+  const size_t count = all_arguments + result_count;
   uint64_t inline_scalars[INLINE_VALUES];
   void* inline_refs[INLINE_VALUES];
   slots_t slots = {.scalars = inline_scalars, .refs = inline_refs};
@@ -351,11 +378,48 @@ mlirage_status_t mlirage_session_call(mlirage_session_t* session, const mlirage_
     slots.scalars = block;
     slots.refs = (void**)(void*)(slots.scalars + count);
   }
-  slots.scalar_results = slots.scalars + argument_count;
-  slots.ref_results = slots.refs + argument_count;
-  for (size_t i = 0; i < result_count; ++i) slots.ref_results[i] = NULL;
+  slots.scalar_results = slots.scalars + all_arguments;
+  slots.ref_results = slots.refs + all_arguments;
   const mlirage_status_t status =
-      invoke(session, function, argument_count, arguments, result_count, results, &slots, error);
-  if (block != NULL) mlirage_free(session->allocator, block, block_size);
+      invoke(session, function, argument_count, arguments, fences, result_count, results, &slots, error);
+  mlirage_free(session->allocator, block, block_size);
+  return status;
+}
+
+mlirage_status_t mlirage_session_call(mlirage_session_t* session, const mlirage_function_t* function,
+                                      size_t argument_count, const mlirage_value_t* arguments, size_t result_count,
+                                      mlirage_value_t* results, mlirage_error_t* error) {
+  for (size_t i = 0; i < result_count; ++i) results[i] = (mlirage_value_t){.kind = 'r'};
+  if (!function->has_fences) {
+    return call(session, function, argument_count, arguments, NULL, result_count, results, error);
+  }
+  fences_t fences = {NULL, NULL};
+  MLIRAGE_TRY(mlirage_fence_create(session->device, &fences.signal, error));
+  mlirage_status_t status = call(session, function, argument_count, arguments, &fences, result_count, results, error);
+  if (status == MLIRAGE_OK) {
+    status = mlirage_fence_wait(fences.signal, MLIRAGE_WAIT_FOREVER, error);
+    if (status != MLIRAGE_OK) drop_results(result_count, results);
+  }
+  mlirage_fence_release(fences.signal);
+  return status;
+}
+
+mlirage_status_t mlirage_session_call_async(mlirage_session_t* session, const mlirage_function_t* function,
+                                            size_t argument_count, const mlirage_value_t* arguments,
+                                            mlirage_fence_t* wait, mlirage_fence_t* signal, size_t result_count,
+                                            mlirage_value_t* results, mlirage_error_t* error) {
+  for (size_t i = 0; i < result_count; ++i) results[i] = (mlirage_value_t){.kind = 'r'};
+  if (signal == NULL) {
+    return mlirage_fail(error, MLIRAGE_INVALID_ARGUMENT, "'%s': a call without a fence to signal", function->name);
+  }
+  mlirage_status_t status = MLIRAGE_FAILED_PRECONDITION;
+  if (function->has_fences) {
+    const fences_t fences = {wait, signal};
+    status = call(session, function, argument_count, arguments, &fences, result_count, results, error);
+  } else {
+    mlirage_fail(error, status, "'%s' waits for its own work: compile it with execution_model=async-external",
+                 function->name);
+  }
+  if (status != MLIRAGE_OK) mlirage_fence_fail(signal, status, error);
   return status;
 }

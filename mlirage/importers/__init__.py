@@ -14,6 +14,7 @@ from typing import Any
 
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers.jax_sources import is_jax_data, is_jax_object
+from mlirage.importers.pytorch_sources import is_pytorch_object
 from mlirage.options import CompileOptions
 from mlirage.program import Program
 
@@ -73,6 +74,14 @@ def _of_package(*packages: str, names: tuple[str, ...] = ()) -> Callable[[Any], 
 
 KINDS = (
     Kind(
+        "tflite",
+        "tflite:import_tflite",
+        "TFLite (.tflite, its bytes)",
+        traces=True,  # example inputs fix the extents that a model leaves open
+        suffixes=(".tflite",),
+        is_data=lambda data: data[4:8] == b"TFL3",
+    ),
+    Kind(
         "onnx",
         "onnx:import_model",
         "ONNX (.onnx, its bytes, an onnx.ModelProto)",
@@ -81,6 +90,14 @@ KINDS = (
         is_object=_of_package("onnx", names=("ModelProto",)),
         # A model starts with the tag of its field 1, ir_version.
         is_data=lambda data: data[:1] == b"\x08",
+    ),
+    Kind(
+        "pytorch",
+        "pytorch:import_pytorch",
+        "PyTorch (modules and functions with example inputs, ExportedPrograms, .pt2 files, dicts of entry points)",
+        traces=True,
+        suffixes=(".pt2",),
+        is_object=is_pytorch_object,
     ),
     Kind(
         "jax",

@@ -16,6 +16,7 @@
 #include "hal/drivers/cpu.h"
 #include "hal/drivers/queue_thread.h"
 #include "hal/drivers/replay.h"
+#include "hal/drivers/sharing.h"
 
 #define MAX_WORKERS 256u
 #define CLAIM_BITS 18u
@@ -33,14 +34,11 @@
 #define DESCHEDULED 500000u
 // Time without spinning after that.
 #define BACK_OFF 20000000u
-// Once sharing has lost time, it rests for this many times the loss; longer from time to
-// time until it gains again. So it costs little however busy the machine is.
-#define LEAST_REST 8u
-#define MOST_REST 128u
-// Gains that are remembered against later losses.
-#define MOST_CREDIT 2000000
 // A command that was never measured counts as this much.
 #define UNKNOWN_COST 100000u
+// Executions in a row, each far longer than estimated, after which the estimates are dropped:
+// one may be another program's doing.
+#define SURPRISES 3u
 // Of a piece of a fill or copy (128 KiB).
 #define PIECE_COST 12000u
 
@@ -71,10 +69,8 @@ struct task_device_t {
   mlirage_lock_t queue_lock;
   mlirage_queue_thread_t* queue;  // NULL until something is handed over
   uint32_t queue_core;
-  // Of the owner: is sharing worth it on this machine, now?
-  uint64_t share_again_at;  // not before
-  int64_t lost;             // nanoseconds that sharing cost more than it gained
-  uint32_t rest;            // times the loss to rest
+  mlirage_sharing_t sharing;  // of the owner, as is
+  uint32_t surprises;         // executions in a row that took far longer than estimated
   // Words that all threads look at, on lines of their own.
   char padding0[64];
   uint64_t cursor;  // wave << 2 * CLAIM_BITS | claims << CLAIM_BITS | taken
@@ -331,13 +327,6 @@ static void forget(const mlirage_command_buffer_t* buffer) {
   }
 }
 
-static mlirage_status_t run_alone(mlirage_replay_t* replay, const plan_t* plan, mlirage_error_t* error) {
-  const uint64_t start = mlirage_platform_now_ns();
-  const mlirage_status_t status = mlirage_replay_run(replay, error);
-  if (mlirage_platform_now_ns() - start > 4 * plan->total + 4 * WORTH_SHARING) forget(replay->command_buffer);
-  return status;
-}
-
 static mlirage_status_t run_shared(task_device_t* task, mlirage_replay_t* replay, uint32_t* claim_counts,
                                    const plan_t* plan, mlirage_error_t* error) {
   task->execution = (execution_t){.replay = replay, .claim_counts = claim_counts, .most_claims = most_claims(task)};
@@ -357,31 +346,26 @@ static mlirage_status_t run_shared(task_device_t* task, mlirage_replay_t* replay
   return mlirage_command_fail(replay, &commands[failure - 1], task->failure_code, error);
 }
 
-// Compares a shared execution with the estimate of one thread. On a machine whose cores
-// are busy with other programs a wave waits for the slowest of its threads, which may be
-// waiting for a core: alone is faster.
-static void account(task_device_t* task, uint64_t start, uint64_t estimated) {
-  const uint64_t now = mlirage_platform_now_ns();
-  task->lost += (int64_t)(now - start) - (int64_t)estimated;
-  if (task->lost < -MOST_CREDIT) {
-    task->lost = -MOST_CREDIT;
-    task->rest = LEAST_REST;
-  }
-  if (task->lost <= (int64_t)WORTH_WAKING) return;
-  task->share_again_at = now + (uint64_t)task->lost * task->rest;
-  task->lost = 0;
-  if (task->rest < MOST_REST) task->rest *= 2;
-}
-
 // Shares the execution if that is likely to be faster. The owner's lock is held.
 static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay, uint32_t* claim_counts,
                                   mlirage_error_t* error) {
   const plan_t plan = make_plan(task, replay, claim_counts);
-  if (plan.shared < WORTH_SHARING) return run_alone(replay, &plan, error);
+  const bool small = plan.shared < WORTH_SHARING;
+  // What was never measured is: shared, for it is likely to be large.
+  const bool share = !small && (!plan.known || mlirage_sharing_decide(&task->sharing, plan.total));
   const uint64_t start = mlirage_platform_now_ns();
-  if (start < task->share_again_at) return mlirage_replay_run(replay, error);
-  const mlirage_status_t status = run_shared(task, replay, claim_counts, &plan, error);
-  if (plan.known) account(task, start, plan.total);
+  const mlirage_status_t status =
+      share ? run_shared(task, replay, claim_counts, &plan, error) : mlirage_replay_run(replay, error);
+  const uint64_t took = mlirage_platform_now_ns() - start;
+  if (plan.known && !small) mlirage_sharing_learn(&task->sharing, plan.total, share, took);
+  if (!share) {
+    task->surprises = took > 4 * plan.total + 4 * WORTH_SHARING ? task->surprises + 1 : 0;
+    if (task->surprises == SURPRISES) {
+      forget(replay->command_buffer);
+      task->surprises = 0;
+    }
+    return status;
+  }
   const mlirage_command_buffer_t* buffer = replay->command_buffer;
   size_t dispatches = 0;
   size_t workgroups = 0;
@@ -522,7 +506,7 @@ mlirage_status_t mlirage_local_task_device_create(const mlirage_device_options_t
   task->cpu.loader_count = options.loader_count;
   task->caller = (worker_t){.task = task};
   task->finished = 1;
-  task->rest = LEAST_REST;
+  mlirage_sharing_initialize(&task->sharing);
   task->queue_core = options.cores != NULL ? options.cores[0] : MLIRAGE_ANY_CORE;
   mlirage_status_t status = MLIRAGE_OK;
   uint32_t started = 0;

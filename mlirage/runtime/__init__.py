@@ -8,6 +8,7 @@
 Nothing in here knows the compiler; numpy is the only dependency.
 """
 
+from mlirage.runtime.calls import Call
 from mlirage.runtime.device_array import DeviceArray, asdevicearray
 from mlirage.runtime.devices import Device, device, driver_names
 from mlirage.runtime.loaded_module import LoadedModule, load
@@ -16,6 +17,7 @@ from mlirage.runtime.signature import Argument, Signature
 
 __all__ = [
     "Argument",
+    "Call",
     "Device",
     "DeviceArray",
     "LoadedModule",

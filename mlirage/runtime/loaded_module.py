@@ -7,6 +7,7 @@ from typing import Any
 
 from mlirage.errors import UsageError
 from mlirage.runtime import _runtime, arrays
+from mlirage.runtime.calls import Call
 from mlirage.runtime.devices import Device, device
 from mlirage.runtime.parameters import ParameterSource, make_parameters
 from mlirage.runtime.signature import Signature, parse_signature
@@ -75,6 +76,7 @@ class LoadedModule(_runtime.Session):
             arrays.dtype_of_element_type,
             None if signature.in_tree is None else flattener(signature.name, signature.in_tree),
             None if signature.out_tree is None else unflattener(signature.out_tree),
+            Call,
         )
 
     def __getitem__(self, name: str) -> Any:

@@ -95,7 +95,7 @@ int take_array(const FunctionState& state, const Argument& argument, PyObject* v
 
 // Everything else: `convert` makes an array, or raises.
 bool convert_array(const FunctionState& state, const Argument& argument, PyObject* value, mlirage_value_t* out_value,
-                   Ref* wrap) {
+                   Views* views, Ref* wrap) {
   PyObject* parameters[] = {value, argument.description.object};
   Ref pair(PyObject_Vectorcall(state.convert.object, parameters, 2, nullptr));
   if (!pair) return false;
@@ -105,8 +105,13 @@ bool convert_array(const FunctionState& state, const Argument& argument, PyObjec
   if (!PyArg_ParseTuple(pair.object, "OIO", &array, &element_type, &wrapper)) return false;
   bool done = true;
   if (nb::isinstance<View>(array)) {
-    out_value->as.view = nb::cast<const View&>(nb::handle(array)).view;
-    mlirage_buffer_view_retain(out_value->as.view);
+    const View& view = nb::cast<const View&>(nb::handle(array));
+    out_value->as.view = view.view;
+    mlirage_buffer_view_retain(view.view);
+    if (view.fence != nullptr) {
+      views->fences.push_back(view.fence);
+      mlirage_fence_retain(view.fence);
+    }
   } else {
     Py_buffer buffer;
     if (PyObject_GetBuffer(array, &buffer, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) return false;
@@ -142,11 +147,12 @@ bool take_scalar(const FunctionState& state, const Argument& argument, PyObject*
 
 }  // namespace
 
-bool take_argument(const FunctionState& state, const Argument& argument, PyObject* value, mlirage_value_t* out_value,
-                   Ref* wrap) {
+bool take_argument(const FunctionState& state, size_t index, PyObject* value, Views* views, Ref* wrap) {
+  const Argument& argument = state.arguments[index];
+  mlirage_value_t* out_value = &views->values[index];
   if (argument.kind != 'r') return take_scalar(state, argument, value, out_value);
   const int taken = take_array(state, argument, value, out_value);
-  return taken != 0 ? taken > 0 : convert_array(state, argument, value, out_value, wrap);
+  return taken != 0 ? taken > 0 : convert_array(state, argument, value, out_value, views, wrap);
 }
 
 bool check_symbols(const FunctionState& state, const Views& views) {

@@ -50,15 +50,19 @@ bool order_arguments(const FunctionState& state, PyObject* const* args, size_t p
   return true;
 }
 
-PyObject* call_flat(const FunctionState& state, PyObject* const* args) {
+enum class Mode { CALL, START };
+
+PyObject* call_flat(const FunctionState& state, PyObject* const* args, Mode mode) {
   const size_t count = state.arguments.size();
   Views arguments(count);
   Views results(state.results.size());
   Ref wrap;
   for (size_t i = 0; i < count; ++i) {
-    if (!take_argument(state, state.arguments[i], args[i], &arguments.values[i], &wrap)) return nullptr;
+    if (!take_argument(state, i, args[i], &arguments, &wrap)) return nullptr;
   }
   if (!check_symbols(state, arguments)) return nullptr;
+  if (mode == Mode::START) return start(state, arguments, &results, wrap);
+  if (!wait_for_arguments(arguments)) return nullptr;
   mlirage_error_t error;
   error.text[0] = '\0';
   PyThreadState* thread = PyEval_SaveThread();
@@ -73,7 +77,7 @@ PyObject* call_flat(const FunctionState& state, PyObject* const* args) {
   return make_results(state, arguments, results, wrap);
 }
 
-PyObject* call_tree(const FunctionState& state, PyObject* const* args, size_t positional, PyObject* names) {
+PyObject* call_tree(const FunctionState& state, PyObject* const* args, size_t positional, PyObject* names, Mode mode) {
   Ref tuple(PyTuple_New(static_cast<Py_ssize_t>(positional)));
   Ref dictionary(PyDict_New());
   if (!tuple || !dictionary) return nullptr;
@@ -93,7 +97,18 @@ PyObject* call_tree(const FunctionState& state, PyObject* const* args, size_t po
   if (static_cast<size_t>(PySequence_Fast_GET_SIZE(list.object)) != state.arguments.size()) {
     return raise_count(state, PySequence_Fast_GET_SIZE(list.object));
   }
-  return call_flat(state, PySequence_Fast_ITEMS(list.object));
+  return call_flat(state, PySequence_Fast_ITEMS(list.object), mode);
+}
+
+PyObject* invoke(const FunctionState& state, PyObject* const* args, size_t positional, PyObject* names, Mode mode) {
+  const size_t named = names == nullptr ? 0 : static_cast<size_t>(PyTuple_GET_SIZE(names));
+  if (state.flatten) return call_tree(state, args, positional, names, mode);
+  if (positional + named != state.arguments.size()) {
+    return raise_count(state, static_cast<Py_ssize_t>(positional + named));
+  }
+  if (named == 0) return call_flat(state, args, mode);
+  std::vector<PyObject*> ordered;
+  return order_arguments(state, args, positional, names, &ordered) ? call_flat(state, ordered.data(), mode) : nullptr;
 }
 
 void function_deallocate(PyObject* self) {
@@ -111,6 +126,11 @@ PyObject* function_name(PyObject* self, void*) {
   return PyUnicode_FromString(reinterpret_cast<Function*>(self)->state->function.name);
 }
 
+PyMethodDef function_methods[] = {
+    {"start", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function_start)),
+     METH_FASTCALL | METH_KEYWORDS, "Begins a call and returns at once: a `mlirage.runtime.Call` to wait for."},
+    {nullptr, nullptr, 0, nullptr},
+};
 PyMemberDef function_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(Function, vectorcall), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
@@ -123,6 +143,7 @@ PyType_Slot function_slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(function_deallocate)},
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_repr, reinterpret_cast<void*>(function_repr)},
+    {Py_tp_methods, function_methods},
     {Py_tp_members, function_members},
     {Py_tp_getset, function_properties},
     {Py_tp_doc, const_cast<char*>("A function of a loaded module: arrays in, a tuple of arrays out.")},
@@ -134,22 +155,15 @@ PyType_Slot function_slots[] = {
 PyObject* function_call(PyObject* self, PyObject* const* args, size_t flagged_count, PyObject* names) {
   const FunctionState& state = *reinterpret_cast<Function*>(self)->state;
   const auto positional = static_cast<size_t>(PyVectorcall_NARGS(flagged_count));
-  const size_t named = names == nullptr ? 0 : static_cast<size_t>(PyTuple_GET_SIZE(names));
-  PyObject* results = nullptr;
-  if (state.flatten) {
-    results = call_tree(state, args, positional, names);
-  } else if (positional + named != state.arguments.size()) {
-    return raise_count(state, static_cast<Py_ssize_t>(positional + named));
-  } else if (named == 0) {
-    results = call_flat(state, args);
-  } else {
-    std::vector<PyObject*> ordered;
-    if (!order_arguments(state, args, positional, names, &ordered)) return nullptr;
-    results = call_flat(state, ordered.data());
-  }
+  PyObject* results = invoke(state, args, positional, names, Mode::CALL);
   if (results == nullptr || !state.unflatten) return results;
   Ref flat(results);
   return PyObject_CallOneArg(state.unflatten.object, flat.object);
+}
+
+PyObject* function_start(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  const FunctionState& state = *reinterpret_cast<Function*>(self)->state;
+  return invoke(state, args, static_cast<size_t>(count), names, Mode::START);
 }
 
 PyType_Spec function_spec = {"mlirage.runtime._runtime.Function", sizeof(Function), 0,

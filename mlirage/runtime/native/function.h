@@ -42,6 +42,7 @@ struct FunctionState {
   Ref dtype_of;   // element type -> numpy dtype
   Ref flatten;    // (args, kwargs) -> list of arguments, or NULL
   Ref unflatten;  // (results tuple) -> what the source returned, or NULL
+  Ref make_call;  // (fence, results, wrap, unflatten) -> what `start` gives
 };
 
 struct Function {
@@ -52,25 +53,33 @@ struct Function {
 
 struct Views {
   std::vector<mlirage_value_t> values;
+  std::vector<mlirage_fence_t*> fences;  // of arguments whose elements are not there yet; owned
   explicit Views(size_t count) : values(count, mlirage_value_t{'r', {nullptr}}) {}
   ~Views() {
     for (auto& value : values) {
       if (value.kind == 'r') mlirage_buffer_view_release(value.as.view);
     }
+    for (mlirage_fence_t* fence : fences) mlirage_fence_release(fence);
   }
 };
 
-// arguments.cpp: |value| as an argument; false with a Python exception set.
-bool take_argument(const FunctionState& state, const Argument& argument, PyObject* value, mlirage_value_t* out_value,
-                   Ref* wrap);
+// arguments.cpp: |value| as argument number |index|; false with a Python exception set.
+bool take_argument(const FunctionState& state, size_t index, PyObject* value, Views* views, Ref* wrap);
 // Symbolic extents must agree among the arguments of a call.
 bool check_symbols(const FunctionState& state, const Views& views);
 
 // results.cpp: the tuple of results; NULL with a Python exception set.
 PyObject* make_results(const FunctionState& state, const Views& arguments, const Views& results, const Ref& wrap);
 
+// async.cpp: calls without waiting; what `make_call` makes of it, or NULL with a Python exception set.
+PyObject* start(const FunctionState& state, const Views& arguments, Views* results, const Ref& wrap);
+// Waits for the arguments of a call that waits itself.
+bool wait_for_arguments(const Views& arguments);
+void define_fence(nb::module_& module);
+
 extern PyType_Spec function_spec;
 PyObject* function_call(PyObject* self, PyObject* const* args, size_t flagged_count, PyObject* names);
+PyObject* function_start(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names);
 
 }  // namespace mlirage::python
 #endif  // MLIRAGE_RUNTIME_NATIVE_FUNCTION_H_

@@ -21,6 +21,7 @@ NB_MODULE(_runtime, module) {
   g_python->function_type = make_type(module, &function_spec);
   module.attr("Function") = nb::borrow(reinterpret_cast<PyObject*>(g_python->function_type));
   define_view(module);
+  define_fence(module);
   define_device(module);
   define_session(module);
 }

@@ -2,6 +2,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -56,7 +57,8 @@ struct Session {
 
   // |arguments|: (name, element type, shape or None, description); |results|: dtypes or None.
   nb::object function(const std::string& name, nb::list arguments, nb::list results, size_t symbol_count,
-                      nb::object convert, nb::object dtype_of, nb::object flatten, nb::object unflatten) const {
+                      nb::object convert, nb::object dtype_of, nb::object flatten, nb::object unflatten,
+                      nb::object make_call) const {
     auto made = std::make_unique<FunctionState>();
     mlirage_error_t error = {};
     check(mlirage_session_lookup(state->session, name.c_str(), &made->function, &error), error);
@@ -72,7 +74,7 @@ struct Session {
       argument.description = Ref(Py_NewRef(nb::object(fields[3]).ptr()));
       made->arguments.push_back(std::move(argument));
     }
-    ++kinds;  // '_'
+    kinds = std::strchr(made->function.convention, '_') + 1;  // behind the fences, if there are
     for (nb::handle dtype : results) made->results.push_back(Result{*kinds++, Ref(Py_NewRef(dtype.ptr()))});
     made->session = state;
     made->symbol_count = symbol_count;
@@ -80,6 +82,7 @@ struct Session {
     made->dtype_of = Ref(dtype_of.release().ptr());
     if (!flatten.is_none()) made->flatten = Ref(flatten.release().ptr());
     if (!unflatten.is_none()) made->unflatten = Ref(unflatten.release().ptr());
+    made->make_call = Ref(make_call.release().ptr());
     Function* object = PyObject_New(Function, g_python->function_type);
     if (object == nullptr) throw nb::python_error();
     object->vectorcall = function_call;
@@ -111,7 +114,7 @@ void define_session(nb::module_& module) {
       .def("functions", &Session::functions)
       .def("function", &Session::function, nb::arg("name"), nb::arg("arguments"), nb::arg("results"),
            nb::arg("symbol_count"), nb::arg("convert"), nb::arg("dtype_of"), nb::arg("flatten").none(),
-           nb::arg("unflatten").none());
+           nb::arg("unflatten").none(), nb::arg("make_call"));
 }
 
 }  // namespace mlirage::python

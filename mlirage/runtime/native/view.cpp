@@ -42,7 +42,7 @@ uint64_t nothing = 0;
 // (code of DLPack, bits) as arrays.py knows them for the element type.
 nb::object dlpack(nb::handle self, uint8_t code, uint8_t bits, nb::dict options) {
   const View& view = nb::cast<const View&>(self);
-  const mlirage_mutable_bytes_t bytes = map_view(view.view);
+  const mlirage_mutable_bytes_t bytes = map_view(view);
   const size_t rank = mlirage_buffer_view_rank(view.view);
   void* data = bytes.data != nullptr ? static_cast<void*>(bytes.data) : no_memory();
   nb::ndarray<nb::array_api> array(data, rank, mlirage_buffer_view_shape(view.view), self, nullptr,
@@ -51,7 +51,7 @@ nb::object dlpack(nb::handle self, uint8_t code, uint8_t bits, nb::dict options)
 }
 
 nb::object memory(const View& view, bool writable) {
-  PyObject* object = make_memory(view.view, map_view(view.view), writable);
+  PyObject* object = make_memory(view.view, map_view(view), writable);
   if (object == nullptr) throw nb::python_error();
   return nb::steal(object);
 }
@@ -63,9 +63,26 @@ PyType_Spec memory_spec = {"mlirage.runtime._runtime.Memory", sizeof(Memory), 0,
 
 void* no_memory() { return &nothing; }
 
-mlirage_mutable_bytes_t map_view(const mlirage_buffer_view_t* view) {
+bool wait_for(mlirage_fence_t* fence, uint64_t timeout_ns) {
   mlirage_error_t error = {};
-  mlirage_buffer_t* buffer = mlirage_buffer_view_buffer(view);
+  mlirage_status_t status = mlirage_fence_query(fence, &error);
+  if (status == MLIRAGE_PENDING) {
+    PyThreadState* thread = PyEval_SaveThread();
+    status = mlirage_fence_wait(fence, timeout_ns, &error);
+    PyEval_RestoreThread(thread);
+  }
+  if (status == MLIRAGE_DEADLINE_EXCEEDED) {
+    PyErr_SetString(PyExc_TimeoutError, "the work is not done yet");
+  } else if (status != MLIRAGE_OK) {
+    set_error(status, error);
+  }
+  return status == MLIRAGE_OK;
+}
+
+mlirage_mutable_bytes_t map_view(const View& view) {
+  if (!wait_for(view.fence, MLIRAGE_WAIT_FOREVER)) throw nb::python_error();
+  mlirage_error_t error = {};
+  mlirage_buffer_t* buffer = mlirage_buffer_view_buffer(view.view);
   mlirage_mutable_bytes_t bytes = {};
   check(mlirage_buffer_map(buffer, MLIRAGE_MAP_WRITE, 0, mlirage_buffer_length(buffer), &bytes, &error), error);
   return bytes;

@@ -6,18 +6,25 @@
 
 namespace mlirage::python {
 
-// Owns a reference to a view.
+// Owns a reference to a view, and to the fence after which its elements are there (NULL: they are).
 struct View {
   mlirage_buffer_view_t* view;
-  explicit View(mlirage_buffer_view_t* view) : view(view) {}
-  View(View&& other) noexcept : view(std::exchange(other.view, nullptr)) {}
+  mlirage_fence_t* fence;
+  explicit View(mlirage_buffer_view_t* view, mlirage_fence_t* fence = nullptr) : view(view), fence(fence) {}
+  View(View&& other) noexcept : view(std::exchange(other.view, nullptr)), fence(std::exchange(other.fence, nullptr)) {}
   View(const View&) = delete;
   View& operator=(const View&) = delete;
-  ~View() { mlirage_buffer_view_release(view); }
+  ~View() {
+    mlirage_buffer_view_release(view);
+    mlirage_fence_release(fence);
+  }
 };
 
-// The bytes of |view| on the host.
-mlirage_mutable_bytes_t map_view(const mlirage_buffer_view_t* view);
+// Blocks, with the GIL released, until |fence| is signalled. False with a Python exception set if
+// the work failed, or if it is not done after |timeout_ns|.
+bool wait_for(mlirage_fence_t* fence, uint64_t timeout_ns);
+// The bytes of |view| on the host, when they are there.
+mlirage_mutable_bytes_t map_view(const View& view);
 // What can never be read or written, for arrays without elements.
 void* no_memory();
 // An object with the buffer protocol over |bytes|, which lie in |view| (retained).

@@ -123,7 +123,7 @@ class TensorBuilder:
 
     def share_weights(self, other: TensorBuilder) -> None:
         """Lets two functions of a module load the same globals for the same arrays; each is finished for itself."""
-        self._globals = other._globals
+        self._globals = {key: entry for key, entry in other._globals.items() if entry[1] in self.constants}
 
     # Dims.
 

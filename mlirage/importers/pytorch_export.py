@@ -1,0 +1,178 @@
+"""Makes `torch.export` programs of modules, functions and files, decomposed to the operators that we have.
+
+A module's own graph is that of `torch.export.export(strict=False)`; operators that `pytorch_ops` knows stay as they
+are, all others are decomposed as PyTorch defines them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.export import ExportedProgram
+
+from mlirage.errors import ImportFailure, UsageError
+from mlirage.importers import Model
+from mlirage.importers.pytorch_ops.registry import operators
+
+_FORMS = (
+    "an entry point is an ExportedProgram, or a module or function with its example inputs: "
+    "(module, (x, …)), (module, (x, …), {'mask': m}) or (module, (x, …), {}, dynamic_shapes)"
+)
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """A function of the program to be: its name and what it does."""
+
+    name: str
+    program: ExportedProgram
+
+
+@dataclass(frozen=True)
+class _Source:
+    module: Any
+    inputs: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    dynamic_shapes: Any = None
+
+
+def entry_points(model: Model) -> list[EntryPoint]:
+    """The exported and decomposed programs of a model.
+
+    Raises:
+      UsageError: example inputs are missing, or given for a program that has its own.
+      ImportFailure: PyTorch cannot export it.
+    """
+    source = model.source
+    if isinstance(source, Path):
+        source = _load(source)
+    if isinstance(source, Mapping):
+        if model.example_inputs or model.example_keywords or model.dynamic_shapes is not None:
+            raise UsageError(f"entry points have inputs of their own: {_FORMS}")
+        named = cast(Mapping[str, Any], source)
+        return [EntryPoint(str(name), _exported(_entry(str(name), entry), str(name))) for name, entry in named.items()]
+    given = _Source(source, model.example_inputs, model.example_keywords, model.dynamic_shapes)
+    return [EntryPoint("main", _exported(given, type(source).__name__))]
+
+
+def _entry(name: str, entry: Any) -> _Source:
+    if isinstance(entry, ExportedProgram):
+        return _Source(entry)
+    if isinstance(entry, Model):
+        return _Source(entry.source, tuple(entry.example_inputs), entry.example_keywords, entry.dynamic_shapes)
+    if isinstance(entry, tuple) and 1 <= len(cast(tuple[Any, ...], entry)) <= 4 and callable(entry[0]):
+        module, *rest = cast(tuple[Any, ...], entry)
+        inputs = rest[0] if rest else ()
+        if not isinstance(inputs, tuple | list):
+            raise UsageError(f"entry point {name!r}: {_FORMS}")
+        return _Source(module, tuple(cast(Any, inputs)), *rest[1:])
+    raise UsageError(f"entry point {name!r} is a {type(entry).__qualname__}; {_FORMS}")
+
+
+def _load(path: Path) -> ExportedProgram:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.load(path)
+    except Exception as error:
+        raise ImportFailure(f"{path}: not a program that torch.export.save wrote: {_first_line(error)}") from error
+
+
+def _exported(source: _Source, name: str) -> ExportedProgram:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch's own tracing
+        program = source.module
+        if not isinstance(program, ExportedProgram):
+            program = _export(source, name)
+        elif source.inputs or source.keywords or source.dynamic_shapes is not None:
+            raise UsageError("an ExportedProgram says its inputs itself: no example inputs, no dynamic_shapes")
+        return decomposed(program, name)
+
+
+def _export(source: _Source, name: str) -> ExportedProgram:
+    if not source.inputs and not source.keywords and _needs_inputs(source.module):
+        raise UsageError(f"{name} is traced with example inputs: mlirage.compile(model, (x, …))")
+    try:
+        with torch.no_grad():
+            return torch.export.export(
+                as_module(source.module),
+                tuple(source.inputs),
+                dict(source.keywords),
+                dynamic_shapes=source.dynamic_shapes,
+                strict=False,
+            )
+    except Exception as error:  # whatever a model's own code and PyTorch's tracing raise
+        raise ImportFailure(f"torch.export cannot trace {name}: {type(error).__name__}: {error}") from error
+
+
+def _needs_inputs(module: Any) -> bool:
+    function = module.forward if isinstance(module, torch.nn.Module) else module
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def as_module(source: Any) -> torch.nn.Module:
+    """A module, or one whose `forward` is a function; modules that the function reaches are parts of it."""
+    if isinstance(source, torch.nn.Module):
+        return source
+    module = torch.nn.Module()
+    for i, found in enumerate(_modules_of(source)):
+        module.add_module(f"module{i}" if i else "module", found)
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return source(*args, **kwargs)
+
+    kind = type(f"{getattr(source, '__name__', 'Function')}", (torch.nn.Module,), {"forward": forward})
+    module.__class__ = kind
+    signature = inspect.signature(source)
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    positional = [
+        p.replace(kind=p.POSITIONAL_ONLY) if p.kind is p.POSITIONAL_ONLY else p for p in signature.parameters.values()
+    ]
+    forward.__signature__ = signature.replace(parameters=[first, *positional])  # pyright: ignore
+    return module
+
+
+def _modules_of(function: Any) -> list[torch.nn.Module]:
+    """The modules that a function is bound to or closes over: their parameters are state of the program."""
+    found: list[Any] = []
+    if isinstance(function, types.MethodType):
+        found.append(function.__self__)
+        function = function.__func__
+    cells = getattr(function, "__closure__", None) or ()
+    found += [cell.cell_contents for cell in cells]
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        found += [function.__globals__[name] for name in code.co_names if name in function.__globals__]
+    return [value for value in found if isinstance(value, torch.nn.Module)]
+
+
+def decomposed(program: ExportedProgram, name: str = "the program") -> ExportedProgram:
+    """The program in operators of which as many as possible are ours."""
+    try:
+        with torch.no_grad():
+            return program.run_decompositions(decompositions())
+    except Exception as error:
+        raise ImportFailure(f"PyTorch cannot decompose {name}: {type(error).__name__}: {error}") from error
+
+
+def decompositions() -> dict[Any, Any]:
+    """PyTorch's decompositions of all operators for which we have no function."""
+    known = operators()
+    table: dict[Any, Any] = dict(torch.export.default_decompositions().items())
+    everything = torch._decomp.decomposition_table  # pyright: ignore[reportAttributeAccessIssue]
+    for operator, function in everything.items():
+        if isinstance(operator, torch._ops.OpOverload) and operator not in table:  # pyright: ignore
+            table[operator] = function
+    return {operator: function for operator, function in table.items() if str(operator) not in known}
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

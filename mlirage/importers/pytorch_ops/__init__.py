@@ -1,0 +1,1 @@
+"""ATen operators, a function each, by families."""

@@ -13,6 +13,10 @@ class Buffer(Util.Type, name="buffer"):
     """Host memory: read-only data of the module or a byte buffer."""
 
 
+class List(Util.Type, name="list"):
+    """Values of any kind by position; grows and shrinks."""
+
+
 class _Reads(ir.MemoryEffectsOpInterface):
     """A read of module state or of a buffer: merged and removed by cse only between writes."""
 
@@ -146,3 +150,42 @@ class BufferStoreOp(Util.Operation, name="buffer_store"):
     value: ext.Operand[Any]
     target: ext.Operand[Buffer]
     offset: ext.Operand[ir.IndexType]
+
+
+# Lists. An element has the kind of the value that was put there last; a new one is the null reference.
+
+
+class ListCreateOp(Util.Operation, name="list_create"):
+    """A new empty list."""
+
+    result: ext.Result[List]
+
+
+class ListSizeOp(Util.Operation, name="list_size", traits=[_Reads]):
+    """The number of elements."""
+
+    result: ext.Result[ir.IndexType]
+    list: ext.Operand[List]
+
+
+class ListResizeOp(Util.Operation, name="list_resize"):
+    """Drops elements at the end, or adds null references."""
+
+    list: ext.Operand[List]
+    size: ext.Operand[ir.IndexType]
+
+
+class ListGetOp(Util.Operation, name="list_get", traits=[_Reads]):
+    """The element at `index`, which must be of the kind of the result: i32, i64, f32, f64 or a reference."""
+
+    result: ext.Result[Any]
+    list: ext.Operand[List]
+    index: ext.Operand[ir.IndexType]
+
+
+class ListSetOp(Util.Operation, name="list_set"):
+    """Puts `value` at `index`."""
+
+    list: ext.Operand[List]
+    index: ext.Operand[ir.IndexType]
+    value: ext.Operand[Any]

@@ -1,4 +1,4 @@
-"""util ops (globals, read-only data, buffers) as vm ops.
+"""util ops (globals, read-only data, buffers, lists) as vm ops.
 
     %x = util.buffer_load %b[%o] : f32     ->  %x = "vm.buffer_load_32"(%b, %o)
     util.buffer_store %v, %b[%o] : i8      ->  "vm.buffer_store_8"(%b, %o, %v)
@@ -73,6 +73,18 @@ def _convert_fill(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     return []
 
 
+_LIST_FORMS = {"i": "i32", "I": "i64", "f": "f32", "F": "f64", "r": "ref"}
+
+
+def _convert_list_get(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
+    return [emit(f"list_get_{_LIST_FORMS[kind_of(op.result.type)]}", op.result.type, *op.operands)]
+
+
+def _convert_list_set(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
+    emit(f"list_set_{_LIST_FORMS[kind_of(op.operands[2].type)]}", None, *op.operands)
+    return []
+
+
 def _convert_same(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     """Ops that are an instruction of the same name and operands."""
     name = op.name.removeprefix("util.")
@@ -90,9 +102,12 @@ HANDLERS: dict[str, Handler] = {
     "util.buffer_load": _convert_load,
     "util.buffer_store": _convert_store,
     "util.buffer_fill": _convert_fill,
+    "util.list_get": _convert_list_get,
+    "util.list_set": _convert_list_set,
     **dict.fromkeys(
         (f"util.buffer_{name}" for name in ("alloc", "clone", "slice", "length", "compare", "copy")), _convert_same
     ),
+    **dict.fromkeys((f"util.list_{name}" for name in ("create", "size", "resize")), _convert_same),
 }
 
 

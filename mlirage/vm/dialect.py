@@ -61,9 +61,10 @@ NOT_OPS = frozenset(
     ("branch", "branch_if", "switch", "call", "call_import", "return", "fail", "move_ref", "discard",
      "const_64_short")
 )  # fmt: skip
-_EFFECTS = {"global_store", "global_store_ref", "assert", "buffer_alloc", "buffer_clone", "buffer_fill", "buffer_copy"}
-_READS = ("global_load", "buffer_load", "buffer_compare")
-_WRITES = ("buffer_store",)
+_EFFECTS = {"global_store", "global_store_ref", "assert", "buffer_alloc", "buffer_clone", "buffer_fill", "buffer_copy",
+            "list_create", "list_resize", "yield"}  # fmt: skip
+_READS = ("global_load", "buffer_load", "buffer_compare", "list_size", "list_kind", "list_get")
+_WRITES = ("buffer_store", "list_set")
 
 
 class _Reads(ir.MemoryEffectsOpInterface):

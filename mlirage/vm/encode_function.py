@@ -27,7 +27,7 @@ from mlirage.vm.opcodes import Field, encode_field, opcodes, units_of
 
 _REGISTERS = "iIfFxr"
 # What can fail: where the table of locations has entries.
-_FALLIBLE = ("call", "call_import", "assert", "div_s", "div_u", "rem_s", "rem_u")
+_FALLIBLE = ("call", "call_import", "assert", "div_s", "div_u", "rem_s", "rem_u", "buffer", "list")
 
 
 class Tables(Protocol):
@@ -76,7 +76,7 @@ class _FunctionEncoder:
         self.tables = tables
         self.blocks = list(function.body.blocks)
         self.numbers = {block: number for number, block in enumerate(self.blocks)}
-        self.edges = [_edges(block, self.numbers) for block in self.blocks]
+        self.edges = [edges_of(block, self.numbers) for block in self.blocks]
         self.allocation = allocate_registers(self.blocks, self.edges)
         self.counts = list(self.allocation.counts)
         self.labels = [_Label() for _ in self.blocks]
@@ -244,7 +244,7 @@ class _FunctionEncoder:
         pending: list[tuple[_Label, int]] = []
         targets = [self.edge_label(block, edge, pending) for edge in range(len(self.edges[block]))]
         flag, wide = self.register(op.operands[0]), kind_of(op.operands[0].type) == "I"
-        cases = _switch_cases(op)
+        cases = switch_cases(op)
         if cases and cases == list(range(len(cases))):
             if not wide:
                 self.emit("extend_u_i32_i64", flag, self.scratch(False))
@@ -287,7 +287,7 @@ class _FunctionEncoder:
                 self.discard([self.scratch(True)])
 
 
-def _edges(block: ir.Block, numbers: dict[ir.Block, int]) -> list[tuple[int, list[ir.Value]]]:
+def edges_of(block: ir.Block, numbers: dict[ir.Block, int]) -> list[tuple[int, list[ir.Value]]]:
     """Successors of a block with the operands for their arguments."""
     terminator = list(block.operations)[-1].operation
     operands = list(terminator.operands)
@@ -311,7 +311,7 @@ def _edges(block: ir.Block, numbers: dict[ir.Block, int]) -> list[tuple[int, lis
     return result
 
 
-def _switch_cases(op: ir.Operation) -> list[int]:
+def switch_cases(op: ir.Operation) -> list[int]:
     """The case values, zero-extended to the register."""
     if "case_values" not in op.attributes:
         return []

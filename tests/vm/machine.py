@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_int, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,14 @@ class _Allocator(ctypes.Structure):
 
 
 class _Options(ctypes.Structure):
-    _fields_ = (("stack_size", c_size_t), ("jump_limit", c_uint64))
+    _fields_ = (
+        ("stack_size", c_size_t),
+        ("jump_limit", c_uint64),
+        ("poll", c_void_p),
+        ("poll_self", c_void_p),
+        ("trace", c_void_p),
+        ("trace_self", c_void_p),
+    )
 
 
 class _Convention(ctypes.Structure):
@@ -82,11 +89,14 @@ class Call(ctypes.Structure):
         ("can_suspend", c_bool),
         ("pending", c_void_p),
         ("error", c_void_p),
+        ("export_index", c_size_t),
     )
 
 
 PENDING = 10  # mlirage_status_t
 
+Poll = ctypes.CFUNCTYPE(c_int, c_void_p)
+Trace = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 NativeFunction = ctypes.CFUNCTYPE(c_int, POINTER(Call))
 
 
@@ -187,14 +197,29 @@ class Context:
         natives: dict[str, tuple[str, Any]] | None = None,
         stack_size: int = 0,
         jump_limit: int = 0,
+        poll: Callable[[], int] | None = None,
+        trace: Callable[[str], None] | None = None,
     ) -> None:
         self.library = library
+        # Kept: C holds their addresses.
+        self._poll = Poll(lambda _: poll()) if poll is not None else Poll()
+        self._trace = Trace(lambda _, line: trace(line.decode())) if trace is not None else Trace()
         self.pointer, self.invocation = c_void_p(), c_void_p()
         files = [file.encode() if isinstance(file, ModuleFile) else file for file in contents]
         self.modules = [library.load(file) for file in files]
         array = (c_void_p * len(files))(*(module.pointer for module in self.modules))
         self.natives = self._native_modules(natives or {})
-        options, error = _Options(stack_size, jump_limit), _Error()
+        options, error = (
+            _Options(
+                stack_size,
+                jump_limit,
+                ctypes.cast(self._poll, c_void_p),
+                None,
+                ctypes.cast(self._trace, c_void_p),
+                None,
+            ),
+            _Error(),
+        )
         allocator = library.c.mlirage_allocator_system()
         status = library.c.mlirage_vm_context_create(
             allocator, byref(options), self.natives, c_size_t(len(self.natives)), array, c_size_t(len(files)),
@@ -262,6 +287,15 @@ class Context:
         self.refs = (c_void_p * self.function.convention.ref_results)()
         self.library.check(self.library.c.mlirage_vm_finish(self.invocation, results, self.refs), _Error())
         return list(results)
+
+    def cancel_calls(self) -> None:
+        """Makes calls in progress fail."""
+        self.library.c.mlirage_vm_context_cancel(self.pointer)
+
+    def reset(self) -> None:
+        """Puts all modules back into their first state."""
+        error = _Error()
+        self.library.check(self.library.c.mlirage_vm_context_reset(self.pointer, byref(error)), error)
 
     def cancel(self) -> None:
         """Gives up a suspended call."""

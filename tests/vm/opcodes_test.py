@@ -79,8 +79,18 @@ CONVERSIONS = [
 OTHERS = {
     "branch", "branch_if", "switch", "call", "call_import", "import_resolved", "return", "fail", "assert", "const_32",
     "const_64", "const_64_short", "move", "move_ref", "null_ref", "rodata", "discard", "select", "select_ref",
-    "is_null", "global_load", "global_store", "global_load_ref", "global_store_ref",
+    "is_null", "global_load", "global_store", "global_load_ref", "global_store_ref", "yield",
 }  # fmt: skip
+# In lists_and_buffers_test.py.
+BUFFERS = {
+    *(f"buffer_{name}" for name in ("alloc", "clone", "slice", "length", "compare", "fill", "copy")),
+    *(f"buffer_load_{form}" for form in ("u8", "s8", "u16", "s16", "32", "64")),
+    *(f"buffer_store_{width}" for width in (8, 16, 32, 64)),
+}
+LISTS = {
+    *(f"list_{name}" for name in ("create", "size", "resize", "kind")),
+    *(f"list_{way}_{form}" for way in ("get", "set") for form in ("i32", "i64", "f32", "f64", "ref")),
+}
 
 
 def module_of(code: str, convention: str) -> ModuleFile:
@@ -89,7 +99,7 @@ def module_of(code: str, convention: str) -> ModuleFile:
 
 
 def test_every_opcode_is_tested() -> None:
-    assert {*INTEGER_CASES, *FLOAT_CASES, *CONVERSIONS, *OTHERS} == set(opcodes())
+    assert {*INTEGER_CASES, *FLOAT_CASES, *CONVERSIONS, *OTHERS, *BUFFERS, *LISTS} == set(opcodes())
 
 
 @pytest.mark.parametrize("name", INTEGER_CASES)

@@ -55,6 +55,7 @@ typedef enum mlirage_status_t {
   MLIRAGE_PENDING = 10,             // not finished yet: no failure, ask or resume later
   MLIRAGE_IO = 11,                  // the operating system refused
   MLIRAGE_DIVISION_BY_ZERO = 12,    // integer division of the program
+  MLIRAGE_CANCELLED = 13,           // the host gave the call up
   MLIRAGE_INTERNAL = 15,            // a bug in mlirage
 } mlirage_status_t;
 

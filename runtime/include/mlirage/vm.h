@@ -10,6 +10,7 @@
 #include "mlirage/base.h"
 #include "mlirage/module.h"
 
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -35,6 +36,7 @@ typedef struct mlirage_vm_call_t {
   bool can_suspend;
   void* pending;
   mlirage_error_t* error;  // for mlirage_fail
+  size_t export_index;     // of the function, in the native module's list
 } mlirage_vm_call_t;
 
 typedef mlirage_status_t (*mlirage_vm_native_function_t)(mlirage_vm_call_t* call);
@@ -129,6 +131,32 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_buffer_write(void* ref, const char*
                                                           mlirage_mutable_bytes_t* out_bytes, mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
+// Lists: values of any kind by position (!util.list)
+//===--------------------------------------------------------------------------===
+
+typedef struct mlirage_vm_list_t mlirage_vm_list_t;
+
+extern const mlirage_object_type_t mlirage_vm_list_type;
+
+// An element: |kind| is 'i', 'I', 'f', 'F' (in |scalar|) or 'r' (|ref|, may be NULL).
+typedef struct mlirage_vm_variant_t {
+  char kind;
+  uint64_t scalar;
+  void* ref;
+} mlirage_vm_variant_t;
+
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_list_create(mlirage_allocator_t allocator, mlirage_vm_list_t** out_list,
+                                                         mlirage_error_t* error);
+size_t mlirage_vm_list_size(const mlirage_vm_list_t* list);
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_list_resize(mlirage_vm_list_t* list, size_t size, mlirage_error_t* error);
+// Borrowed from the list.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_list_get(const mlirage_vm_list_t* list, size_t index,
+                                                      mlirage_vm_variant_t* out_value, mlirage_error_t* error);
+// Retains a reference. FAILED_PRECONDITION if lists would contain each other.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_list_set(mlirage_vm_list_t* list, size_t index, mlirage_vm_variant_t value,
+                                                      mlirage_error_t* error);
+
+//===--------------------------------------------------------------------------===
 // Contexts
 //===--------------------------------------------------------------------------===
 
@@ -141,17 +169,35 @@ typedef struct mlirage_vm_options_t {
   // Backward jumps and calls an invocation may make before it fails with
   // DEADLINE_EXCEEDED; 0: no limit. For programs that are not trusted to end.
   uint64_t jump_limit;
+  // Asked now and then (about every thousand backward jumps and calls) whether to go on;
+  // PENDING
+  // suspends a call that can be, another status than OK ends it: deadlines, interrupts. May be NULL.
+  mlirage_status_t (*poll)(void* poll_self);
+  void* poll_self;
+  // Given a line for every instruction before it runs: where, what, the values that it
+  // reads. NULL, and then free of cost, where nobody looks.
+  void (*trace)(void* trace_self, const char* line);
+  void* trace_self;
 } mlirage_vm_options_t;
 
 // Links |modules| (retained) among themselves and to |native_modules| (copied), and
-// runs the function exported as "__init" of each module, in the order given.
-// NOT_FOUND names every import that nothing provides.
+// runs the function exported as "__init" of each module, those that others import from
+// first, else in the order given. NOT_FOUND names every import that nothing provides,
+// INVALID_MODULE modules that import from each other in a circle. Of two modules of one
+// name the first has precedence, native ones before others.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_context_create(mlirage_allocator_t allocator,
                                                             const mlirage_vm_options_t* options,
                                                             const mlirage_vm_native_module_t* native_modules,
                                                             size_t native_module_count,
                                                             mlirage_module_t* const* modules, size_t module_count,
                                                             mlirage_vm_context_t** out_context, mlirage_error_t* error);
+// Makes the calls that are in progress fail with CANCELLED at their next backward jump or
+// call; later ones are not affected. From any thread. (A native function that waits is
+// not interrupted.)
+void mlirage_vm_context_cancel(mlirage_vm_context_t* context);
+// Puts all modules back into the state that they had when the context was new: globals
+// as they start, initializers run again. No call may be in progress.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_context_reset(mlirage_vm_context_t* context, mlirage_error_t* error);
 // Every invocation must have been released. NULL is ignored.
 void mlirage_vm_context_release(mlirage_vm_context_t* context);
 
@@ -189,8 +235,8 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_invoke(mlirage_vm_invocation_t* inv
 
 // The same in steps. begin and resume return OK when the function has returned (take
 // the results with mlirage_vm_finish), PENDING when it waits for the object
-// mlirage_vm_pending (borrowed): resume when that is signalled. Any other status ends
-// the call.
+// mlirage_vm_pending (borrowed): resume when that is signalled; NULL if it only lets
+// others run (yield): resume at any time. Any other status ends the call.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_begin(mlirage_vm_invocation_t* invocation,
                                                    const mlirage_vm_function_t* function, const uint64_t* scalars,
                                                    void* const* refs, mlirage_error_t* error);
@@ -204,4 +250,5 @@ void mlirage_vm_cancel(mlirage_vm_invocation_t* invocation);
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_VM_H_

@@ -17,6 +17,7 @@ const char* mlirage_status_name(mlirage_status_t status) {
     case MLIRAGE_PENDING: return "PENDING";
     case MLIRAGE_IO: return "IO";
     case MLIRAGE_DIVISION_BY_ZERO: return "DIVISION_BY_ZERO";
+    case MLIRAGE_CANCELLED: return "CANCELLED";
     case MLIRAGE_INTERNAL: return "INTERNAL";
   }
   return "UNKNOWN";

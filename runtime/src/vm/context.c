@@ -61,7 +61,8 @@ static mlirage_status_t bind_import(const mlirage_vm_context_t* context, mlirage
     if (!mlirage_string_equal(mlirage_string(native->name), module_name) || native->version < import.version) continue;
     const mlirage_vm_native_export_t* export = find_native(native, function);
     if (export == NULL) continue;
-    *binding = (mlirage_vm_binding_t){.native = export->function, .self = native->self};
+    *binding = (mlirage_vm_binding_t){
+        .native = export->function, .self = native->self, .export_index = (size_t)(export - native->exports)};
     convention = export->convention;
   }
   for (size_t i = 0; i < context->instance_count && convention == NULL; ++i) {
@@ -128,10 +129,18 @@ static mlirage_status_t create_instance(mlirage_vm_context_t* context, mlirage_m
   instance->bindings = bindings;
   MLIRAGE_TRY(allocate_array(context->allocator, module->globals_count, sizeof(*instance->globals), &globals));
   instance->globals = globals;
-  for (uint32_t i = 0; i < module->globals_count; ++i) {
-    if (module->globals[i].kind != 'r') instance->globals[i].scalar = module->globals[i].initial_value;
-  }
   return MLIRAGE_OK;
+}
+
+// Globals of all modules go first: they may hold objects of other modules.
+static void release_globals(const mlirage_vm_context_t* context) {
+  for (size_t i = 0; i < context->instance_count; ++i) {
+    const mlirage_vm_instance_t* instance = &context->instances[i];
+    if (instance->globals == NULL) continue;
+    for (uint32_t k = 0; k < instance->module->globals_count; ++k) {
+      if (instance->module->globals[k].kind == 'r') mlirage_vm_set_ref(&instance->globals[k].ref, NULL);
+    }
+  }
 }
 
 // Calls need room for two of the largest frames at least.
@@ -146,23 +155,75 @@ static size_t choose_stack_size(const mlirage_vm_context_t* context, size_t aske
   return size;
 }
 
+static mlirage_status_t initialize_instance(const mlirage_vm_context_t* context, size_t index,
+                                            mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
+  const mlirage_module_t* module = context->instances[index].module;
+  const size_t position = find_export(module, INITIALIZER);
+  if (position == mlirage_module_export_count(module)) return MLIRAGE_OK;
+  const mlirage_export_t export = mlirage_module_export(module, position);
+  if (!text_equal(export.convention, "_")) {
+    return mlirage_fail(error, MLIRAGE_INVALID_MODULE, "module '%s': " INITIALIZER " takes or gives values",
+                        mlirage_module_name(module));
+  }
+  const mlirage_vm_function_t function = {.module = (uint32_t)index, .function = export.function};
+  return mlirage_vm_invoke(invocation, &function, NULL, NULL, NULL, NULL, error);
+}
+
+// Has everything that |instance| imports from been initialized?
+static bool is_ready(const mlirage_vm_instance_t* instance) {
+  for (size_t i = 0; i < mlirage_module_import_count(instance->module); ++i) {
+    const mlirage_vm_instance_t* provider = instance->bindings[i].instance;
+    if (provider != NULL && provider != instance && !provider->is_initialized) return false;
+  }
+  return true;
+}
+
+// Position of the first module that is ready to be initialized; the number of modules if
+// there is none.
+static size_t find_waiting(const mlirage_vm_context_t* context) {
+  size_t i = 0;
+  while (i < context->instance_count && (context->instances[i].is_initialized || !is_ready(&context->instances[i]))) {
+    ++i;
+  }
+  return i;
+}
+
+// Every one of the waiting modules imports from another one: lists them.
+static mlirage_status_t fail_circle(const mlirage_vm_context_t* context, mlirage_error_t* error) {
+  char names[MLIRAGE_ERROR_TEXT_SIZE];
+  size_t size = 0;
+  for (size_t i = 0; i < context->instance_count && size < sizeof(names); ++i) {
+    if (context->instances[i].is_initialized) continue;
+    const char* name = mlirage_module_name(context->instances[i].module);
+    size += mlirage_format(names + size, sizeof(names) - size, size == 0 ? "%s" : ", %s", name);
+  }
+  return mlirage_fail(error, MLIRAGE_INVALID_MODULE, "modules import from each other in a circle: %s", names);
+}
+
+// Initializes modules after those that they import from.
 static mlirage_status_t run_initializers(mlirage_vm_context_t* context, mlirage_error_t* error) {
+  for (size_t i = 0; i < context->instance_count; ++i) {
+    mlirage_vm_instance_t* instance = &context->instances[i];
+    instance->is_initialized = false;
+    for (uint32_t k = 0; k < instance->module->globals_count; ++k) {
+      const mlirage_file_global_t* global = &instance->module->globals[k];
+      if (global->kind != 'r') instance->globals[k].scalar = global->initial_value;
+    }
+  }
   mlirage_vm_invocation_t* invocation = NULL;
   mlirage_status_t status = MLIRAGE_OK;
-  for (size_t i = 0; i < context->instance_count && status == MLIRAGE_OK; ++i) {
-    const mlirage_module_t* module = context->instances[i].module;
-    const size_t position = find_export(module, INITIALIZER);
-    if (position == mlirage_module_export_count(module)) continue;
-    const mlirage_export_t export = mlirage_module_export(module, position);
-    if (!text_equal(export.convention, "_")) {
-      status = mlirage_fail(error, MLIRAGE_INVALID_MODULE, "module '%s': " INITIALIZER " takes or gives values",
-                            mlirage_module_name(module));
+  for (size_t done = 0; done < context->instance_count && status == MLIRAGE_OK; ++done) {
+    const size_t next = find_waiting(context);
+    if (next == context->instance_count) {
+      status = fail_circle(context, error);
       break;
     }
-    if (invocation == NULL) status = mlirage_vm_invocation_create(context, &invocation, error);
-    if (status != MLIRAGE_OK) break;
-    const mlirage_vm_function_t function = {.module = (uint32_t)i, .function = export.function};
-    status = mlirage_vm_invoke(invocation, &function, NULL, NULL, NULL, NULL, error);
+    const mlirage_module_t* module = context->instances[next].module;
+    if (invocation == NULL && find_export(module, INITIALIZER) != mlirage_module_export_count(module)) {
+      status = mlirage_vm_invocation_create(context, &invocation, error);
+    }
+    if (status == MLIRAGE_OK) status = initialize_instance(context, next, invocation, error);
+    context->instances[next].is_initialized = true;
   }
   mlirage_vm_invocation_release(invocation);
   return status;
@@ -185,6 +246,12 @@ static mlirage_status_t initialize_context(mlirage_vm_context_t* context, const 
   }
   context->stack_size = choose_stack_size(context, options == NULL ? 0 : options->stack_size);
   context->jump_limit = options == NULL || options->jump_limit == 0 ? UINT64_MAX : options->jump_limit;
+  if (options != NULL) {
+    context->poll = options->poll;
+    context->poll_self = options->poll_self;
+    context->trace = options->trace;
+    context->trace_self = options->trace_self;
+  }
   return run_initializers(context, error);
 }
 
@@ -221,16 +288,18 @@ mlirage_status_t mlirage_vm_context_create(mlirage_allocator_t allocator, const 
   return MLIRAGE_OK;
 }
 
-// Globals of all modules go first: they may hold objects of other modules.
+void mlirage_vm_context_cancel(mlirage_vm_context_t* context) {
+  __atomic_fetch_add(&context->cancelled, 1u, __ATOMIC_RELEASE);
+}
+
+mlirage_status_t mlirage_vm_context_reset(mlirage_vm_context_t* context, mlirage_error_t* error) {
+  release_globals(context);
+  return run_initializers(context, error);
+}
+
 void mlirage_vm_context_release(mlirage_vm_context_t* context) {
   if (context == NULL) return;
-  for (size_t i = 0; i < context->instance_count; ++i) {
-    const mlirage_vm_instance_t* instance = &context->instances[i];
-    if (instance->globals == NULL) continue;
-    for (uint32_t k = 0; k < instance->module->globals_count; ++k) {
-      if (instance->module->globals[k].kind == 'r') mlirage_vm_set_ref(&instance->globals[k].ref, NULL);
-    }
-  }
+  release_globals(context);
   const mlirage_allocator_t allocator = context->allocator;
   for (size_t i = 0; i < context->instance_count; ++i) {
     mlirage_vm_instance_t* instance = &context->instances[i];

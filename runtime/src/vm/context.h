@@ -12,6 +12,7 @@ typedef struct mlirage_vm_instance_t mlirage_vm_instance_t;
 typedef struct mlirage_vm_binding_t {
   mlirage_vm_native_function_t native;
   void* self;
+  size_t export_index;
   const mlirage_vm_instance_t* instance;
   uint32_t function;
 } mlirage_vm_binding_t;
@@ -26,12 +27,18 @@ struct mlirage_vm_instance_t {
   mlirage_module_t* module;
   mlirage_vm_binding_t* bindings;  // one per import
   mlirage_vm_global_t* globals;
+  bool is_initialized;
 };
 
 struct mlirage_vm_context_t {
   mlirage_allocator_t allocator;
   size_t stack_size;
   uint64_t jump_limit;
+  mlirage_status_t (*poll)(void* poll_self);
+  void* poll_self;
+  void (*trace)(void* trace_self, const char* line);
+  void* trace_self;
+  uint32_t cancelled;  // atomic: how often
   size_t native_module_count;
   mlirage_vm_native_module_t* native_modules;
   size_t instance_count;
@@ -63,7 +70,9 @@ struct mlirage_vm_invocation_t {
   mlirage_allocator_t allocator;  // of what the program allocates
   mlirage_vm_state_t state;
   bool can_suspend;
-  uint64_t jumps_left;
+  uint32_t cancelled;     // the context's when the call began
+  uint64_t jumps_left;    // until the next look at whether to go on
+  uint64_t jumps_beyond;  // after that, until the limit
   void* pending;
   mlirage_vm_frame_t* frame;  // innermost
   mlirage_convention_t convention;
@@ -98,6 +107,10 @@ uint8_t* mlirage_vm_top(const mlirage_vm_frame_t* frame);
 // Runs the innermost frame until the outermost one returns (OK), the invocation
 // suspends (PENDING) or fails (frames stay, with their pc).
 mlirage_status_t mlirage_vm_run(mlirage_vm_invocation_t* invocation, mlirage_error_t* error);
+// Called when |jumps_left| is 0: may the call go on? Then there are jumps again.
+mlirage_status_t mlirage_vm_check_jumps(mlirage_vm_invocation_t* invocation, mlirage_error_t* error);
+// Writes the line for the instruction at |pc| of the innermost frame.
+void mlirage_vm_trace(const mlirage_vm_invocation_t* invocation, const uint16_t* pc);
 // Calls the native function of the CALL_IMPORT at the innermost frame's pc and moves
 // the pc behind it.
 mlirage_status_t mlirage_vm_call_native(mlirage_vm_invocation_t* invocation, mlirage_error_t* error);

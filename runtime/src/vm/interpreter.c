@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "vm/buffer.h"
 #include "vm/context.h"
+#include "vm/list.h"
 #include "vm/opcodes.h"
 #include "vm/scalar_math.h"
 
@@ -82,11 +83,6 @@ static bool return_results(mlirage_vm_invocation_t* invocation, const uint16_t* 
   return caller != NULL;
 }
 
-static mlirage_status_t fail_jumps(const mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
-  return mlirage_fail(error, MLIRAGE_DEADLINE_EXCEEDED, "more than %llu calls and backward jumps",
-                      (unsigned long long)invocation->context->jump_limit);
-}
-
 static mlirage_status_t fail_program(const mlirage_vm_frame_t* frame, const uint16_t* operands,
                                      mlirage_error_t* error) {
   const uint32_t status = mlirage_vm_read_u32(operands);
@@ -107,7 +103,7 @@ static uint32_t count_ones(uint64_t value) {
 
 #if MLIRAGE_VM_COMPUTED_GOTO
 #define CASE(name) op_##name:
-#define DISPATCH() goto* labels[*pc]
+#define DISPATCH() goto* next[*pc]
 #else
 #define CASE(name) case MLIRAGE_VM_##name:
 #define DISPATCH() goto dispatch
@@ -117,15 +113,21 @@ static uint32_t count_ones(uint64_t value) {
     pc += (units);  \
     DISPATCH();     \
   } while (0)
-#define JUMP(target)                                                    \
-  do {                                                                  \
-    const uint16_t* to_ = code + (target);                              \
-    if (to_ <= pc && MLIRAGE_UNLIKELY(invocation->jumps_left-- == 0)) { \
-      frame->pc = pc;                                                   \
-      return fail_jumps(invocation, error);                             \
-    }                                                                   \
-    pc = to_;                                                           \
-    DISPATCH();                                                         \
+// Backward jumps and calls can go on for ever: now and then somebody looks.
+#define COUNT_JUMP()                                          \
+  do {                                                        \
+    if (MLIRAGE_UNLIKELY(invocation->jumps_left == 0)) {      \
+      frame->pc = pc;                                         \
+      MLIRAGE_TRY(mlirage_vm_check_jumps(invocation, error)); \
+    }                                                         \
+    --invocation->jumps_left;                                 \
+  } while (0)
+#define JUMP(target)                       \
+  do {                                     \
+    const uint16_t* to_ = code + (target); \
+    if (to_ <= pc) COUNT_JUMP();           \
+    pc = to_;                              \
+    DISPATCH();                            \
   } while (0)
 // Takes up the frame that is the innermost one now.
 #define ENTER_FRAME()                                                    \
@@ -264,12 +266,33 @@ static uint32_t count_ones(uint64_t value) {
     NEXT(4);                                                                                       \
   }
 
+#define LIST_CASES(type, letter)                                               \
+  CASE(LIST_GET_##type) {                                                      \
+    mlirage_vm_variant_t element = {.kind = (letter)};                         \
+    STEP(mlirage_vm_list_take(refs[pc[1]], I64(2), &element, error));          \
+    SET(3, element.scalar);                                                    \
+    NEXT(4);                                                                   \
+  }                                                                            \
+  CASE(LIST_SET_##type) {                                                      \
+    const mlirage_vm_variant_t element = {.kind = (letter), .scalar = I64(3)}; \
+    STEP(mlirage_vm_list_put(refs[pc[1]], I64(2), element, error));            \
+    NEXT(4);                                                                   \
+  }
+
 mlirage_status_t mlirage_vm_run(mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
 #if MLIRAGE_VM_COMPUTED_GOTO
   static const void* const labels[MLIRAGE_VM_OPCODE_LIMIT] = {
 #define MLIRAGE_VM_OPCODE(number, name, operands, meaning) [number] = &&op_##name,
 #include "vm/vm_opcodes.def"
   };
+#endif
+#if MLIRAGE_VM_COMPUTED_GOTO
+  // With tracing every instruction goes by one place.
+  static const void* const traced[MLIRAGE_VM_OPCODE_LIMIT] = {
+#define MLIRAGE_VM_OPCODE(number, name, operands, meaning) [number] = &&trace,
+#include "vm/vm_opcodes.def"
+  };
+  const void* const* next = invocation->context->trace != NULL ? traced : labels;
 #endif
   mlirage_vm_frame_t* frame = NULL;
   uint64_t* scalars = NULL;
@@ -279,8 +302,12 @@ mlirage_status_t mlirage_vm_run(mlirage_vm_invocation_t* invocation, mlirage_err
   ENTER_FRAME();
 #if MLIRAGE_VM_COMPUTED_GOTO
   DISPATCH();
+trace:
+  mlirage_vm_trace(invocation, pc);
+  goto* labels[*pc];
 #else
 dispatch:
+  if (invocation->context->trace != NULL) mlirage_vm_trace(invocation, pc);
   switch ((mlirage_vm_opcode_t)*pc) {
 #endif
 
@@ -294,14 +321,14 @@ dispatch:
   }
   CASE(CALL) {
     frame->pc = pc;
-    if (MLIRAGE_UNLIKELY(invocation->jumps_left-- == 0)) return fail_jumps(invocation, error);
+    COUNT_JUMP();
     MLIRAGE_TRY(enter_callee(invocation, frame->instance, pc[1], pc + 2, error));
     ENTER_FRAME();
     DISPATCH();
   }
   CASE(CALL_IMPORT) {
     frame->pc = pc;
-    if (MLIRAGE_UNLIKELY(invocation->jumps_left-- == 0)) return fail_jumps(invocation, error);
+    COUNT_JUMP();
     MLIRAGE_TRY(call_import(invocation, error));
     ENTER_FRAME();
     DISPATCH();
@@ -326,6 +353,13 @@ dispatch:
       return fail_program(frame, pc + 2, error);
     }
     NEXT(6);
+  }
+  CASE(YIELD) {
+    if (invocation->can_suspend) {
+      frame->pc = pc + 1;
+      return MLIRAGE_PENDING;
+    }
+    NEXT(1);
   }
 
   // Registers, constants, globals.
@@ -481,6 +515,47 @@ dispatch:
   BUFFER_CASE_STORE(32, uint32_t)
   BUFFER_CASE_STORE(64, uint64_t)
 
+  // Lists.
+  CASE(LIST_CREATE) {
+    mlirage_vm_list_t* created = NULL;
+    STEP(mlirage_vm_list_create(invocation->allocator, &created, error));
+    mlirage_vm_set_ref(&refs[pc[1]], created);
+    NEXT(2);
+  }
+  CASE(LIST_SIZE) {
+    mlirage_vm_list_t* list = refs[pc[1]];
+    STEP(mlirage_vm_check_ref(list, &mlirage_vm_list_type, "the list", error));
+    SET(2, mlirage_vm_list_size(list));
+    NEXT(3);
+  }
+  CASE(LIST_RESIZE) {
+    mlirage_vm_list_t* list = refs[pc[1]];
+    STEP(mlirage_vm_check_ref(list, &mlirage_vm_list_type, "the list", error));
+    STEP(mlirage_vm_list_resize_to(list, I64(2), error));
+    NEXT(3);
+  }
+  CASE(LIST_KIND) {
+    uint32_t kind = 0;
+    STEP(mlirage_vm_list_kind(refs[pc[1]], I64(2), &kind, error));
+    SET(3, kind);
+    NEXT(4);
+  }
+  LIST_CASES(I32, 'i')
+  LIST_CASES(I64, 'I')
+  LIST_CASES(F32, 'f')
+  LIST_CASES(F64, 'F')
+  CASE(LIST_GET_REF) {
+    mlirage_vm_variant_t element = {.kind = 'r'};
+    STEP(mlirage_vm_list_take(refs[pc[1]], I64(2), &element, error));
+    SET_REF(3, element.ref);
+    NEXT(4);
+  }
+  CASE(LIST_SET_REF) {
+    const mlirage_vm_variant_t element = {.kind = 'r', .ref = refs[pc[3]]};
+    STEP(mlirage_vm_list_put(refs[pc[1]], I64(2), element, error));
+    NEXT(4);
+  }
+
 #if !MLIRAGE_VM_COMPUTED_GOTO
 }
 return mlirage_fail(error, MLIRAGE_INTERNAL, "unverified code");
@@ -509,3 +584,5 @@ return mlirage_fail(error, MLIRAGE_INTERNAL, "unverified code");
 #undef STEP
 #undef BUFFER_CASE_LOAD
 #undef BUFFER_CASE_STORE
+#undef LIST_CASES
+#undef COUNT_JUMP

@@ -48,6 +48,30 @@ void mlirage_vm_pop(mlirage_vm_invocation_t* invocation) {
 }
 
 //===--------------------------------------------------------------------------===
+// Whether to go on
+//===--------------------------------------------------------------------------===
+
+#define JUMPS_BETWEEN_LOOKS 1024u
+
+mlirage_status_t mlirage_vm_check_jumps(mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
+  const mlirage_vm_context_t* context = invocation->context;
+  if (__atomic_load_n(&context->cancelled, __ATOMIC_ACQUIRE) != invocation->cancelled) {
+    return mlirage_fail(error, MLIRAGE_CANCELLED, "the call was cancelled");
+  }
+  if (invocation->jumps_beyond == 0) {
+    return mlirage_fail(error, MLIRAGE_DEADLINE_EXCEEDED, "more than %llu calls and backward jumps",
+                        (unsigned long long)context->jump_limit);
+  }
+  const bool is_last = invocation->jumps_beyond < JUMPS_BETWEEN_LOOKS;
+  invocation->jumps_left = is_last ? invocation->jumps_beyond : JUMPS_BETWEEN_LOOKS;
+  if (invocation->jumps_beyond != UINT64_MAX) invocation->jumps_beyond -= invocation->jumps_left;
+  const mlirage_status_t status = context->poll == NULL ? MLIRAGE_OK : context->poll(context->poll_self);
+  if (status == MLIRAGE_OK) return MLIRAGE_OK;
+  if (status == MLIRAGE_PENDING) return invocation->can_suspend ? MLIRAGE_PENDING : MLIRAGE_OK;
+  return mlirage_fail(error, status, "the host ended the call");
+}
+
+//===--------------------------------------------------------------------------===
 // Failures
 //===--------------------------------------------------------------------------===
 
@@ -164,7 +188,9 @@ static mlirage_status_t enter(mlirage_vm_invocation_t* invocation, const mlirage
   invocation->ref_results = (void*)(base + scalar_bytes);
   memset(base, 0, scalar_bytes + ref_bytes);
   invocation->frame = NULL;
-  invocation->jumps_left = invocation->context->jump_limit;
+  invocation->jumps_left = 0;
+  invocation->jumps_beyond = invocation->context->jump_limit;
+  invocation->cancelled = __atomic_load_n(&invocation->context->cancelled, __ATOMIC_ACQUIRE);
   MLIRAGE_TRY(
       mlirage_vm_push(invocation, align_pointer(base + scalar_bytes + ref_bytes), instance, function->function, error));
   mlirage_vm_frame_t* frame = invocation->frame;

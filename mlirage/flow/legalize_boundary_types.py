@@ -15,7 +15,7 @@ import numpy as np
 from mlirage import structured_ops
 from mlirage.constants import read_dense
 from mlirage.errors import CompileError
-from mlirage.mlir import arith, ir
+from mlirage.mlir import arith, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program, is_splat
 
@@ -128,6 +128,9 @@ def _stored_elements(op: ir.Operation, attribute: str, new: ir.Type) -> ir.Attri
 
 def _convert_function(function: ir.Operation) -> None:
     touched = [op for op in structured_ops.tensor_ops(function) if _touches_converted(op)]
+    touched = [op for op in touched if op.name != "tensor.extract"]
+    # Bodies read elements of other tensors, too.
+    touched += [op for op in walk(function) if op.name == "tensor.extract" and _touches_converted(op)]
     # Scalars and bodies first, while types tell what things were; then the types of all tensors.
     for op in touched:
         _convert_scalars(op)

@@ -225,8 +225,6 @@ def _expand_value(
     if not isinstance(value.type, ir.RankedTensorType) or all(len(group) == 1 for group in groups):
         return value
     made_by = None if isinstance(value.owner, ir.Block) else value.owner.operation
-    if made_by is not None and made_by.name == "tensor.collapse_shape" and reassociation(made_by) == groups:
-        return made_by.operands[0]
     shape: list[int] = []
     dynamic: list[ir.Value] = []
     for dim, expr in enumerate(indexing_map.results):
@@ -235,6 +233,13 @@ def _expand_value(
             shape.append(of.type.shape[at])
             if of.type.is_dynamic_dim(at):
                 dynamic.append(extents.extent(of, at))
+    if made_by is not None and made_by.name == "tensor.collapse_shape" and reassociation(made_by) == groups:
+        inner = made_by.operands[0]
+        # The same dims may be merged from other extents (1x2 and 2x1 both become 2); a single unknown one follows from
+        # the others.
+        single = all(sum(shape[i] == structured_ops.DYNAMIC for i in group) <= 1 for group in groups)
+        if list(inner.type.shape) == shape and (single or extents.dynamic(inner) == dynamic):
+            return inner
     if made_by is not None and is_uniform(made_by):
         return _uniform_like(made_by, ir.RankedTensorType.get(shape, value.type.element_type), dynamic)
     return expand_shape(value, shape, dynamic, groups)

@@ -91,3 +91,22 @@ func.func @nibbles(%x: tensor<3xi4>, %f: tensor<3xf4E2M1FN>) -> (tensor<3xi4>, t
   } -> (tensor<3xi4>, tensor<3xf4E2M1FN>)
   return %0#0, %0#1, %c : tensor<3xi4>, tensor<3xf4E2M1FN>, tensor<2xi4>
 }
+
+// A body reads an element of a tensor that is no operand.
+// CHECK-LABEL: func.func @lookup(
+// CHECK: linalg.generic
+// CHECK: %[[B:.+]] = tensor.extract %{{.+}}[%{{.+}}] : tensor<4xi8>
+// CHECK: %[[P:.+]] = arith.trunci %[[B]] : i8 to i1
+// CHECK: arith.select %[[P]]
+func.func @lookup(%m: tensor<4xi1>, %x: tensor<4xf32>) -> tensor<4xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4xf32>
+  %0 = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel"]} ins(%x : tensor<4xf32>) outs(%e : tensor<4xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %i = linalg.index 0 : index
+    %b = tensor.extract %m[%i] : tensor<4xi1>
+    %r = arith.select %b, %a, %zero : f32
+    linalg.yield %r : f32
+  } -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}

@@ -96,3 +96,27 @@ func.func @dynamic(%a: tensor<?x4xf32>, %b: index, %c: index) -> tensor<?x?xf32>
   } -> tensor<?x?xf32>
   return %0 : tensor<?x?xf32>
 }
+
+// Dims merged from other extents are no dims of the same shape: 1x2 is reshaped to 2x1, not read as if it were that.
+// CHECK-LABEL: func.func @other_extents(
+// CHECK-SAME: %[[X:.+]]: tensor<4x2x1xf32>, %[[Y:.+]]: tensor<4x1x2xf32>
+// CHECK: %[[C:.+]] = tensor.collapse_shape %[[Y]] {{\[\[}}0], [1, 2]] : tensor<4x1x2xf32> into tensor<4x2xf32>
+// CHECK: %[[E:.+]] = tensor.expand_shape %[[C]] {{\[\[}}0], [1, 2]] output_shape [4, 2, 1] : tensor<4x2xf32> into tensor<4x2x1xf32>
+// CHECK: linalg.generic {{.*}}ins(%{{.+}}, %[[E]] : tensor<4x2x1xf32>, tensor<4x2x1xf32>)
+func.func @other_extents(%x: tensor<4x2x1xf32>, %y: tensor<4x1x2xf32>) -> tensor<4x2xf32> {
+  %e3 = tensor.empty() : tensor<4x2x1xf32>
+  %n = linalg.generic {indexing_maps = [#id3, #id3], iterator_types = ["parallel", "parallel", "parallel"]} ins(%x : tensor<4x2x1xf32>) outs(%e3 : tensor<4x2x1xf32>) {
+  ^bb0(%p: f32, %o: f32):
+    %t = math.exp %p : f32
+    linalg.yield %t : f32
+  } -> tensor<4x2x1xf32>
+  %a = tensor.collapse_shape %n [[0], [1, 2]] : tensor<4x2x1xf32> into tensor<4x2xf32>
+  %b = tensor.collapse_shape %y [[0], [1, 2]] : tensor<4x1x2xf32> into tensor<4x2xf32>
+  %e = tensor.empty() : tensor<4x2xf32>
+  %0 = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]} ins(%a, %b : tensor<4x2xf32>, tensor<4x2xf32>) outs(%e : tensor<4x2xf32>) {
+  ^bb0(%p: f32, %q: f32, %o: f32):
+    %t = arith.addf %p, %q : f32
+    linalg.yield %t : f32
+  } -> tensor<4x2xf32>
+  return %0 : tensor<4x2xf32>
+}

@@ -254,8 +254,6 @@ def _adaptive_maxima(x: Tensor, size: list[Dim]) -> tuple[Tensor, Tensor]:
     known = [(n, d) for n, d in zip(counts, extents, strict=True) if isinstance(n, int) and isinstance(d, int)]
     widest = [max(-(-(i + 1) * d // n) - i * d // n for i in range(n)) for n, d in known]
     starts = [Tensor.of(np.array([i * d // n for i in range(n)], np.int64)) for n, d in known]
-        Tensor.of(np.array([i * d // n for i in range(n)], np.int64)) for n, d in zip(counts, extents, strict=True)
-    ]  # pyright: ignore
     wide = b.compute_dtype(x.dtype)
 
     def search(position: tuple[Scalar, ...], want_place: bool) -> Scalar:

@@ -96,7 +96,7 @@ def is_splat(array: Array) -> bool:
 
 def as_splat(array: Array) -> Array:
     """The array, as one element with strides 0 if all its elements have the same bytes."""
-    if array.size < 2 or array.ndim == 0:
+    if array.size < 2 or array.ndim == 0 or is_splat(array):
         return array
     flat = array.reshape(-1)
     first = flat[0].tobytes()

@@ -1,10 +1,10 @@
 """Makes .tflite files out of Python descriptions, and runs them in LiteRT's reference interpreter.
 
-    b = ModelBuilder()
-    x = b.input("x", (1, 8, 8, 3), np.int8, scale=0.1, zero=-3)
-    w = b.constant("w", array, scale=[…], axis=0)
-    y = b.node("CONV_2D", [x, w], [b.tensor("y", (1, 8, 8, 4), np.int8, scale=0.2)], Conv2DOptions=dict(StrideW=1, …))
-    data = b.finish([y])
+b = ModelBuilder()
+x = b.input("x", (1, 8, 8, 3), np.int8, scale=0.1, zero=-3)
+w = b.constant("w", array, scale=[…], axis=0)
+y = b.node("CONV_2D", [x, w], [b.tensor("y", (1, 8, 8, 4), np.int8, scale=0.2)], Conv2DOptions=dict(StrideW=1, …))
+data = b.finish([y])
 """
 
 from __future__ import annotations
@@ -228,9 +228,7 @@ class ModelBuilder:
         custom: bytes,
     ) -> int:
         made = [(name, _options(fb, name, fields)) for name, fields in options.items()]
-        ins, outs, between = (
-            fb.CreateNumpyVector(np.array(v, np.int32)) for v in (inputs, outputs, intermediates)
-        )
+        ins, outs, between = (fb.CreateNumpyVector(np.array(v, np.int32)) for v in (inputs, outputs, intermediates))
         extra = fb.CreateByteVector(custom) if custom else None
         tflite.OperatorStart(fb)
         tflite.OperatorAddOpcodeIndex(fb, code)

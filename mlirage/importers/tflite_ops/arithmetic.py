@@ -72,7 +72,9 @@ def _power(quantization: Quantization) -> int | None:
 
 
 def _power_of_two_sum(node: Node, x: Tensor, y: Tensor, subtract: bool, low: int, high: int) -> Tensor:
-    left, right, target = (_power(q) or 0 for q in (node.quantization(0), node.quantization(1), node.output_quantization()))
+    left, right, target = (
+        _power(q) or 0 for q in (node.quantization(0), node.quantization(1), node.output_quantization())
+    )
     shifts = [left - target, right - target]
     if max(shifts) > 0 or 0 not in shifts:
         raise NotImplementedError("16-bit sum whose output scale is finer than both inputs' (powers of two)")

@@ -71,7 +71,13 @@ def _conv(x: Tensor, weight: Tensor, strides: Sequence[int], dilations: Sequence
 def _depthwise(x: Tensor, weight: Tensor, strides: Sequence[int], dilations: Sequence[int], dtype: DType) -> Tensor:
     """x [n, h, w, c] with weight [1, h, w, c · m]."""
     depth, filters = x.shape[3], weight.shape[3]
-    if not isinstance(depth, int) or depth == 0 or not isinstance(filters, int) or filters % depth or weight.shape[0] != 1:
+    if (
+        not isinstance(depth, int)
+        or depth == 0
+        or not isinstance(filters, int)
+        or filters % depth
+        or weight.shape[0] != 1
+    ):
         raise ValueError(f"filters {list(weight.shape)} for input {list(x.shape)}")
     spatial = _extents(x, weight.shape[1:3], strides, dilations)
     if filters == depth:
@@ -193,7 +199,9 @@ def TRANSPOSE_CONV(node: Node, shape: Tensor, weight: Tensor, x: Tensor, bias: T
         kernel = centered(turned, node.quantization(1).zero_point)
         total = _conv(_spread(node, x, weight.shape[1:3], out, strides, zero), kernel, [1, 1], [1, 1], dtype)
         return finish_integer(node, total, folded_bias(kernel, (1, 2, 3), zero, bias, dtype), factors)
-    total = _conv(_spread(node, x, weight.shape[1:3], out, strides, 0), turned, [1, 1], [1, 1], b.compute_dtype(x.dtype))
+    total = _conv(
+        _spread(node, x, weight.shape[1:3], out, strides, 0), turned, [1, 1], [1, 1], b.compute_dtype(x.dtype)
+    )
     return finish_float(node, total, bias)
 
 
@@ -230,4 +238,6 @@ def CONV_3D_TRANSPOSE(node: Node, shape: Tensor, weight: Tensor, x: Tensor, bias
         raise ValueError(f"input {x} and filters {weight}: 5 axes of real numbers are needed")
     out = shape.dims()[1:4]
     turned = b.transpose(_turned(weight, (0, 1, 2)), [0, 1, 2, 4, 3])
-    return finish_float(node, _conv_3d(_spread(node, x, weight.shape[:3], out, strides, 0), turned, [1] * 3, [1] * 3), bias)
+    return finish_float(
+        node, _conv_3d(_spread(node, x, weight.shape[:3], out, strides, 0), turned, [1] * 3, [1] * 3), bias
+    )

@@ -68,9 +68,7 @@ def inverse_square_root(x: int) -> tuple[int, int]:
     estimate = 1 << 28
     for _ in range(5):
         cube = saturating_shift(high_product(high_product(estimate, estimate), estimate), 6)
-        estimate = saturating_shift(
-            wrapped(high_product(three_halves, estimate) - high_product(half, cube)), 3
-        )
+        estimate = saturating_shift(wrapped(high_product(three_halves, estimate) - high_product(half, cube)), 3)
     result = high_product(estimate, 1518500250)
     if shift < 0:
         return wrapped(result << -shift), 0

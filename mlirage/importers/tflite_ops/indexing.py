@@ -223,5 +223,3 @@ def HASHTABLE_LOOKUP(node: Node, ids: Tensor, keys: Tensor, values: Tensor) -> t
     picked = b.gather(values, b.map_(lambda p: s.select(p < none, p, 0), place), 0)
     spread = b.reshape(found, [*found.shape, *([1] * (picked.rank - 1))])
     return b.map_(lambda a, f: s.select(f.ne(0), a, s.coerce(0, a.dtype)), picked, spread, shape=picked.shape), found
-
-

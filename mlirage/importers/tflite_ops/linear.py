@@ -29,7 +29,9 @@ def by_rows(x: Tensor, weight: Tensor, dtype: DType) -> Tensor:
         x.shape[1], weight.shape[1], f"rows of {x.shape[1]} numbers and weights for {weight.shape[1]}"
     )
     if x.dtype != weight.dtype and dtype != b.INT64:
-        x, weight = (b.cast(t, np.dtype(np.int16)) for t in (x, weight)) if dtype == b.INT32 else (x, b.cast(weight, x.dtype))
+        x, weight = (
+            (b.cast(t, np.dtype(np.int16)) for t in (x, weight)) if dtype == b.INT32 else (x, b.cast(weight, x.dtype))
+        )
     shape = (x.shape[0], weight.shape[0])
     n, m, k = (ir.AffineExpr.get_dim(i) for i in range(3))
     maps = [ir.AffineMap.get(3, 0, results) for results in ([n, k], [m, k], [n, m])]
@@ -43,7 +45,9 @@ def hybrid_product(x: Tensor, weight: Tensor, scales: np.ndarray, asymmetric: bo
     total = by_rows(rows, weight, b.INT32)
     factors = Tensor.of(scales, name="weight_scales")
     if zero is None:
-        return b.map_(lambda a, k, f: s.cast(a, b.FLOAT32) * (k * f), total, scale, factors, dtype=b.FLOAT32, shape=total.shape)
+        return b.map_(
+            lambda a, k, f: s.cast(a, b.FLOAT32) * (k * f), total, scale, factors, dtype=b.FLOAT32, shape=total.shape
+        )
     if weight.known is not None:
         sums = Tensor.of(weight.known.astype(np.int32).sum(1, dtype=np.int32), name="row_sums")
     else:
@@ -80,7 +84,13 @@ def _product(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     factors = product_factors(node, 0, 1, node.quantization(1).scales.size > 1)
     x, zero = signed(x, node.quantization(0).zero_point)
     kernel = centered(weight, node.quantization(1).zero_point)
-    return finish_integer(node, by_rows(x, kernel, dtype), folded_bias(kernel, [1], zero, bias, dtype), factors)
+    total, bias = by_rows(x, kernel, dtype), folded_bias(kernel, [1], zero, bias, dtype)
+    if dtype == b.INT64:  # the kernel scales what it summed in 64 bits as 32 bits
+        total = b.map_(
+            lambda a, *c: s.cast(a + c[0] if c else a, b.INT32), total, *([bias] if bias else []), dtype=b.INT32
+        )
+        bias = None
+    return finish_integer(node, total, bias, factors)
 
 
 @tflite_op

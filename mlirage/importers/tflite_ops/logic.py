@@ -14,7 +14,9 @@ from mlirage.mlir import arith
 Comparison = Callable[[Scalar, Scalar], Scalar]
 
 
-def _compare(node: Node, x: Tensor, y: Tensor, body: Comparison, plain: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
+def _compare(
+    node: Node, x: Tensor, y: Tensor, body: Comparison, plain: Callable[[Tensor, Tensor], Tensor] | None = None
+) -> Tensor:
     if not (node.is_quantized() and x.dtype.itemsize == 1):
         return plain(x, y) if plain else b.map_(body, x, y, dtype=b.BOOL)
     left, right = node.quantization(0), node.quantization(1)
@@ -92,7 +94,11 @@ def RIGHT_SHIFT(node: Node, x: Tensor, y: Tensor) -> Tensor:
 @tflite_op
 def SELECT(node: Node, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
     if condition.rank < x.rank:  # a condition per row, unlike numpy's rule
-        condition = b.reshape(condition, [*condition.shape, *([1] * (x.rank - condition.rank))]) if condition.rank else condition
+        condition = (
+            b.reshape(condition, [*condition.shape, *([1] * (x.rank - condition.rank))])
+            if condition.rank
+            else condition
+        )
     return b.where(condition, x, y)
 
 

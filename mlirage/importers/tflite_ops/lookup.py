@@ -92,9 +92,7 @@ def rounded(x: Any) -> Any:
     return np.sign(x) * np.floor(np.abs(x) + type(x.flat[0])(0.5))
 
 
-def interpolated_table(
-    function: Callable[[Any], Any], source: Quantization, target: Quantization
-) -> Array:
+def interpolated_table(function: Callable[[Any], Any], source: Quantization, target: Quantization) -> Array:
     """The table of an i16 function that the kernels interpolate between 513 knots of f32."""
     low, high = (source.scale * F32(x - source.zero_point) for x in (-32768, 32767))
     bottom, top = (target.scale * F32(x - target.zero_point) for x in (-32768, 32767))
@@ -111,7 +109,9 @@ def sigmoid_knots() -> Array:
 
     i = np.arange(256, dtype=np.float64)
     error = curve(i + 0.5) - (curve(i) + curve(i + 1)) / 2
-    return np.minimum(np.floor(curve(i) + error / 2 + 0.5), 65535).astype(np.int64)
+    knots = np.floor(curve(i) + error / 2 + 0.5).astype(np.int64)
+    knots[255] = 65535  # the last one is rounded up
+    return knots
 
 
 def sixteenth_bits_input(scale: np.float32, largest_shift: int) -> Array:

@@ -110,7 +110,9 @@ def _log_softmax_of_int8(node: Node, x: Tensor) -> Tensor:
     reverse, reverse_shift = quantize_multiplier((1 << (31 - shift)) / multiplier if shift <= 31 else 0.0)
     least = -int(np.floor(31.0 * (1 << 26) / (1 << shift)))
     steps = [gemmlowp.scaled_number(-d, multiplier, shift) if -d >= least else 0 for d in range(256)]
-    powers = [gemmlowp.rounding_divide(gemmlowp.exp_on_negative(v), 12) if -d >= least else 0 for d, v in enumerate(steps)]
+    powers = [
+        gemmlowp.rounding_divide(gemmlowp.exp_on_negative(v), 12) if -d >= least else 0 for d, v in enumerate(steps)
+    ]
     exponentials = Tensor.of(np.array(powers, np.int32), name="exp_table")
     distances = Tensor.of(np.array(steps, np.int32), name="distance_table")
     top = b.amax(x, [x.rank - 1], keepdims=True)
@@ -214,5 +216,3 @@ def LOCAL_RESPONSE_NORMALIZATION(node: Node, x: Tensor) -> Tensor:
     for offset in range(2 * radius):  # the channel that is `radius` further does not count, in the kernel
         total = b.add(total, b.slice_axis(squares, x.rank - 1, offset, depth))
     return b.map_(lambda a, t: a * s.power(t * alpha + bias, s.coerce(-beta, a.dtype)), x, total)
-
-

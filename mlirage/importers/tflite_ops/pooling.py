@@ -51,7 +51,12 @@ def MAX_POOL_2D(node: Node, x: Tensor) -> Tensor:
 
 
 def _sums(
-    x: Tensor, window: Sequence[int], strides: Sequence[int], low: Sequence[Dim], high: Sequence[Dim], out: Sequence[Dim]
+    x: Tensor,
+    window: Sequence[int],
+    strides: Sequence[int],
+    low: Sequence[Dim],
+    high: Sequence[Dim],
+    out: Sequence[Dim],
 ) -> tuple[Tensor, Tensor | int]:
     """Sums of the windows, and over how many elements of the input they go."""
     total = b.pool("sum", b.transpose(x, _FIRST), window, strides, [1, 1], low, high, out)

@@ -60,7 +60,9 @@ def centered(weight: Tensor, zero_point: int) -> Tensor:
     return b.map_(lambda a: s.cast(a, INT16) - zero_point, weight, dtype=INT16)
 
 
-def folded_bias(weight: Tensor, axes: Sequence[int], zero_point: int, bias: Tensor | None, dtype: DType) -> Tensor | None:
+def folded_bias(
+    weight: Tensor, axes: Sequence[int], zero_point: int, bias: Tensor | None, dtype: DType
+) -> Tensor | None:
     """The bias minus the zero point times the sums of the weights over `axes`: what Σ(x - z)·w is more than Σx·w."""
     if not zero_point:
         return bias
@@ -158,7 +160,9 @@ def _nudged_zero(low: Scalar, high: Scalar, scale: Scalar) -> Scalar:
     error_high = s.absolute(high64 / step) + 127.0
     zero = s.select(error_low < error_high, from_low, from_high)
     nudged = s.clamp(to_nearest(zero), -128.0, 127.0)
-    return s.select(low.eq(high), s.coerce(0, b.INT32), s.cast(s.select(low.eq(high), s.coerce(0.0, b.FLOAT64), nudged), b.INT32))
+    return s.select(
+        low.eq(high), s.coerce(0, b.INT32), s.cast(s.select(low.eq(high), s.coerce(0.0, b.FLOAT64), nudged), b.INT32)
+    )
 
 
 def to_nearest(x: Scalar) -> Scalar:

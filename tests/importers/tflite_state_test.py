@@ -1,0 +1,261 @@
+"""TFLite models with state, several entry points, open extents and control flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mlirage
+from mlirage.errors import UsageError
+
+pytest.importorskip("tflite", reason="TFLite models need the package tflite")
+pytest.importorskip("ai_edge_litert", reason="the reference interpreter is ai-edge-litert")
+
+from tests.importers.tflite_models import ModelBuilder, Reference
+
+F, I8, I16, I32 = np.float32, np.int8, np.int16, np.int32
+LITE: dict[str, Any] = {"jobs": 1, "cache_dir": "off"}
+
+
+def _calls(data: bytes, *calls: list[np.ndarray[Any, Any]], tolerance: float = 2e-5) -> None:
+    """The same calls, one after the other, in both; integers agree to the last bit."""
+    reference, session = Reference(data), mlirage.load(mlirage.compile(data, **LITE), device="local-sync")
+    for arrays in calls:
+        for want, got in zip(reference(*arrays), session(*arrays), strict=True):
+            assert want.shape == got.shape and want.dtype == got.dtype
+            if want.dtype.kind == "f":
+                np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+            else:
+                np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("kind", ["plain", "coupled", "peephole", "projection", "norm", "hybrid", "time-major"])
+def test_lstm(kind: str) -> None:
+    """Two calls: the second goes on from the first one's state."""
+    rng = np.random.default_rng(3)
+    units, width, batch, steps, out = 5, 4, 2, 6, 3 if kind == "projection" else 5
+    builder = ModelBuilder()
+
+    def weights(name: str, *shape: int) -> int:
+        if kind == "hybrid":
+            return builder.constant(name, rng.integers(-127, 128, shape).astype(I8), scale=0.01)
+        return builder.constant(name, rng.uniform(-1, 1, shape).astype(F))
+
+    def vector(name: str, size: int) -> int:
+        return builder.constant(name, rng.uniform(-1, 1, size).astype(F))
+
+    shape = (steps, batch, width) if kind == "time-major" else (batch, steps, width)
+    inputs = [builder.input("x", shape)]
+    first = -1 if kind == "coupled" else weights("wi", units, width)
+    inputs += [first, *(weights(f"w{g}", units, width) for g in "fco")]
+    first = -1 if kind == "coupled" else weights("ri", units, out)
+    inputs += [first, *(weights(f"r{g}", units, out) for g in "fco")]
+    inputs += [vector(f"p{g}", units) if kind == "peephole" else -1 for g in "ifo"]
+    inputs += [-1 if kind == "coupled" else vector("bi", units), *(vector(f"b{g}", units) for g in "fco")]
+    inputs += [weights("proj", out, units), vector("pb", out)] if kind == "projection" else [-1, -1]
+    inputs += [builder.tensor("h", (batch, out), variable=True), builder.tensor("c", (batch, units), variable=True)]
+    inputs += [vector(f"n{g}", units) if kind == "norm" else -1 for g in "ifco"]
+    result = builder.tensor("y", (*shape[:2], out))
+    options = {
+        "FusedActivationFunction": 4,
+        "CellClip": 2.0 if kind == "plain" else 0.0,
+        "TimeMajor": kind == "time-major",
+    }
+    builder.node("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [result], UnidirectionalSequenceLSTMOptions=options)
+    calls = [[rng.normal(size=shape).astype(F)] for _ in range(2)]
+    _calls(builder.finish([result]), *calls, tolerance=1e-4)
+
+
+def test_bidirectional_lstm() -> None:
+    """Forward and backward outputs side by side."""
+    rng = np.random.default_rng(4)
+    builder = ModelBuilder()
+
+    def constant(*shape: int) -> int:
+        return builder.constant(f"k{len(builder.graph.tensors)}", rng.uniform(-1, 1, shape).astype(F))
+
+    inputs = [builder.input("x", (2, 6, 4))]
+    for _ in range(2):
+        inputs += [constant(5, 4) for _ in range(4)] + [constant(5, 5) for _ in range(4)] + [-1] * 3
+        inputs += [constant(5) for _ in range(4)] + [-1, -1]
+    inputs += [builder.tensor(f"s{i}", (2, 5), variable=True) for i in range(4)] + [-1] * 9
+    result = builder.tensor("y", (2, 6, 10))
+    options = {"FusedActivationFunction": 4, "MergeOutputs": True, "TimeMajor": False}
+    builder.node("BIDIRECTIONAL_SEQUENCE_LSTM", inputs, [result], BidirectionalSequenceLSTMOptions=options)
+    _calls(builder.finish([result]), *([rng.normal(size=(2, 6, 4)).astype(F)] for _ in range(2)))
+
+
+@pytest.mark.parametrize("name", ["RNN", "UNIDIRECTIONAL_SEQUENCE_RNN"])
+def test_rnn(name: str) -> None:
+    """A plain recurrent network."""
+    rng = np.random.default_rng(5)
+    builder = ModelBuilder()
+    shape = (2, 4) if name == "RNN" else (2, 6, 4)
+    inputs = [builder.input("x", shape)]
+    inputs += [
+        builder.constant(n, rng.uniform(-1, 1, s).astype(F)) for n, s in (("w", (5, 4)), ("r", (5, 5)), ("b", 5))
+    ]
+    inputs.append(builder.tensor("h", (2, 5), variable=True))
+    result = builder.tensor("y", (*shape[:-1], 5))
+    table = "RNNOptions" if name == "RNN" else "SequenceRNNOptions"
+    builder.node(name, inputs, [result], **{table: {"FusedActivationFunction": 1}})
+    _calls(builder.finish([result]), *([rng.normal(size=shape).astype(F)] for _ in range(3)))
+
+
+@pytest.mark.parametrize("integer", [False, True])
+def test_svdf(integer: bool) -> None:
+    """Memories of the last results; integers are exact."""
+    rng = np.random.default_rng(6)
+    builder = ModelBuilder()
+    kind = I8 if integer else F
+
+    def array(kind: Any, *shape: int) -> Any:
+        if np.dtype(kind).kind == "f":
+            return rng.uniform(-1, 1, shape).astype(kind)
+        return rng.integers(-100, 100, shape).astype(kind)
+
+    def scale(value: float, zero: int = 0) -> dict[str, Any]:
+        return {"scale": value, "zero": zero} if integer else {}
+
+    inputs = [
+        builder.input("x", (2, 4), kind, **scale(0.05, 3)),
+        builder.constant("features", array(kind, 6, 4), **scale(0.01)),
+        builder.constant("times", array(I16 if integer else F, 6, 7), **scale(0.002)),
+        builder.constant("bias", array(I32 if integer else F, 3), **scale(0.00002)),
+        builder.tensor("state", (2, 42), I16 if integer else F, variable=True, **scale(0.01)),
+    ]
+    result = builder.tensor("y", (2, 3), kind, **scale(0.03, -5))
+    builder.node("SVDF", inputs, [result], SVDFOptions={"Rank": 2, "FusedActivationFunction": 1 if integer else 0})
+    calls = [[array(kind, 2, 4)] for _ in range(4)]
+    if integer:  # the interpreter's integer kernel clamps below by the zero point
+        calls = [[np.abs(call[0])] for call in calls]
+    _calls(builder.finish([result]), *calls)
+
+
+def _counter() -> bytes:
+    """A variable that a signature adds to; another subgraph gives it its first value."""
+    builder = ModelBuilder()
+    step = builder.input("step", (3,))
+    handle = builder.node(
+        "VAR_HANDLE", [], [builder.tensor("handle", (), "resource")], VarHandleOptions={"SharedName": "n"}
+    )
+    builder.node("CALL_ONCE", [], [], CallOnceOptions={"InitSubgraphIndex": 1})
+    old = builder.node("READ_VARIABLE", [handle], [builder.tensor("old", (3,))], ReadVariableOptions={})
+    new = builder.node("ADD", [old, step], [builder.tensor("new", (3,))], AddOptions={})
+    builder.node("ASSIGN_VARIABLE", [handle, new], [], AssignVariableOptions={})
+    builder.outputs(new)
+    builder.signatures.append(("add", 0, {"step": step}, {"total": new}))
+    builder.subgraph("initialize")
+    handle = builder.node(
+        "VAR_HANDLE", [], [builder.tensor("handle", (), "resource")], VarHandleOptions={"SharedName": "n"}
+    )
+    builder.node("ASSIGN_VARIABLE", [handle, builder.constant("one", np.ones(3, F))], [], AssignVariableOptions={})
+    return builder.finish([])
+
+
+def test_variables() -> None:
+    """State lives from call to call; each session has its own."""
+    data = _counter()
+    step = np.array([1, 2, 3], F)
+    _calls(data, [step], [step], [step])
+    module = mlirage.compile(data, **LITE)
+    first, second = mlirage.load(module), mlirage.load(module)
+    first(step)
+    np.testing.assert_array_equal(second["add"](step=step)[0], [2, 3, 4])
+
+
+def test_signatures_share_weights() -> None:
+    """An entry point per signature, with the names of the signature."""
+    rng = np.random.default_rng(8)
+    builder = ModelBuilder()
+    weight = rng.normal(size=(300, 200)).astype(F)
+    for number, name in enumerate(("encode", "decode")):
+        if number:
+            builder.subgraph(name)
+        x = builder.input("x:0", (2, 200))
+        w = builder.constant("w", weight) if not number else builder.tensor("w", (300, 200), buffer=1)
+        y = builder.tensor("y:0", (2, 300))
+        options = {"FusedActivationFunction": number}
+        builder.node("FULLY_CONNECTED", [x, w], [y], FullyConnectedOptions=options)
+        builder.outputs(y)
+        builder.signatures.append((name, number, {"tokens": x}, {"vectors": y}))
+    module = mlirage.compile(builder.finish(), **LITE)
+    session = mlirage.load(module)
+    x = rng.normal(size=(2, 200)).astype(F)
+    (plain,), (positive,) = session["encode"](tokens=x), session["decode"](tokens=x)
+    np.testing.assert_allclose(plain, x @ weight.T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(positive, np.maximum(x @ weight.T, 0), rtol=1e-4, atol=1e-4)
+    assert len(bytes(module)) < 1.5 * weight.nbytes
+
+
+def _open_batch() -> bytes:
+    builder = ModelBuilder()
+    x = builder.input("x", (1, 6, 6, 3), I8, scale=0.1, zero=4, signature=(-1, 6, 6, 3))
+    w = builder.constant("w", np.arange(-54, 54).reshape(4, 3, 3, 3).astype(I8), scale=[0.01, 0.02, 0.03, 0.04])
+    bias = builder.constant("b", np.array([5, -6, 7, -8], I32), scale=[0.001, 0.002, 0.003, 0.004])
+    y = builder.tensor("y", (1, 3, 3, 4), I8, scale=0.7, zero=-9, signature=(-1, 3, 3, 4))
+    options = {"StrideW": 2, "StrideH": 2, "DilationWFactor": 1, "DilationHFactor": 1}
+    builder.node("CONV_2D", [x, w, bias], [y], Conv2DOptions=options)
+    shape = builder.node("SHAPE", [y], [builder.tensor("shape", (4,), I32)], ShapeOptions={"OutType": 2})
+    ends = [builder.constant(n, [v], I32) for n, v in (("zero", 0), ("one", 1), ("step", 1))]
+    batch = builder.tensor("batch", (), I32)
+    builder.node("STRIDED_SLICE", [shape, *ends], [batch], StridedSliceOptions={"ShrinkAxisMask": 1})
+    rest = builder.constant("rest", 36, I32)
+    flat = builder.node(
+        "PACK", [batch, rest], [builder.tensor("flat", (2,), I32)], PackOptions={"ValuesCount": 2, "Axis": 0}
+    )
+    z = builder.tensor("z", (1, 36), I8, scale=0.7, zero=-9, signature=(-1, 36))
+    builder.node("RESHAPE", [y, flat], [z], ReshapeOptions={})
+    return builder.finish([z])
+
+
+def test_open_batch() -> None:
+    """An extent of -1 in the signature is dynamic; shape arithmetic folds."""
+    data = _open_batch()
+    session = mlirage.load(mlirage.compile(data, **LITE), device="local-sync")
+    for batch in (1, 2, 3, 7):
+        x = np.random.default_rng(batch).integers(-128, 128, (batch, 6, 6, 3)).astype(I8)
+        np.testing.assert_array_equal(session(x)[0], Reference(data)(x)[0])
+
+
+def test_example_inputs_fix_extents() -> None:
+    """Example inputs, or shapes, do what resizing the interpreter's inputs does."""
+    data = _open_batch()
+    x = np.ones((2, 6, 6, 3), I8)
+    for given in ({"example_inputs": (x,)}, {"dynamic_shapes": {"x": (2, 6, 6, 3)}}):
+        session = mlirage.load(mlirage.compile(data, **given, **LITE))
+        assert session(x)[0].shape == (2, 36)
+        with pytest.raises(mlirage.MlirageError, match="x"):
+            session(np.ones((1, 6, 6, 3), I8))
+    with pytest.raises(UsageError, match="does not fit"):
+        mlirage.compile(data, example_inputs=(np.ones((2, 5, 6, 3), I8),), **LITE)
+
+
+def test_branches_and_loops() -> None:
+    """IF and WHILE run subgraphs."""
+    builder = ModelBuilder()
+    flag, x = builder.input("flag", (), np.bool_), builder.input("x", (2, 3))
+    y = builder.node(
+        "IF", [flag, x], [builder.tensor("y", (2, 3))], IfOptions={"ThenSubgraphIndex": 1, "ElseSubgraphIndex": 2}
+    )
+    start = builder.constant("start", 0, I32)
+    count, z = builder.tensor("count", (), I32), builder.tensor("z", (2, 3))
+    builder.node("WHILE", [start, y], [count, z], WhileOptions={"CondSubgraphIndex": 3, "BodySubgraphIndex": 4})
+    builder.outputs(z, count)
+    for name, operator, table in (("then", "ADD", "AddOptions"), ("else", "MUL", "MulOptions")):
+        builder.subgraph(name)
+        a = builder.input("a", (2, 3))
+        builder.outputs(builder.node(operator, [a, a], [builder.tensor("r", (2, 3))], **{table: {}}))
+    builder.subgraph("condition")
+    i, a = builder.input("i", (), I32), builder.input("a", (2, 3))
+    limit = builder.constant("limit", 5, I32)
+    builder.outputs(builder.node("LESS", [i, limit], [builder.tensor("r", (), np.bool_)], LessOptions={}))
+    builder.subgraph("body")
+    i, a = builder.input("i", (), I32), builder.input("a", (2, 3))
+    one, half = builder.constant("one", 1, I32), builder.constant("half", 0.5, F)
+    following = builder.node("ADD", [i, one], [builder.tensor("n", (), I32)], AddOptions={})
+    builder.outputs(following, builder.node("MUL", [a, half], [builder.tensor("r", (2, 3))], MulOptions={}))
+    x_value = np.arange(6, dtype=F).reshape(2, 3)
+    _calls(builder.finish(), [np.array(True), x_value], [np.array(False), x_value])

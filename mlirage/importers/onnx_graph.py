@@ -10,6 +10,7 @@ import onnx
 
 from mlirage.errors import ImportFailure, MlirageError
 from mlirage.importers.onnx_ops.registry import Node, attribute_value, find_operator, node_label
+from mlirage.importers.onnx_values import Strings
 from mlirage.importers.onnx_weights import WeightReader
 from mlirage.input.builders import Sym, Tensor
 from mlirage.mlir import ir
@@ -124,8 +125,11 @@ class GraphImporter:
             for position, tensor in enumerate(inputs[: operator.required]):
                 if tensor is None:
                     raise ValueError(f"input {position} is missing")
-            if not operator.takes_sequences and not all(x is None or isinstance(x, Tensor) for x in inputs):
-                raise NotImplementedError("inputs must be tensors; sequences and optionals are not supported here")
+            for x in inputs:
+                if isinstance(x, Strings):
+                    raise NotImplementedError(f"an input is {x}, which cannot be computed with")
+                if not operator.takes_sequences and not (x is None or isinstance(x, Tensor)):
+                    raise NotImplementedError("inputs must be tensors; sequences and optionals are not supported here")
             node = Node(proto, self.opsets[domain], self, self._attributes_of(proto))
             result = operator.function(node, *inputs)
         except MlirageError as error:

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from mlirage.importers.onnx_graph import ModelContext
 
 
+_STRINGS = "works on strings, which compiled code cannot compute with: do this before the model and pass its result"
+_MAPS = "works on maps (dictionaries), which compiled code has not: remove the node and use the tensors it reads"
+_MEANINGLESS = {
+    **dict.fromkeys(("StringNormalizer", "StringConcat", "StringSplit", "RegexFullMatch", "CategoryMapper"), _STRINGS),
+    **dict.fromkeys(("CastMap", "DictVectorizer"), _MAPS),
+    "ZipMap": f"{_MAPS} (exporters of scikit-learn models leave it out with zipmap=False)",
+    "ImageDecoder": "decodes an image file: decode it before the model and pass the pixels",
+}
+
+
 @dataclass
 class _Unsupported:
     reason: str
@@ -78,9 +88,7 @@ def _why(domain: str, name: str, opset: int) -> str | None:
         return "no such operator is known; custom operators can be given as model-local functions"
     if schema.has_function or schema.has_context_dependent_function:
         return None
-    if domain.startswith("ai.onnx.ml"):
-        return "classical machine-learning operators are not supported yet"
-    return "not supported yet"
+    return _MEANINGLESS.get(name, "not supported yet")
 
 
 def _add(

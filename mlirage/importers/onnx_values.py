@@ -47,6 +47,16 @@ class Absent:
 
 
 @dataclass(frozen=True)
+class Strings:
+    """A tensor of strings: nothing can be done with it, but an output that nobody uses may be one."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"a tensor of strings ({self.what})"
+
+
+@dataclass(frozen=True)
 class DynamicOptional:
     """An optional of which the program knows, when it runs, whether it holds `value`."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlirage.importers.onnx_ops.registry import Node, onnx_op
 from mlirage.input import builders as b
-from mlirage.input.builders import Scalar, Tensor
+from mlirage.input.builders import Scalar, Tensor, loops
 from mlirage.input.builders import scalar as s
 
 _ML = "ai.onnx.ml"
@@ -36,12 +36,12 @@ def Normalizer(node: Node, x: Tensor) -> Tensor:
     norm = node.get("norm", "MAX")
     x = b.cast(x, b.FLOAT32)
     if norm == "MAX":
-        size = b.amax(b.map_(s.absolute, x), [-1], keepdims=True)
+        size = b.amax(x, [-1], keepdims=True)  # not of the absolute values
     elif norm == "L1":
         size = b.sum_(b.map_(s.absolute, x), [-1], keepdims=True)
     else:
         size = b.map_(s.sqrt, b.sum_(b.map_(lambda a: a * a, x), [-1], keepdims=True))
-    return b.map_(lambda a, n: s.select(n.eq(0.0), 0.0, a / n), x, size)
+    return b.map_(lambda a, n: s.select(n.eq(0.0), a, a / n), x, size)
 
 
 @onnx_op(_ML)
@@ -57,13 +57,31 @@ def Imputer(node: Node, x: Tensor) -> Tensor:
 
 
 @onnx_op(_ML)
-def LinearRegressor(node: Node, x: Tensor) -> Tensor:
-    if node.get("post_transform", "NONE") != "NONE":
-        raise NotImplementedError(f"post_transform {node.get('post_transform')} is not supported")
-    targets = node.get("targets", 1)
-    weights = Tensor.of(np.array(node.require("coefficients"), np.float32).reshape(targets, -1), name="coefficients")
-    result = b.matmul(b.cast(x, b.FLOAT32), b.transpose(weights, [1, 0]))
-    return b.add(result, Tensor.of(node.get("intercepts", [0.0] * targets), b.FLOAT32))
+def OneHotEncoder(node: Node, x: Tensor) -> Tensor:
+    """1 at the place of the category that an element is; with zeros=0 every element must be one."""
+    categories = node.get("cats_int64s")
+    if not categories:
+        raise ValueError("categories are strings, which cannot be computed with")
+    # Floats count as the integers towards zero of them.
+    number = b.unsqueeze(b.cast(x, b.INT64), [x.rank])
+    hot = b.map_(lambda a, c: a.eq(c), number, Tensor.of(np.array(categories, np.int64), name="cats"), dtype=b.BOOL)
+    if not node.get("zeros", 1):
+        known = b.amin(b.amax(hot, [x.rank]), list(range(x.rank))) if x.rank else b.amax(hot, [0])
+        b.TensorBuilder.current().require(loops.scalar_condition(known), "OneHotEncoder: an element is no category")
+    return b.cast(hot, b.FLOAT32)
+
+
+@onnx_op(_ML)
+def FeatureVectorizer(node: Node, *inputs: Tensor) -> Tensor:
+    """The first columns of each input, as many as it has dimensions, filled up with zeros."""
+    widths = node.get("inputdimensions") or []
+    parts: list[Tensor] = []
+    for number, x in enumerate(inputs):
+        x = b.cast(b.unsqueeze(x, [1]) if x.rank == 1 else x, b.FLOAT32)
+        width = widths[number] if number < len(widths) else x.shape[1]
+        columns = b.dims.minimum(x.shape[1], width)
+        parts.append(b.pad(b.slice_axis(x, 1, 0, columns), [0, 0], [0, width - columns], 0.0))
+    return b.concatenate(parts, 1)
 
 
 @onnx_op(_ML)

@@ -41,7 +41,7 @@ MEANINGS = {
 
 def _build(folder: Path) -> Path:
     program = folder / "figures"
-    sources = [path for path in (RUNTIME / "src").rglob("*.c") if path.name != "none.c"]
+    sources = [path for path in (RUNTIME / "src").rglob("*.c") if not path.name.endswith("none.c")]
     includes = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
     main = Path(__file__).with_name("runtime_figures.c")
     command = ["gcc", "-O2", "-std=gnu11", *includes, str(main), *map(str, sources), "-o", str(program)]

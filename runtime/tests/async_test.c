@@ -146,7 +146,7 @@ static void test_hosts(fixture_t* fixture) {
   for (int i = 0; i < 3; ++i) {
     CHECK(mlirage_platform_thread_create(hand_over, fixture, "host", MLIRAGE_ANY_CORE, &threads[i]) == MLIRAGE_OK);
   }
-  for (int i = 0; i < 3; ++i) mlirage_platform_thread_join(threads[i]);
+  for (int i = 0; i < 3; ++i) mlirage_platform_thread_join(&threads[i]);
 }
 
 // Everything is released while the work runs: the device ends itself, on its own thread.

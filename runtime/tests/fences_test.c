@@ -95,7 +95,7 @@ static void test_threads(mlirage_device_t* device) {
     mlirage_thread_t thread;
     CHECK(mlirage_platform_thread_create(signal_later, fence, "signal", MLIRAGE_ANY_CORE, &thread) == MLIRAGE_OK);
     CHECK_OK(mlirage_fence_wait(fence, MLIRAGE_WAIT_FOREVER, &error));
-    mlirage_platform_thread_join(thread);
+    mlirage_platform_thread_join(&thread);
     mlirage_fence_release(fence);
   }
 }
@@ -184,7 +184,7 @@ static void test_wait_many(mlirage_device_t* device) {
   CHECK(mlirage_platform_thread_create(signal_later, fences[33], "signal", MLIRAGE_ANY_CORE, &thread) == MLIRAGE_OK);
   CHECK_OK(mlirage_fence_wait_any(COUNT, fences, MLIRAGE_WAIT_FOREVER, &index, &error));
   CHECK(index == 33);
-  mlirage_platform_thread_join(thread);
+  mlirage_platform_thread_join(&thread);
   const mlirage_error_t failure = {MLIRAGE_ABORTED, "seven"};
   mlirage_fence_fail(fences[7], MLIRAGE_ABORTED, &failure);
   CHECK_FAILS(MLIRAGE_ABORTED, mlirage_fence_wait_any(COUNT, fences, MLIRAGE_WAIT_FOREVER, &index, &error));

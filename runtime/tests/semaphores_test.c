@@ -131,7 +131,7 @@ static void test_threads(mlirage_device_t* device) {
     CHECK_OK(mlirage_semaphore_signal(counter.theirs, i, &error));
     CHECK_OK(mlirage_semaphore_wait(counter.mine, i, MLIRAGE_WAIT_FOREVER, &error));
   }
-  mlirage_platform_thread_join(thread);
+  mlirage_platform_thread_join(&thread);
   mlirage_semaphore_release(counter.mine);
   mlirage_semaphore_release(counter.theirs);
 }

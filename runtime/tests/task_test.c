@@ -51,7 +51,7 @@ static void test_callers(mlirage_device_t* device, mlirage_executable_t* kernels
     jobs[i] = (job_t){device, kernels, i * 7919 + 1};
     CHECK(mlirage_platform_thread_create(run_job, &jobs[i], "caller", MLIRAGE_ANY_CORE, &threads[i]) == MLIRAGE_OK);
   }
-  for (int i = 0; i < CALLERS; ++i) mlirage_platform_thread_join(threads[i]);
+  for (int i = 0; i < CALLERS; ++i) mlirage_platform_thread_join(&threads[i]);
 }
 
 // A failure ends the execution, whoever runs into it, and leaves the device usable.

@@ -11,23 +11,17 @@ from pathlib import Path
 import pytest
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
-SOURCES = sorted(path for path in (RUNTIME / "src").rglob("*.c") if path.name != "none.c")
+SOURCES = sorted(path for path in (RUNTIME / "src").rglob("*.c") if not path.name.endswith("none.c"))
 HEADERS = sorted((RUNTIME / "include" / "mlirage").glob("*.h"))
 # What bare metal gets: no threads, no files, no system libraries.
-HOSTED = {
-    "local_task.c",
-    "queue_thread.c",
-    "system.c",
-    "devices.c",
-    "session.c",
-    "array.c",
-    "parameter_files.c",
-    "allocator_libc.c",
-}
+HOSTED = {"local_task.c", "queue_thread.c", "sharing.c", "system.c", "allocator_libc.c"}
 FREESTANDING = [
     path
-    for path in [*SOURCES, RUNTIME / "src" / "platform" / "none.c"]
-    if path.name not in HOSTED and not path.stem.endswith(("_posix", "_linux")) and "arm_riscv" not in path.stem
+    for path in [*SOURCES, *(RUNTIME / "src" / "platform" / name for name in ("none.c", "wait_none.c"))]
+    if path.name not in HOSTED
+    and path.parent.name != "runtime"
+    and not path.stem.endswith(("_posix", "_linux"))
+    and "arm_riscv" not in path.stem
 ]
 WARNINGS = (
     "-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef "
@@ -90,7 +84,23 @@ def test_address_and_undefined_behaviour_sanitizers(tmp_path: Path, kernels: Pat
 
 def test_thread_sanitizer(tmp_path: Path, kernels: Path) -> None:
     program = _build(tmp_path / "tests", "-O1", "-fsanitize=thread")
-    print(_run([str(program), str(kernels), "0", "fences", "semaphores", "conformance", "commands", "files", "async", "task"], timeout=300))
+    print(
+        _run(
+            [
+                str(program),
+                str(kernels),
+                "0",
+                "fences",
+                "semaphores",
+                "conformance",
+                "commands",
+                "files",
+                "async",
+                "task",
+            ],
+            timeout=300,
+        )
+    )
 
 
 @pytest.fixture(scope="session")

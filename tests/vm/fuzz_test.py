@@ -12,8 +12,88 @@ import numpy as np
 from compile_host import compile_host
 from encode_test import make_program
 from hal_module_test import COPY, STATE
+from lists_and_buffers_test import COMPILED as BUFFERS
 from machine import RUNTIME, WARNINGS
+from modules import make_module
 
+from tests.codegen.abi import compile_entries
+
+# Every list instruction, and nested lists that are filled inside out; yields.
+LISTS = {
+    "nest": ("II_I", """
+      list_create -> r0
+      list_resize r0, s0
+      const_64_short 1 -> s2
+    L0:
+      yield
+      list_create -> r1
+      list_resize r1, s0
+      list_set_i64 r1, s1, s0
+      list_set_ref r1, s1, r0
+      list_get_ref r1, s1 -> r0
+      list_set_i32 r1, s1, s0
+      list_get_i32 r1, s1 -> s3
+      sub_i64 s0, s2 -> s0
+      trunc_i64_i32 s0 -> s4
+      branch_if s4, L0, L1
+    L1:
+      list_size r1 -> s5
+      return s5"""),
+    "kinds": ("IfFr_fFir", """
+      list_create -> r1
+      const_64_short 3 -> s3
+      list_resize r1, s3
+      const_64_short 0 -> s4
+      list_set_f32 r1, s4, s1
+      list_get_f32 r1, s4 -> s5
+      list_set_f64 r1, s4, s2
+      list_get_f64 r1, s4 -> s6
+      list_set_ref r1, s0, r0
+      list_kind r1, s0 -> s7
+      list_get_ref r1, s0 -> r2
+      return s5, s6, s7, r2"""),
+}  # fmt: skip
+KERNELS = """
+func.func @scaled(%a: tensor<?x4xf32>, %s: f32, %d0: index, %r0: index) -> tensor<?x4xf32> {
+  %e = tensor.empty(%r0) : tensor<?x4xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%a : tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) {
+  ^bb0(%i: f32, %o: f32):
+    %q = arith.mulf %i, %s : f32
+    linalg.yield %q : f32
+  } -> tensor<?x4xf32>
+  return %r : tensor<?x4xf32>
+}
+func.func @product(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>, %d0: index, %d1: index, %d2: index, %d3: index,
+                   %r0: index, %r1: index) -> tensor<?x?xf32> {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty(%r0, %r1) : tensor<?x?xf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<?x?xf32>) -> tensor<?x?xf32>
+  %r = linalg.matmul ins(%a, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%f : tensor<?x?xf32>) -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+func.func @quantized(%a: tensor<5x6xi8>, %b: tensor<6x10xi8>) -> tensor<5x10xi32> {
+  %z = arith.constant 0 : i32
+  %t = arith.constant 3 : i32
+  %e = tensor.empty() : tensor<5x10xi32>
+  %f = linalg.fill ins(%z : i32) outs(%e : tensor<5x10xi32>) -> tensor<5x10xi32>
+  %r = linalg.quantized_matmul ins(%a, %b, %t, %z : tensor<5x6xi8>, tensor<6x10xi8>, i32, i32)
+      outs(%f : tensor<5x10xi32>) -> tensor<5x10xi32>
+  return %r : tensor<5x10xi32>
+}
+func.func @gather(%a: tensor<8xf32>, %i: tensor<4xi32>) -> tensor<4xf32> {
+  %e = tensor.empty() : tensor<4xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(a) -> (a)>, affine_map<(a) -> (a)>], iterator_types = ["parallel"]}
+      ins(%i : tensor<4xi32>) outs(%e : tensor<4xf32>) {
+  ^bb0(%n: i32, %o: f32):
+    %k = arith.index_cast %n : i32 to index
+    %x = tensor.extract %a[%k] : tensor<8xf32>
+    linalg.yield %x : f32
+  } -> tensor<4xf32>
+  return %r : tensor<4xf32>
+}
+"""
 COUNT = int(os.environ.get("MLIRAGE_FUZZ_COUNT", "100000"))
 
 
@@ -56,17 +136,21 @@ def make_corpus(folder: Path) -> list[Path]:
             %e = arith.remsi %n, %n : i32
             return %c, %e, %d : f64, i32, i64
           }"""),
+        "buffers": compile_host(BUFFERS),
+        "lists": make_module(LISTS),
         **{f"random{seed}": compile_host(make_program(seed)[0]) for seed in (1, 2, 3)},
     }
     paths = [folder / f"{name}.mlirage" for name in modules]
     for path, module in zip(paths, modules.values(), strict=True):
         path.write_bytes(module.encode())
-    return paths
+    kernels = folder / "kernels.mlirage"
+    kernels.write_bytes(compile_entries(KERNELS, target="vmvx").data)
+    return [*paths, kernels]
 
 
 def test_damaged_modules(tmp_path: Path) -> None:
     program = tmp_path / "vm_fuzz"
-    sources = [source for source in sorted((RUNTIME / "src").rglob("*.c")) if source.name != "none.c"]
+    sources = [source for source in sorted((RUNTIME / "src").rglob("*.c")) if not source.name.endswith("none.c")]
     sources += [RUNTIME / "tests" / "vm" / name for name in ("vm_fuzz.c", "vm_fuzz_main.c")]
     subprocess.run(
         ["gcc", "-std=c11", *WARNINGS, "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",

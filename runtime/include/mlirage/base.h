@@ -13,6 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Shared libraries export what these headers declare, and nothing else.
+#ifdef MLIRAGE_SHARED
+#define MLIRAGE_API_BEGIN _Pragma("GCC visibility push(default)")
+#define MLIRAGE_API_END _Pragma("GCC visibility pop")
+#else
+#define MLIRAGE_API_BEGIN
+#define MLIRAGE_API_END
+#endif
+
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -153,6 +163,25 @@ bool mlirage_string_equal(mlirage_string_t a, mlirage_string_t b);
 bool mlirage_string_starts_with(mlirage_string_t text, mlirage_string_t prefix);
 
 //===--------------------------------------------------------------------------===
+// Memory without malloc
+//===--------------------------------------------------------------------------===
+
+// An allocator over |memory|, which is the caller's and outlives all that is made with it: for
+// programs that must not use malloc, and for tests that must not use more than they say. May be
+// used from several threads. All that it keeps lies in |memory|.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_arena_initialize(mlirage_mutable_bytes_t memory,
+                                                           mlirage_allocator_t* out_allocator, mlirage_error_t* error);
+
+typedef struct mlirage_arena_statistics_t {
+  size_t size;         // bytes to allocate from
+  size_t used;         // now, with the arena's own of each allocation
+  size_t peak;         // largest |used|
+  size_t allocations;  // ever
+} mlirage_arena_statistics_t;
+// |arena| is what mlirage_arena_initialize gave.
+mlirage_arena_statistics_t mlirage_arena_statistics(mlirage_allocator_t arena);
+
+//===--------------------------------------------------------------------------===
 // Checked arithmetic: true if the result is right
 //===--------------------------------------------------------------------------===
 
@@ -206,4 +235,5 @@ void mlirage_object_release(void* object);                                      
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_BASE_H_

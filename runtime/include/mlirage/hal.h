@@ -15,6 +15,7 @@
 #include "mlirage/base.h"
 #include "mlirage/executable.h"
 
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -481,4 +482,5 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_null_device_create(const mlirage_devic
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_HAL_H_

@@ -9,6 +9,7 @@
 #include "mlirage/parameters.h"
 #include "mlirage/vm.h"
 
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -30,4 +31,5 @@ mlirage_vm_native_module_t mlirage_hal_inline_module_functions(mlirage_hal_inlin
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_HAL_INLINE_MODULE_H_

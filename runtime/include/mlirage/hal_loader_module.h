@@ -9,6 +9,7 @@
 #include "mlirage/hal.h"
 #include "mlirage/vm.h"
 
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -39,4 +40,5 @@ mlirage_vm_native_module_t mlirage_static_library_module_functions(mlirage_stati
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_HAL_LOADER_MODULE_H_

@@ -8,6 +8,7 @@
 #include "mlirage/parameters.h"
 #include "mlirage/vm.h"
 
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -29,4 +30,5 @@ mlirage_vm_native_module_t mlirage_hal_module_functions(mlirage_hal_module_t* mo
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_HAL_MODULE_H_

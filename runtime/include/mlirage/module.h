@@ -7,6 +7,7 @@
 
 #include "mlirage/base.h"
 
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -128,4 +129,5 @@ void mlirage_rodata_read(const mlirage_rodata_t* rodata, size_t offset, size_t l
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_MODULE_H_

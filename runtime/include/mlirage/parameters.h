@@ -13,6 +13,7 @@
 #include "mlirage/base.h"
 #include "mlirage/hal.h"
 
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -75,4 +76,5 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_parameters_load(const mlirage_paramete
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_PARAMETERS_H_

@@ -22,6 +22,7 @@
 #include "mlirage/parameters.h"
 #include "mlirage/vm.h"
 
+MLIRAGE_API_BEGIN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -142,4 +143,5 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_array_read(const mlirage_buffer_view_t
 #ifdef __cplusplus
 }
 #endif
+MLIRAGE_API_END
 #endif  // MLIRAGE_RUNTIME_H_

@@ -35,9 +35,15 @@ typedef struct mlirage_vm_call_t {
   // arguments, when the invocation is resumed. If false it must block instead.
   bool can_suspend;
   void* pending;
-  mlirage_error_t* error;  // for mlirage_fail
-  size_t export_index;     // of the function, in the native module's list
+  mlirage_error_t* error;                      // for mlirage_fail
+  size_t export_index;                         // of the function, in the native module's list
+  struct mlirage_vm_invocation_t* invocation;  // for mlirage_vm_spend
 } mlirage_vm_call_t;
+
+// Counts work that a function is about to do as so many backward jumps of the program
+// (mlirage_vm_options_t): about one for each thousand simple operations. Fails if the
+// call is to end; for functions whose work programs decide on.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_vm_spend(mlirage_vm_call_t* call, uint64_t jumps);
 
 typedef mlirage_status_t (*mlirage_vm_native_function_t)(mlirage_vm_call_t* call);
 

@@ -1,20 +1,6 @@
-// Bare metal: one thread, no clock, no protection of pages. For builds without the
-// other files of this folder.
+// Bare metal: no files, no protection of pages. With wait_none.c and lock.c it takes the place
+// of the other files of this folder.
 #include "platform/platform.h"
-
-uint64_t mlirage_platform_now_ns(void) { return 0; }
-
-bool mlirage_platform_wait(uint32_t* word, uint32_t expected, uint64_t timeout_ns) {
-  (void)word;
-  (void)expected;
-  (void)timeout_ns;
-  return false;
-}
-
-void mlirage_platform_wake(uint32_t* word, uint32_t count) {
-  (void)word;
-  (void)count;
-}
 
 //===--- No files ---------------------------------------------------------------===
 

@@ -50,21 +50,24 @@ void mlirage_platform_pages_free(void* pages, size_t size);
 typedef struct mlirage_thread_t {
   uintptr_t handle;
   long process;  // that it belongs to: forked processes do not have it
+  void (*call)(void* argument);
+  void* argument;
+  char name[16];
 } mlirage_thread_t;
 #define MLIRAGE_ANY_CORE UINT32_MAX
-// |call| runs on a new thread with |argument|, on |core| alone or wherever the system puts it;
-// |name| (15 characters) is for debuggers. NOT_FOUND: no such core for this process. Systems
-// that cannot pin threads: UNSUPPORTED.
+// |*thread| stays where it is while the thread runs. |call| runs on a new thread with |argument|, on |core| alone or
+// wherever the system puts it; |name| (15 characters) is for debuggers. NOT_FOUND: no such core for this process.
+// Systems that cannot pin threads: UNSUPPORTED.
 MLIRAGE_MUST_USE mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), void* argument,
                                                                  const char* name, uint32_t core,
-                                                                 mlirage_thread_t* out_thread);
+                                                                 mlirage_thread_t* thread);
 // Returns at once in a process forked after the thread was made.
-void mlirage_platform_thread_join(mlirage_thread_t thread);
+void mlirage_platform_thread_join(const mlirage_thread_t* thread);
 // Instead of joining: what the thread had is freed when it ends.
-void mlirage_platform_thread_detach(mlirage_thread_t thread);
-bool mlirage_platform_thread_is_current(mlirage_thread_t thread);
+void mlirage_platform_thread_detach(const mlirage_thread_t* thread);
+bool mlirage_platform_thread_is_current(const mlirage_thread_t* thread);
 // False in a process forked after the thread was made.
-bool mlirage_platform_thread_is_here(mlirage_thread_t thread);
+bool mlirage_platform_thread_is_here(const mlirage_thread_t* thread);
 // Cores that this process may use.
 uint32_t mlirage_platform_core_count(void);
 

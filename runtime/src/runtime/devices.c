@@ -1,18 +1,13 @@
 // Devices by name, with everything that this build has.
 #include "hal/device.h"
 #include "mlirage/runtime.h"
+#include "runtime/drivers.h"
 #include "vmvx_module/loader.h"
 
 static const mlirage_executable_loader_t* const loaders[] = {&mlirage_loader_embedded_elf, &mlirage_loader_system,
                                                              &mlirage_loader_vmvx};
 
-typedef mlirage_status_t (*create_t)(const mlirage_device_options_t* options, mlirage_device_t** out_device,
-                                     mlirage_error_t* error);
-static const char* const names[] = {"local-task", "local-sync", "null", NULL};
-static const create_t creators[] = {mlirage_local_task_device_create, mlirage_local_sync_device_create,
-                                    mlirage_null_device_create};
-
-const char* const* mlirage_driver_names(void) { return names; }
+const char* const* mlirage_driver_names(void) { return mlirage_drivers_names; }
 
 mlirage_status_t mlirage_device_create(const char* name, const mlirage_device_options_t* options,
                                        mlirage_device_t** out_device, mlirage_error_t* error) {
@@ -24,10 +19,15 @@ mlirage_status_t mlirage_device_create(const char* name, const mlirage_device_op
     completed.loaders = loaders;
     completed.loader_count = sizeof(loaders) / sizeof(loaders[0]);
   }
-  for (size_t i = 0; names[i] != NULL; ++i) {
-    if (mlirage_string_equal(mlirage_string(names[i]), mlirage_string(name))) {
-      return creators[i](&completed, out_device, error);
+  char known[64] = "";
+  size_t size = 0;
+  for (size_t i = 0; mlirage_drivers_names[i] != NULL; ++i) {
+    if (mlirage_string_equal(mlirage_string(mlirage_drivers_names[i]), mlirage_string(name))) {
+      return mlirage_drivers_creators[i](&completed, out_device, error);
+    }
+    if (size < sizeof(known)) {
+      size += mlirage_format(known + size, sizeof(known) - size, "%s%s", i == 0 ? "" : ", ", mlirage_drivers_names[i]);
     }
   }
-  return mlirage_fail(error, MLIRAGE_NOT_FOUND, "no device '%s'; this build has local-task, local-sync, null", name);
+  return mlirage_fail(error, MLIRAGE_NOT_FOUND, "no device '%s'; this build has %s", name, known);
 }

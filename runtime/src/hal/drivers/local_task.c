@@ -36,7 +36,7 @@
 #define BACK_OFF 20000000u
 // A command that was never measured counts as this much.
 #define UNKNOWN_COST 100000u
-// Executions in a row, each far longer than estimated, after which the estimates are dropped:
+// Executions in a row, each far longer than estimated, after which the estimates are corrected:
 // one may be another program's doing.
 #define SURPRISES 3u
 // Of a piece of a fill or copy (128 KiB).
@@ -55,7 +55,7 @@ typedef struct worker_t {
 typedef struct execution_t {
   mlirage_replay_t* replay;
   uint32_t* claim_counts;  // of each command
-  uint32_t most_claims;    // of a command
+  uint32_t claim_limit;    // of a command
   size_t next_wave;
   size_t first_command;  // of the wave that is open
   size_t end_command;
@@ -183,7 +183,7 @@ static uint64_t count_claims(const execution_t* execution, size_t first, size_t 
     mlirage_command_begin(execution->replay, command);
     const uint64_t units = mlirage_command_units(execution->replay, command);
     const uint64_t estimated = estimate(command, units);
-    if (command->indirect != 0) execution->claim_counts[index] = divide(units, estimated, execution->most_claims);
+    if (command->indirect != 0) execution->claim_counts[index] = divide(units, estimated, execution->claim_limit);
     if (claims + execution->claim_counts[index] > MAX_CLAIMS) break;
     claims += execution->claim_counts[index];
     cost += estimated == 0 ? UNKNOWN_COST : estimated;
@@ -319,17 +319,22 @@ static plan_t make_plan(task_device_t* task, const mlirage_replay_t* replay, uin
   return plan;
 }
 
-// Forgets costs that were far too low: sizes have changed since they were measured.
-static void forget(const mlirage_command_buffer_t* buffer) {
+// Corrects costs that were far too low, as they are when sizes have changed since they were
+// measured: the execution took |took| nanoseconds, not |estimated|.
+static void correct(const mlirage_command_buffer_t* buffer, uint64_t took, uint64_t estimated) {
+  const uint64_t factor = took / estimated;
   for (size_t i = 0; i < buffer->commands.count; ++i) {
     const mlirage_command_t* command = &mlirage_commands(buffer)[i];
-    if (command->kind == MLIRAGE_COMMAND_DISPATCH) __atomic_store_n(cost_of(command), UINT64_C(0), __ATOMIC_RELAXED);
+    if (command->kind != MLIRAGE_COMMAND_DISPATCH) continue;
+    uint64_t cost = 0;
+    if (__builtin_mul_overflow(__atomic_load_n(cost_of(command), __ATOMIC_RELAXED), factor, &cost)) continue;
+    __atomic_store_n(cost_of(command), cost, __ATOMIC_RELAXED);
   }
 }
 
 static mlirage_status_t run_shared(task_device_t* task, mlirage_replay_t* replay, uint32_t* claim_counts,
                                    const plan_t* plan, mlirage_error_t* error) {
-  task->execution = (execution_t){.replay = replay, .claim_counts = claim_counts, .most_claims = most_claims(task)};
+  task->execution = (execution_t){.replay = replay, .claim_counts = claim_counts, .claim_limit = most_claims(task)};
   __atomic_store_n(&task->failure, 0u, __ATOMIC_RELAXED);
   __atomic_store_n(&task->finished, 0u, __ATOMIC_SEQ_CST);
   // Many short waves in a row are worth waking for where one is not.
@@ -359,9 +364,10 @@ static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay,
   const uint64_t took = mlirage_platform_now_ns() - start;
   if (plan.known && !small) mlirage_sharing_learn(&task->sharing, plan.total, share, took);
   if (!share) {
-    task->surprises = took > 4 * plan.total + 4 * WORTH_SHARING ? task->surprises + 1 : 0;
+    const bool surprise = plan.total != 0 && took > 4 * plan.total + 4 * WORTH_SHARING;
+    task->surprises = surprise ? task->surprises + 1 : 0;
     if (task->surprises == SURPRISES) {
-      forget(replay->command_buffer);
+      correct(replay->command_buffer, took, plan.total);
       task->surprises = 0;
     }
     return status;
@@ -448,7 +454,7 @@ static void stop_workers(task_device_t* task, uint32_t count) {
   __atomic_store_n(&task->stop, 1u, __ATOMIC_SEQ_CST);
   __atomic_fetch_add(&task->wake, 1u, __ATOMIC_SEQ_CST);
   mlirage_platform_wake(&task->wake, UINT32_MAX);
-  for (uint32_t i = 0; i < count; ++i) mlirage_platform_thread_join(task->workers[i].thread);
+  for (uint32_t i = 0; i < count; ++i) mlirage_platform_thread_join(&task->workers[i].thread);
 }
 
 static void destroy(mlirage_device_t* device) {

@@ -54,7 +54,7 @@ static void thread_main(void* argument) {
     if (__atomic_load_n(&thread->waiting, __ATOMIC_SEQ_CST) != 0) mlirage_platform_wake(&thread->seen, UINT32_MAX);
   }
   if (__atomic_load_n(&thread->end, __ATOMIC_ACQUIRE) == DETACHED) {
-    mlirage_platform_thread_detach(thread->thread);
+    mlirage_platform_thread_detach(&thread->thread);
     mlirage_free(thread->allocator, thread, sizeof(*thread));
   }
 }
@@ -80,7 +80,7 @@ mlirage_status_t mlirage_queue_thread_create(mlirage_device_t* device, uint32_t 
 }
 
 bool mlirage_queue_thread_is_here(const mlirage_queue_thread_t* thread) {
-  return mlirage_platform_thread_is_here(thread->thread);
+  return mlirage_platform_thread_is_here(&thread->thread);
 }
 
 void mlirage_queue_thread_wake(mlirage_queue_thread_t* thread) {
@@ -89,7 +89,7 @@ void mlirage_queue_thread_wake(mlirage_queue_thread_t* thread) {
 }
 
 void mlirage_queue_thread_wait(mlirage_queue_thread_t* thread) {
-  if (mlirage_platform_thread_is_current(thread->thread) || !mlirage_queue_thread_is_here(thread)) return;
+  if (mlirage_platform_thread_is_current(&thread->thread) || !mlirage_queue_thread_is_here(thread)) return;
   __atomic_fetch_add(&thread->waiting, 1u, __ATOMIC_SEQ_CST);
   for (;;) {
     const uint32_t seen = __atomic_load_n(&thread->seen, __ATOMIC_SEQ_CST);
@@ -101,12 +101,12 @@ void mlirage_queue_thread_wait(mlirage_queue_thread_t* thread) {
 
 void mlirage_queue_thread_release(mlirage_queue_thread_t* thread) {
   if (thread == NULL) return;
-  if (mlirage_platform_thread_is_current(thread->thread)) {
+  if (mlirage_platform_thread_is_current(&thread->thread)) {
     __atomic_store_n(&thread->end, (uint32_t)DETACHED, __ATOMIC_RELEASE);
     return;
   }
   __atomic_store_n(&thread->end, (uint32_t)STOPPED, __ATOMIC_RELEASE);
   mlirage_queue_thread_wake(thread);
-  mlirage_platform_thread_join(thread->thread);
+  mlirage_platform_thread_join(&thread->thread);
   mlirage_free(thread->allocator, thread, sizeof(*thread));
 }

@@ -20,7 +20,7 @@ from mlirage import input as input_phase
 from mlirage.compiled_module import CompiledModule
 from mlirage.errors import CompileError, UsageError
 from mlirage.mlir import ir
-from mlirage.options import CompileOptions, make_options
+from mlirage.options import CompileOptions, flag_name, make_options
 from mlirage.parameter_file import write_parameters
 from mlirage.passes import Observer, Pass, explain, run_passes
 from mlirage.program import Program
@@ -50,7 +50,7 @@ PHASES = (
     Phase("global-optimization", global_optimization.PIPELINE),
     Phase("dispatch-creation", flow.DISPATCH_CREATION),
     Phase("flow", flow.PIPELINE),
-    Phase("stream", stream.PIPELINE),
+    Phase("stream", stream.PIPELINE, {"host-only": stream.HOST_ONLY_PIPELINE}),
     Phase("executable-sources", hal.EXECUTABLE_SOURCES),
     Phase("executable-configurations", hal.EXECUTABLE_CONFIGURATIONS),
     Phase("executable-targets", hal.EXECUTABLE_TARGETS),
@@ -127,8 +127,38 @@ def lower(source: Any, options: CompileOptions, on_phase: Callable[[str], None] 
 
 def _read(source: Any, options: CompileOptions) -> Program:
     if options.compile_from == "start":
-        return importers.import_source(source, options)
-    return importers.read_program(source.source if isinstance(source, importers.Model) else source, options)
+        program = importers.import_source(source, options)
+    else:
+        program = importers.read_program(source.source if isinstance(source, importers.Model) else source, options)
+        _check_models(program)
+    _note_models(program)
+    return program
+
+
+_MODELS = "mlirage.options"
+
+
+def _models(options: CompileOptions) -> str:
+    """The options that programs of all phases have in common, as flags, where they are not the default."""
+    names = ("execution_model", "target_backend", "outputs")
+    default = CompileOptions()
+    values = {name: getattr(options, name) for name in names}
+    return " ".join(f"{flag_name(name)}={v}" for name, v in values.items() if v != getattr(default, name))
+
+
+def _note_models(program: Program) -> None:
+    if text := _models(program.options):
+        with program.context:
+            program.module.operation.attributes[_MODELS] = ir.StringAttr.get(text)
+
+
+def _check_models(program: Program) -> None:
+    """A program that was begun for one execution model is not finished for another."""
+    attributes = program.module.operation.attributes
+    noted = ir.StringAttr(attributes[_MODELS]).value if _MODELS in attributes else None
+    if noted is not None and noted != _models(program.options):
+        given = _models(program.options) or "none of these options"
+        raise UsageError(f"the program was compiled so far with {noted}, and cannot go on with {given}")
 
 
 def phase_index(name: str) -> int:

@@ -161,6 +161,8 @@ def _import(f: _Function, op: ir.Operation) -> list[ir.Value]:
 
 def _export(f: _Function, op: ir.Operation) -> list[ir.Value]:
     view = op.opview
+    if stream.STORAGE in op.attributes:
+        return [f.entry.arguments[ir.IntegerAttr(op.attributes[stream.STORAGE]).value]]
     encoding = ir.RankedTensorType(view.encoding.value)
     dynamic = iter(view.dims)
     shape = [

@@ -224,6 +224,9 @@ def _import(f: _Function, op: ir.Operation) -> list[ir.Value]:
 
 def _export(f: _Function, op: ir.Operation) -> list[ir.Value]:
     view = op.opview
+    if stream.STORAGE in op.attributes:
+        arguments = f.function.regions[0].blocks[0].arguments
+        return [arguments[ir.IntegerAttr(op.attributes[stream.STORAGE]).value]]
     encoding = ir.RankedTensorType(view.encoding.value)
     dynamic = iter(view.dims)
     shape = [
@@ -237,6 +240,12 @@ def _export(f: _Function, op: ir.Operation) -> list[ir.Value]:
 def _view_assert(f: _Function, op: ir.Operation) -> list[ir.Value]:
     view = op.opview
     inline.BufferViewAssertOp(view.view, view.message, view.element_type, list(view.shape))
+    return []
+
+
+def _view_assert_distinct(f: _Function, op: ir.Operation) -> list[ir.Value]:
+    view = op.opview
+    inline.BufferViewAssertDistinctOp(view.view, view.message, list(view.others))
     return []
 
 
@@ -289,6 +298,7 @@ def _same(f: _Function, op: ir.Operation) -> list[ir.Value]:
 
 _CONVERSIONS: dict[str, Callable[[_Function, ir.Operation], list[ir.Value]]] = {
     "hal.buffer_view_assert": _view_assert,
+    "hal.buffer_view_assert_distinct": _view_assert_distinct,
     "hal.buffer_view_dim": _view_dim,
     "stream.cmd_execute": _execute,
     "stream.resource_alloc": _alloc,

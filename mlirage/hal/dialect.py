@@ -298,6 +298,14 @@ class BufferViewAssertOp(Hal.Operation, name="buffer_view_assert"):
     shape: Sequence[ext.Operand[Index]]
 
 
+class BufferViewAssertDistinctOp(Hal.Operation, name="buffer_view_assert_distinct"):
+    """Fails, naming `message`, if `view` has memory in common with one of `others`."""
+
+    view: ext.Operand[BufferView]
+    message: ext.Operand[UtilBuffer]
+    others: Sequence[ext.Operand[BufferView]]
+
+
 class BufferViewBufferOp(Hal.Operation, name="buffer_view_buffer"):
     """The range of memory behind a view, as a buffer."""
 

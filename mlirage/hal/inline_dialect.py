@@ -66,6 +66,14 @@ class BufferViewAssertOp(HalInline.Operation, name="buffer_view_assert"):
     shape: Sequence[ext.Operand[Index]]
 
 
+class BufferViewAssertDistinctOp(HalInline.Operation, name="buffer_view_assert_distinct"):
+    """Fails, naming `message`, if `view` has memory in common with one of `others`."""
+
+    view: ext.Operand[HalBufferView]
+    message: ext.Operand[UtilBuffer]
+    others: Sequence[ext.Operand[HalBufferView]]
+
+
 class BufferViewBufferOp(HalInline.Operation, name="buffer_view_buffer"):
     """The memory behind a view."""
 

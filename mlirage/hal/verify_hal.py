@@ -11,7 +11,7 @@ from mlirage.mlir import describe_location, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
-_DIALECTS = ("arith", "cf", "func", "hal", "hal_inline", "hal_loader", "math", "scf", "util")
+_DIALECTS = ("arith", "cf", "func", "hal", "hal_inline", "hal_loader", "math", "scf", "util", "vmvx")
 _REFERENCES = ("!hal.", "!util.")
 
 

@@ -19,12 +19,15 @@ from mlirage.stream.materialize_copy_on_write import materialize_copy_on_write
 from mlirage.stream.order_work import order_work
 from mlirage.stream.pack_constants import pack_constants
 from mlirage.stream.pack_resources import pack_resources
+from mlirage.stream.place_in_scratch import place_in_scratch
 from mlirage.stream.place_results import place_results
 from mlirage.stream.schedule_allocation import schedule_allocation
 from mlirage.stream.schedule_concurrency import schedule_concurrency
 from mlirage.stream.schedule_execution import schedule_execution
+from mlirage.stream.verify_host_only import verify_host_only
 from mlirage.stream.verify_stream import verify_stream
 
+HOST_ONLY_PIPELINE: tuple[Pass, ...] = (verify_host_only,)
 PIPELINE: tuple[Pass, ...] = (
     convert_to_stream,
     "cse",
@@ -37,6 +40,7 @@ PIPELINE: tuple[Pass, ...] = (
     schedule_concurrency,
     schedule_allocation,
     pack_resources,
+    place_in_scratch,
     "canonicalize",
     "cse",
     verify_stream,

@@ -24,12 +24,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mlirage.errors import CompileError
 from mlirage.flow import dialect as flow
-from mlirage.hal.dialect import BufferView, BufferViewAssertOp, BufferViewDimOp, Fence
+from mlirage.hal.dialect import BufferView, BufferViewAssertDistinctOp, BufferViewAssertOp, BufferViewDimOp, Fence
 from mlirage.mlir import arith, func, ir
 from mlirage.passes import module_pass
 from mlirage.program import Program
@@ -96,14 +97,16 @@ class _Function:
         self.old = old
         self.is_public = is_public
         self.has_fences = is_public and program.options.execution_model == "async-external"
+        self.has_storage = is_public and program.options.outputs == "caller"
         self.signal: ir.Value | None = None
+        self.storage: dict[int, int] = {}  # the argument that a result is written to
         self.values: dict[ir.Value, ir.Value | Tensor] = {}
 
     def build(self, name: str) -> None:
         old_type = self.old.type
         if self.is_public:
             inputs, results = ([self._boundary_type(t) for t in types] for types in (old_type.inputs, old_type.results))
-            inputs += [Fence.get()] * (2 if self.has_fences else 0)
+            inputs += self._storage_types() + [Fence.get()] * (2 if self.has_fences else 0)
         else:
             inputs, results = flat_types(old_type.inputs), flat_types(old_type.results)
         with ir.InsertionPoint(self.old), self.old.location:
@@ -117,9 +120,12 @@ class _Function:
                 f"{self.old.location}: function @{name} has no body; programs cannot import functions yet"
             )
         block = new.add_entry_block()
+        self.arguments = list(block.arguments)
         with ir.InsertionPoint(block), self.old.location:
             if self.is_public:
                 self._import_arguments(block)
+                if self.has_storage:
+                    self._check_storage(block)
                 if self.has_fences:
                     wait, self.signal = list(block.arguments)[-2:]
                     stream.TimepointImportOp(stream.Timepoint.get(), wait)
@@ -129,9 +135,44 @@ class _Function:
 
     def _describe_abi(self, function: ir.Operation) -> None:
         """Tells callers in the signature what they have to give beside the arguments."""
-        if self.has_fences and _SIGNATURE in function.attributes:
-            signature = json.loads(ir.StringAttr(function.attributes[_SIGNATURE]).value)
-            function.attributes[_SIGNATURE] = ir.StringAttr.get(json.dumps({**signature, "abi": "coarse-fences"}))
+        if _SIGNATURE not in function.attributes or not (self.has_fences or self.has_storage):
+            return
+        signature = json.loads(ir.StringAttr(function.attributes[_SIGNATURE]).value)
+        if self.has_fences:
+            signature["abi"] = "coarse-fences"
+        if self.has_storage:
+            arguments = [*signature["arguments"], *storage_arguments(signature["results"], self.old.type.results)]
+            signature["arguments"] = arguments
+        function.attributes[_SIGNATURE] = ir.StringAttr.get(json.dumps(signature))
+
+    # Storage: a view for each tensor result, then one of bytes for what lives during the call.
+
+    def _storage_types(self) -> list[ir.Type]:
+        results = [t for t in self.old.type.results if isinstance(t, ir.RankedTensorType)]
+        return [BufferView.get()] * (len(results) + 1) if self.has_storage else []
+
+    def _check_storage(self, block: ir.Block) -> None:
+        """Asserts that what the caller gives for the results fits, as far as that is known, and lies apart."""
+        tensors = [number for number, t in enumerate(self.old.type.results) if isinstance(t, ir.RankedTensorType)]
+        first = len(self.old.arguments)
+        views = [a for a in block.arguments if isinstance(a.type, BufferView)]
+        for place, number in enumerate(tensors):
+            view, kind = block.arguments[first + place], ir.RankedTensorType(self.old.type.results[number])
+            dims = [index_constant(-1 if kind.is_dynamic_dim(i) else kind.get_dim_size(i)) for i in range(kind.rank)]
+            self._assert_view(view, f"output {number}", kind, dims)
+            BufferViewAssertDistinctOp(view, self._message(f"output {number}"), [v for v in views if v != view])
+            self.storage[number] = first + place
+        byte = ir.RankedTensorType.get([ir.ShapedType.get_dynamic_size()], ir.IntegerType.get_signless(8))
+        scratch = block.arguments[first + len(tensors)]
+        self._assert_view(scratch, "scratch", byte, [index_constant(-1)])
+        arguments = [a for a in list(block.arguments)[:first] if isinstance(a.type, BufferView)]
+        BufferViewAssertDistinctOp(scratch, self._message("scratch"), arguments)
+
+    def _assert_view(self, view: ir.Value, name: str, kind: ir.RankedTensorType, dims: list[ir.Value]) -> None:
+        i32 = ir.IntegerType.get_signless(32)
+        number = ir.IntegerAttr.get(i32, element_type_number(kind.element_type))
+        element_type = arith.ConstantOp(i32, number).result  # pyright: ignore[reportArgumentType]
+        BufferViewAssertOp(view, self._message(name), element_type, dims)
 
     def _boundary_type(self, old: ir.Type) -> ir.Type:
         return BufferView.get() if isinstance(old, ir.RankedTensorType) else old
@@ -178,9 +219,7 @@ class _Function:
             else:
                 expected.append(named.get(name or "") or index_constant(-1))
         i32 = ir.IntegerType.get_signless(32)
-        number = ir.IntegerAttr.get(i32, element_type_number(old.element_type))
-        element_type = arith.ConstantOp(i32, number).result  # pyright: ignore[reportArgumentType]
-        BufferViewAssertOp(view, self._message(argument.name), element_type, expected)
+        self._assert_view(view, argument.name, old, expected)
         dims: list[ir.Value] = []
         for axis, name in enumerate(names):
             if not old.is_dynamic_dim(axis) or (name and name in named):
@@ -253,12 +292,23 @@ class _Function:
             return
         # All copies come before all exports: the host waits once.
         values = [self.values[operand] for operand in op.operands]
+        self._check_result_dims(values)
         owned = [value.clone() if isinstance(value, Tensor) else value for value in values]
-        pairs = zip(values, owned, strict=True)
-        results = [_export(value, clone) if isinstance(value, Tensor) else clone for value, clone in pairs]
+        results = [
+            _export(value, clone, self.storage.get(number)) if isinstance(value, Tensor) else clone
+            for number, (value, clone) in enumerate(zip(values, owned, strict=True))
+        ]
         if self.signal is not None:
             stream.TimepointSignalOp(stream.TimepointImmediateOp(stream.Timepoint.get()).result, self.signal)
         func.ReturnOp(results)
+
+    def _check_result_dims(self, values: list[ir.Value | Tensor]) -> None:
+        """Asserts the extents of what the caller gives for results where they were not known before."""
+        for number, argument in self.storage.items():
+            value = values[number]
+            assert isinstance(value, Tensor)
+            if value.dynamic_dims:
+                self._assert_view(self.arguments[argument], f"output {number}", value.type, value.dims)
 
     def _convert_call(self, op: ir.Operation) -> None:
         callee = ir.FlatSymbolRefAttr(op.attributes["callee"]).value
@@ -307,11 +357,24 @@ class _Function:
             self.values[old] = Tensor.build(old.type, resource, dynamic)
 
 
-def _export(tensor: Tensor, resource: ir.Value) -> ir.Value:
+def _export(tensor: Tensor, resource: ir.Value, storage: int | None) -> ir.Value:
     number = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), element_type_number(tensor.type.element_type))
-    return stream.TensorExportOp(
+    export = stream.TensorExportOp(
         BufferView.get(), resource, tensor.size, tensor.dynamic_dims, ir.TypeAttr.get(tensor.type), number
-    ).result
+    )
+    if storage is not None:
+        export.operation.attributes[stream.STORAGE] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), storage)
+    return export.result
+
+
+def storage_arguments(results: Sequence[dict[str, Any]], types: Sequence[ir.Type]) -> list[dict[str, Any]]:
+    """What the signature says of the storage that the caller gives: as the results, and bytes of any number."""
+    outputs = [
+        {**result, "name": f"output {result.get('name') or number}", "role": "output"}
+        for number, (result, kind) in enumerate(zip(results, types, strict=True))
+        if isinstance(kind, ir.RankedTensorType)
+    ]
+    return [*outputs, {"name": "scratch", "dtype": "uint8", "shape": [None], "role": "scratch"}]
 
 
 def flat_types(types: Sequence[ir.Type]) -> list[ir.Type]:

@@ -19,6 +19,9 @@ from mlirage.mlir import ext, ir
 
 Index = ir.IndexType
 
+# Attribute of a `tensor_export`: the number of the function's argument, a view, whose memory the result is written to.
+STORAGE = "stream.storage"
+
 LIFETIMES = ("*", "external", "constant", "variable", "transient", "staging")
 
 
@@ -94,7 +97,8 @@ class TensorImportOp(Stream.Operation, name="tensor_import", traits=[ext.Pure]):
 class TensorExportOp(Stream.Operation, name="tensor_export", traits=[ext.Pure]):
     """A resource as a buffer view of the tensor type `encoding`, whose dynamic extents are `dims`.
 
-    `element_type` is the number of the element type in buffer views.
+    `element_type` is the number of the element type in buffer views. With an attribute `stream.storage` the result is
+    the view that is the argument of that number: the resource lies in its memory.
     """
 
     result: ext.Result[HalBufferView]

@@ -18,7 +18,7 @@ from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.stream import dialect as stream
 from mlirage.stream.aliasing import Aliasing
-from mlirage.stream.storage import functions, tied_operand
+from mlirage.stream.storage import MAKES_ROOT, RootKey, functions, tied_operand
 
 
 @module_pass("stream-elide-copies")
@@ -53,11 +53,26 @@ def _elide_clone(clone: ir.Operation, aliasing: Aliasing) -> bool:
     is_part = bool(aliasing.storage.place(source).offsets)
     if is_part and aliasing.class_of(result).is_given_away:
         return False  # another owner gets memory of its own, not a part of some
+    if _has_storage(result) and not _is_made_beside(aliasing.class_of(source).root, clone.block):
+        return False  # what is made elsewhere has its memory already
     if not aliasing.can_share(source, result):
         return False
     aliasing.merge(source, result)
     result.replace_all_uses_with(source)
     return True
+
+
+def _has_storage(value: ir.Value) -> bool:
+    """Whether `value` is a result for which the caller gives the memory."""
+    return any(stream.STORAGE in use.owner.operation.attributes for use in value.uses)
+
+
+def _is_made_beside(root: RootKey, block: ir.Block) -> bool:
+    """Whether async work of `block` makes the root, so that its memory is ours to choose."""
+    if isinstance(root, str) or isinstance(root.owner, ir.Block):
+        return False
+    maker = root.owner.operation
+    return maker.block == block and maker.name in (*MAKES_ROOT, "stream.async_dispatch")
 
 
 def _elide_slice(op: ir.Operation, aliasing: Aliasing) -> bool:

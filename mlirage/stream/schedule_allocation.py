@@ -80,6 +80,7 @@ class _Root:
     last: int
     last_user: ir.Operation
     owner: str = ""
+    storage: ir.Value | None = None  # the caller's view whose memory this is
     one_region: bool = True
 
 
@@ -149,6 +150,9 @@ def _made_roots(op: ir.Operation) -> Iterator[tuple[ir.Value, ir.Value]]:
 
 def _add_use(root: _Root, op: ir.Operation, times: dict[int, int]) -> None:
     root.owner = _OWNERS.get(op.name, root.owner)
+    if stream.STORAGE in op.attributes:
+        function = root.block.owner
+        root.storage = function.regions[0].blocks[0].arguments[ir.IntegerAttr(op.attributes[stream.STORAGE]).value]
     if op.name == "util.global_store" and ir.FlatSymbolRefAttr(op.attributes["symbol"]).value in (CONSTANTS, SPLATS):
         root.owner = "constant"
     user = ancestor_in(op, root.block)
@@ -201,7 +205,9 @@ class _Plan:
 
     def _allocate_owned(self, root: _Root) -> None:
         with ir.InsertionPoint(root.region), root.value.location:
-            if root.owner != "transient" and root.owner:
+            if root.storage is not None:
+                value = stream.TensorImportOp(stream.resource_type("external"), root.storage, root.size).result
+            elif root.owner != "transient" and root.owner:
                 value = stream.ResourceAllocOp(stream.resource_type(root.owner), root.size).result
             else:
                 value = self._alloca(root.region, root.size)

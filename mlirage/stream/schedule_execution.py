@@ -58,11 +58,7 @@ def _schedule_block(block: ir.Block, timepoint: ir.Value | None) -> ir.Value | N
         elif op.name in _CONTROL_FLOW and _has_work(op):
             timepoint = _flush(pending, op, timepoint)
             timepoint = _schedule_control_flow(op, timepoint)
-        elif op.name in _CONTROL_FLOW and any(
-            stream.is_resource(v) for inner in (op, *walk(op)) for v in inner.operands
-        ):
-            timepoint = _flush(pending, op, timepoint)
-        elif signals and op.name in _ENDS:
+        elif (signals and op.name in _ENDS) or (op.name in _CONTROL_FLOW and _uses_resources(op)):
             timepoint = _flush(pending, op, timepoint)
         elif op.name in _WAITS and _concerns_device(op):
             timepoint = _flush(pending, op, timepoint)
@@ -77,6 +73,10 @@ def _schedule_block(block: ir.Block, timepoint: ir.Value | None) -> ir.Value | N
 
 def _has_work(op: ir.Operation) -> bool:
     return any(is_device_op(inner) or inner.name in ("stream.async_load", "func.call") for inner in walk(op))
+
+
+def _uses_resources(op: ir.Operation) -> bool:
+    return any(stream.is_resource(value) for inner in (op, *walk(op)) for value in inner.operands)
 
 
 def _concerns_device(op: ir.Operation) -> bool:

@@ -175,6 +175,7 @@ static const mlirage_vm_native_export_t exports[] = {
     {"parameter_load", "rrI[r][I][I]_r", parameter_load},
     {"buffer_view_create", "rIIi[I]_r", buffer_view_create},
     {"buffer_view_assert", "rri[I]_", mlirage_module_buffer_view_assert},
+    {"buffer_view_assert_distinct", "rr[r]_", mlirage_module_buffer_view_assert_distinct},
     {"buffer_view_buffer", "r_r", buffer_view_buffer},
     {"buffer_view_dim", "ri_I", mlirage_module_buffer_view_dim},
 };

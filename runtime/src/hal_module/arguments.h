@@ -70,6 +70,7 @@ static inline mlirage_status_t mlirage_argument_shape(const mlirage_vm_call_t* c
 
 // Functions that hal and hal_inline have in common: views (buffer_view.c).
 mlirage_status_t mlirage_module_buffer_view_assert(mlirage_vm_call_t* call);
+mlirage_status_t mlirage_module_buffer_view_assert_distinct(mlirage_vm_call_t* call);
 mlirage_status_t mlirage_module_buffer_view_dim(mlirage_vm_call_t* call);
 
 #endif  // MLIRAGE_HAL_MODULE_ARGUMENTS_H_

@@ -233,7 +233,9 @@ class _Function:
         outputs = importer.run(inputs)
         results: list[Any] = []
         specs: list[Any] = []
-        for spec, value in zip(self.exported.graph_signature.output_specs, outputs, strict=True):
+        pairs = list(zip(self.exported.graph_signature.output_specs, outputs, strict=True))
+        pairs.sort(key=lambda pair: pair[0].kind is OutputKind.USER_INPUT_MUTATION)  # the last results
+        for spec, value in pairs:
             if spec.kind in _MUTATIONS:
                 name = str(spec.target)
                 with ir.Location.name(name):
@@ -275,6 +277,7 @@ class _Function:
         }
         if mutated:
             signature["mutated"] = mutated
+            signature["out_tree"] = {"tuple": [signature["out_tree"], {"tuple": ["*"] * len(mutated)}]}
         return signature
 
 

@@ -9,6 +9,7 @@ from mlirage.errors import UsageError
 from mlirage.runtime import _runtime, arrays
 from mlirage.runtime.calls import Call
 from mlirage.runtime.devices import Device, device
+from mlirage.runtime.mutation import mutating
 from mlirage.runtime.parameters import ParameterSource, make_parameters
 from mlirage.runtime.signature import Signature, parse_signature
 from mlirage.runtime.trees import flattener, unflattener
@@ -67,7 +68,7 @@ class LoadedModule(_runtime.Session):
             for argument in signature.arguments
         ]
         results = [None if r.scalar or r.dtype is None else arrays.dtype(r.dtype) for r in signature.results]
-        return self.function(
+        function = self.function(
             signature.name,
             arguments,
             results,
@@ -78,6 +79,7 @@ class LoadedModule(_runtime.Session):
             None if signature.out_tree is None else unflattener(signature.out_tree),
             Call,
         )
+        return mutating(function, signature) if signature.mutated else function
 
     def __getitem__(self, name: str) -> Any:
         function = self._functions.get(name)

@@ -44,7 +44,10 @@ class Argument:
 
 @dataclass(frozen=True)
 class Signature:
-    """A function: `arguments` and `results` in order, and the trees they form in the source (None: flat)."""
+    """A function: `arguments` and `results` in order, and the trees they form in the source (None: flat).
+
+    `mutated` are numbers of arguments that a call changes: their new values are the last results.
+    """
 
     name: str
     arguments: tuple[Argument, ...]
@@ -52,6 +55,7 @@ class Signature:
     source: str | None = None
     in_tree: Any = None
     out_tree: Any = None
+    mutated: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         arguments = ", ".join(map(str, self.arguments))
@@ -77,7 +81,10 @@ def parse_signature(name: str, convention: str, text: str) -> Signature:
             data.get("source"),
             data.get("in_tree"),
             data.get("out_tree"),
+            tuple(map(int, data.get("mutated", ()))),
         )
+        if not all(0 <= number < len(signature.arguments) for number in signature.mutated):
+            raise ValueError(f"arguments {signature.mutated} that change, of {len(signature.arguments)}")
         for tree, arrays in ((signature.in_tree, signature.arguments), (signature.out_tree, signature.results)):
             if tree is not None and leaf_count(tree) != len(arrays):
                 raise ValueError(f"a tree of {leaf_count(tree)} arrays where the function has {len(arrays)}")

@@ -1,7 +1,7 @@
 """Nested arguments and results: PyTorch and JAX programs keep the structure of their source.
 
 A tree in a signature is JSON: `"*"` for an array, `{"tuple": [...]}`, `{"list": [...]}`, `{"dict": {key: ...}}`,
-`{"none": 0}`. `in_tree` is `{"tuple": [positional, keywords]}`: a tuple and a dict, as the source was called.
+`{"none": 0}`, `{"constant": value}` for a number or text that the source fixed. `in_tree` is `{"tuple": [positional, keywords]}`: a tuple and a dict, as the source was called.
 
 Two kinds are of a size that calls decide. `{"sequence": {"dtype": …, "rank": n}}` is a list of arrays, which the
 function sees as two: all elements flat, one after the other, and a table with the shape of each (int64, rows filled up
@@ -29,7 +29,7 @@ def leaf_count(tree: Any) -> int:
     if not isinstance(tree, dict) or len(cast(dict[str, Any], tree)) != 1:
         raise ValueError(f"{tree!r} is no tree")
     ((kind, children),) = cast(dict[str, Any], tree).items()
-    if kind == "none":
+    if kind in ("none", "constant"):
         return 0
     if kind == "sequence":
         return 2
@@ -71,6 +71,9 @@ def _flatten(tree: Any, value: Any, where: str, leaves: list[Any]) -> None:
     if kind == "none":
         if value is not None:
             raise UsageError(f"{where}: None expected, got {type(value).__name__}")
+    elif kind == "constant":
+        if type(value) is not type(children) or value != children:
+            raise UsageError(f"{where}: the model was compiled for {children!r}, got {value!r}")
     elif kind == "sequence":
         leaves += _packed(value, children, where)
     elif kind == "dict":
@@ -128,6 +131,8 @@ def _unflatten(tree: Any, leaves: Any) -> Any:
     ((kind, children),) = tree.items()
     if kind == "none":
         return None
+    if kind == "constant":
+        return children
     if kind == "sequence":
         return _unpacked(next(leaves), next(leaves))
     if kind == "optional":

@@ -1,7 +1,8 @@
 """Nested arguments and results: PyTorch and JAX programs keep the structure of their source.
 
 A tree in a signature is JSON: `"*"` for an array, `{"tuple": [...]}`, `{"list": [...]}`, `{"dict": {key: ...}}`,
-`{"none": 0}`, `{"constant": value}` for a number or text that the source fixed. `in_tree` is `{"tuple": [positional, keywords]}`: a tuple and a dict, as the source was called.
+`{"none": 0}`, `{"constant": value}` for a number or text that the source fixed. `in_tree` is
+`{"tuple": [positional, keywords]}`: a tuple and a dict, as the source was called.
 
 Two kinds are of a size that calls decide. `{"sequence": {"dtype": …, "rank": n}}` is a list of arrays, which the
 function sees as two: all elements flat, one after the other, and a table with the shape of each (int64, rows filled up

@@ -240,8 +240,9 @@ class VmvxLibrary(CompiledLibrary):
 def _vmvx_loader() -> ctypes.CDLL:
     """The virtual machine with its microkernels and the loader of vmvx executables."""
     runtime = Path(__file__).parents[2] / "runtime"
-    folders = ("base", "module", "vm", "vmvx_module")
+    folders = ("module", "vm", "vmvx_module")
     sources = [path for folder in folders for path in sorted((runtime / "src" / folder).glob("*.c"))]
+    sources += [runtime / "src" / "base" / f"{name}.c" for name in ("allocator", "error", "object", "string")]
     sources += [runtime / "src" / "platform" / "allocator_libc.c", runtime / "tests" / "vm" / "vmvx_library.c"]
     folder = tempfile.mkdtemp(prefix="mlirage-vmvx-")
     atexit.register(shutil.rmtree, folder)

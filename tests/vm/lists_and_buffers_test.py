@@ -10,6 +10,38 @@ from modules import make_module
 
 from mlirage.module_file import Rodata
 
+COMPILED = """
+      func.func @sum(%n: i64) -> (f64, i32, i8) {
+        %count = arith.index_cast %n : i64 to index
+        %c0 = arith.constant 0 : index
+        %c1 = arith.constant 1 : index
+        %c8 = arith.constant 8 : index
+        %size = arith.muli %count, %c8 : index
+        %b = "util.buffer_alloc"(%size) : (index) -> !util.buffer
+        %l = "util.list_create"() : () -> !util.list
+        "util.list_resize"(%l, %count) : (!util.list, index) -> ()
+        scf.for %i = %c0 to %count step %c1 {
+          %o = arith.muli %i, %c8 : index
+          %k = arith.index_cast %i : index to i64
+          %f = arith.sitofp %k : i64 to f64
+          "util.buffer_store"(%f, %b, %o) : (f64, !util.buffer, index) -> ()
+          "util.list_set"(%l, %i, %f) : (!util.list, index, f64) -> ()
+        }
+        %z = arith.constant 0.0 : f64
+        %s = scf.for %i = %c0 to %count step %c1 iter_args(%a = %z) -> f64 {
+          %o = arith.muli %i, %c8 : index
+          %x = "util.buffer_load"(%b, %o) : (!util.buffer, index) -> f64
+          %y = "util.list_get"(%l, %i) : (!util.list, index) -> f64
+          %p = arith.addf %x, %y : f64
+          %q = arith.addf %a, %p : f64
+          scf.yield %q : f64
+        }
+        %table = "util.buffer_constant"() {value = dense<[7, -2, 3, 0]> : tensor<4xi8>} : () -> !util.buffer
+        %w = "util.buffer_load"(%table, %c0) : (!util.buffer, index) -> i32
+        %m = "util.buffer_load"(%table, %c1) : (!util.buffer, index) -> i8
+        return %s, %w, %m : f64, i32, i8
+      }
+"""
 _RODATA = [
     Rodata("plain", np.arange(1, 11, dtype=np.uint8)),
     Rodata.of("splat", np.broadcast_to(np.uint32(0x04030201), (4,)), splat=True),
@@ -185,39 +217,7 @@ def test_list_gives_references_back(library: Library) -> None:
 
 def test_compiled(machine: Library) -> None:
     """From util ops: every width, floats, constants of the module, lists in loops."""
-    module = compile_host("""
-      func.func @sum(%n: i64) -> (f64, i32, i8) {
-        %count = arith.index_cast %n : i64 to index
-        %c0 = arith.constant 0 : index
-        %c1 = arith.constant 1 : index
-        %c8 = arith.constant 8 : index
-        %size = arith.muli %count, %c8 : index
-        %b = "util.buffer_alloc"(%size) : (index) -> !util.buffer
-        %l = "util.list_create"() : () -> !util.list
-        "util.list_resize"(%l, %count) : (!util.list, index) -> ()
-        scf.for %i = %c0 to %count step %c1 {
-          %o = arith.muli %i, %c8 : index
-          %k = arith.index_cast %i : index to i64
-          %f = arith.sitofp %k : i64 to f64
-          "util.buffer_store"(%f, %b, %o) : (f64, !util.buffer, index) -> ()
-          "util.list_set"(%l, %i, %f) : (!util.list, index, f64) -> ()
-        }
-        %z = arith.constant 0.0 : f64
-        %s = scf.for %i = %c0 to %count step %c1 iter_args(%a = %z) -> f64 {
-          %o = arith.muli %i, %c8 : index
-          %x = "util.buffer_load"(%b, %o) : (!util.buffer, index) -> f64
-          %y = "util.list_get"(%l, %i) : (!util.list, index) -> f64
-          %p = arith.addf %x, %y : f64
-          %q = arith.addf %a, %p : f64
-          scf.yield %q : f64
-        }
-        %table = "util.buffer_constant"() {value = dense<[7, -2, 3, 0]> : tensor<4xi8>} : () -> !util.buffer
-        %w = "util.buffer_load"(%table, %c0) : (!util.buffer, index) -> i32
-        %m = "util.buffer_load"(%table, %c1) : (!util.buffer, index) -> i8
-        return %s, %w, %m : f64, i32, i8
-      }
-    """)
-    context = Context(machine, module)
+    context = Context(machine, compile_host(COMPILED))
     bits, word, byte = context.call("sum", 10)
     assert np.array([bits], np.uint64).view(np.float64)[0] == 90.0
     assert (word, byte) == (0x0003FE07, 254)

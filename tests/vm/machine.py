@@ -90,6 +90,7 @@ class Call(ctypes.Structure):
         ("pending", c_void_p),
         ("error", c_void_p),
         ("export_index", c_size_t),
+        ("invocation", c_void_p),
     )
 
 

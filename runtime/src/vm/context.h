@@ -109,6 +109,8 @@ uint8_t* mlirage_vm_top(const mlirage_vm_frame_t* frame);
 mlirage_status_t mlirage_vm_run(mlirage_vm_invocation_t* invocation, mlirage_error_t* error);
 // Called when |jumps_left| is 0: may the call go on? Then there are jumps again.
 mlirage_status_t mlirage_vm_check_jumps(mlirage_vm_invocation_t* invocation, mlirage_error_t* error);
+// Takes |jumps| at once, for work inside of an instruction; never PENDING.
+mlirage_status_t mlirage_vm_charge(mlirage_vm_invocation_t* invocation, uint64_t jumps, mlirage_error_t* error);
 // Writes the line for the instruction at |pc| of the innermost frame.
 void mlirage_vm_trace(const mlirage_vm_invocation_t* invocation, const uint16_t* pc);
 // Calls the native function of the CALL_IMPORT at the innermost frame's pc and moves

@@ -238,6 +238,8 @@ static uint32_t count_ones(uint64_t value) {
       return status_;                              \
     }                                              \
   } while (0)
+// Work in proportion to |bytes|, beyond what an instruction costs anyway.
+#define CHARGE(bytes) STEP(mlirage_vm_charge(invocation, (bytes) >> 12, error))
 // Most buffers are mutable ones, and most accesses fit: the rest, failures included, is
 // left to buffer.c.
 #define BUFFER_CASE_LOAD(name, T, result)                                      \
@@ -467,18 +469,21 @@ dispatch:
 
   // Buffers.
   CASE(BUFFER_ALLOC) {
+    CHARGE(I64(1));
     void* created = NULL;
     STEP(mlirage_vm_buffer_alloc(invocation->allocator, I64(1), &created, error));
     mlirage_vm_set_ref(&refs[pc[2]], created);
     NEXT(3);
   }
   CASE(BUFFER_CLONE) {
+    CHARGE(I64(3));
     void* created = NULL;
     STEP(mlirage_vm_buffer_clone(invocation->allocator, refs[pc[1]], I64(2), I64(3), &created, error));
     mlirage_vm_set_ref(&refs[pc[4]], created);
     NEXT(5);
   }
   CASE(BUFFER_SLICE) {
+    CHARGE(I64(3));  // of a splat it is a copy
     void* created = NULL;
     STEP(mlirage_vm_buffer_slice(invocation->allocator, refs[pc[1]], I64(2), I64(3), &created, error));
     mlirage_vm_set_ref(&refs[pc[4]], created);
@@ -491,16 +496,19 @@ dispatch:
     NEXT(3);
   }
   CASE(BUFFER_COMPARE) {
+    CHARGE(I64(5));
     uint32_t is_equal = 0;
     STEP(mlirage_vm_buffer_compare(refs[pc[1]], I64(2), refs[pc[3]], I64(4), I64(5), &is_equal, error));
     SET(6, is_equal);
     NEXT(7);
   }
   CASE(BUFFER_FILL) {
+    CHARGE(I64(3));
     STEP(mlirage_vm_buffer_fill(refs[pc[1]], I64(2), I64(3), I64(4), mlirage_vm_read_u32(pc + 5), error));
     NEXT(7);
   }
   CASE(BUFFER_COPY) {
+    CHARGE(I64(5));
     STEP(mlirage_vm_buffer_copy(refs[pc[1]], I64(2), refs[pc[3]], I64(4), I64(5), error));
     NEXT(6);
   }
@@ -531,6 +539,7 @@ dispatch:
   CASE(LIST_RESIZE) {
     mlirage_vm_list_t* list = refs[pc[1]];
     STEP(mlirage_vm_check_ref(list, &mlirage_vm_list_type, "the list", error));
+    CHARGE(16 * (mlirage_vm_list_size(list) + I64(2)));
     STEP(mlirage_vm_list_resize_to(list, I64(2), error));
     NEXT(3);
   }
@@ -586,3 +595,4 @@ return mlirage_fail(error, MLIRAGE_INTERNAL, "unverified code");
 #undef BUFFER_CASE_STORE
 #undef LIST_CASES
 #undef COUNT_JUMP
+#undef CHARGE

@@ -53,22 +53,50 @@ void mlirage_vm_pop(mlirage_vm_invocation_t* invocation) {
 
 #define JUMPS_BETWEEN_LOOKS 1024u
 
-mlirage_status_t mlirage_vm_check_jumps(mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
+static mlirage_status_t fail_limit(const mlirage_vm_context_t* context, mlirage_error_t* error) {
+  return mlirage_fail(error, MLIRAGE_DEADLINE_EXCEEDED, "more than %llu calls and backward jumps",
+                      (unsigned long long)context->jump_limit);
+}
+
+// Has somebody cancelled, or does the host say no? PENDING if it wants to go on later.
+static mlirage_status_t ask_host(const mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
   const mlirage_vm_context_t* context = invocation->context;
   if (__atomic_load_n(&context->cancelled, __ATOMIC_ACQUIRE) != invocation->cancelled) {
     return mlirage_fail(error, MLIRAGE_CANCELLED, "the call was cancelled");
   }
-  if (invocation->jumps_beyond == 0) {
-    return mlirage_fail(error, MLIRAGE_DEADLINE_EXCEEDED, "more than %llu calls and backward jumps",
-                        (unsigned long long)context->jump_limit);
-  }
+  const mlirage_status_t status = context->poll == NULL ? MLIRAGE_OK : context->poll(context->poll_self);
+  if (status == MLIRAGE_OK || status == MLIRAGE_PENDING) return status;
+  return mlirage_fail(error, status, "the host ended the call");
+}
+
+mlirage_status_t mlirage_vm_check_jumps(mlirage_vm_invocation_t* invocation, mlirage_error_t* error) {
+  if (invocation->jumps_beyond == 0) return fail_limit(invocation->context, error);
   const bool is_last = invocation->jumps_beyond < JUMPS_BETWEEN_LOOKS;
   invocation->jumps_left = is_last ? invocation->jumps_beyond : JUMPS_BETWEEN_LOOKS;
   if (invocation->jumps_beyond != UINT64_MAX) invocation->jumps_beyond -= invocation->jumps_left;
-  const mlirage_status_t status = context->poll == NULL ? MLIRAGE_OK : context->poll(context->poll_self);
-  if (status == MLIRAGE_OK) return MLIRAGE_OK;
-  if (status == MLIRAGE_PENDING) return invocation->can_suspend ? MLIRAGE_PENDING : MLIRAGE_OK;
-  return mlirage_fail(error, status, "the host ended the call");
+  const mlirage_status_t status = ask_host(invocation, error);
+  return status == MLIRAGE_PENDING && !invocation->can_suspend ? MLIRAGE_OK : status;
+}
+
+mlirage_status_t mlirage_vm_charge(mlirage_vm_invocation_t* invocation, uint64_t jumps, mlirage_error_t* error) {
+  if (MLIRAGE_LIKELY(jumps <= invocation->jumps_left)) {
+    invocation->jumps_left -= jumps;
+    return MLIRAGE_OK;
+  }
+  jumps -= invocation->jumps_left;
+  invocation->jumps_left = 0;
+  if (jumps > invocation->jumps_beyond) return fail_limit(invocation->context, error);
+  if (invocation->jumps_beyond != UINT64_MAX) {
+    invocation->jumps_beyond -= jumps;
+  } else {
+    invocation->jumps_left = JUMPS_BETWEEN_LOOKS;
+  }
+  const mlirage_status_t status = ask_host(invocation, error);
+  return status == MLIRAGE_PENDING ? MLIRAGE_OK : status;
+}
+
+mlirage_status_t mlirage_vm_spend(mlirage_vm_call_t* call, uint64_t jumps) {
+  return mlirage_vm_charge(call->invocation, jumps, call->error);
 }
 
 //===--------------------------------------------------------------------------===

@@ -48,6 +48,7 @@ mlirage_status_t mlirage_vm_call_native(mlirage_vm_invocation_t* invocation, mli
       .can_suspend = invocation->can_suspend,
       .error = error,
       .export_index = binding->export_index,
+      .invocation = invocation,
   };
   const mlirage_status_t status = binding->native(&call);
   if (MLIRAGE_UNLIKELY(status != MLIRAGE_OK)) {

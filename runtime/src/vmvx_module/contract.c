@@ -5,6 +5,8 @@
 
 // Elements of out that are kept in registers over the innermost reduction.
 #define BLOCK 16
+// Iterations of each of the two innermost loops between looks at whether to go on.
+#define PIECE 2048
 
 // One contraction: |L|, |R| and |O| are the element types, |A| that of sums, |GET_L| and
 // |GET_R| make an A of an element.
@@ -57,16 +59,21 @@
     while (loops.count < 2) push_unit_loop(&loops);                                                               \
     const uint32_t inner = loops.count - 2;                                                                       \
     const int64_t *ls = loops.strides[0] + inner, *rs = loops.strides[1] + inner, *os = loops.strides[2] + inner; \
+    const int64_t* n = loops.extents + inner;                                                                     \
     const bool reduces = os[0] == 0;                                                                              \
     int64_t at[MLIRAGE_VMVX_MAX_LOOPS] = {0};                                                                     \
     const L* lhs = (const L*)(const void*)loops.data[0];                                                          \
     const R* rhs = (const R*)(const void*)loops.data[1];                                                          \
     O* out = (O*)(void*)loops.data[2];                                                                            \
     for (;;) {                                                                                                    \
-      if (reduces) {                                                                                              \
-        along_##types(lhs, rhs, out, loops.extents + inner, ls, rs, os, lz, rz);                                  \
-      } else {                                                                                                    \
-        general_##types(lhs, rhs, out, loops.extents + inner, ls, rs, os, lz, rz);                                \
+      for (int64_t k = 0; k < n[0]; k += PIECE) {                                                                 \
+        const int64_t part[2] = {n[0] - k < PIECE ? n[0] - k : PIECE, 0};                                         \
+        for (int64_t j = 0; j < n[1]; j += PIECE) {                                                               \
+          const int64_t both[2] = {part[0], n[1] - j < PIECE ? n[1] - j : PIECE};                                 \
+          MLIRAGE_TRY(mlirage_vm_spend(call, (uint64_t)(both[0] * both[1]) / 1024 + 1));                          \
+          (reduces ? along_##types : general_##types)(lhs + k * ls[0] + j * ls[1], rhs + k * rs[0] + j * rs[1],   \
+                                                      out + k * os[0] + j * os[1], both, ls, rs, os, lz, rz);     \
+        }                                                                                                         \
       }                                                                                                           \
       uint32_t loop = inner;                                                                                      \
       for (; loop > 0; --loop) {                                                                                  \

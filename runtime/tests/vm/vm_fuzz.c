@@ -1,13 +1,16 @@
 // Fuzz target: loads a module, runs its initializer and calls every function that it
-// exports, with the native module `hal` on the local-sync device. Whatever the bytes
-// are, the outcome is an error or an answer. With libFuzzer link this file alone;
-// vm_fuzz_main.c drives it elsewhere.
+// exports, with the native modules `hal` on the local-sync device and `vmvx`; then, if it
+// can be one, runs it as a vmvx executable. Whatever the bytes are, the outcome is an
+// error or an answer. With libFuzzer link this file alone; vm_fuzz_main.c drives it
+// elsewhere.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mlirage/hal_module.h"
 #include "vm_fuzz.h"
+#include "vmvx_module/loader.h"
+#include "vmvx_module/vmvx_module.h"
 
 // Memory is limited: programs may ask for any amount.
 #define MEMORY_LIMIT ((size_t)32 << 20)
@@ -67,7 +70,10 @@ static void call_function(mlirage_vm_invocation_t* invocation, const mlirage_vm_
     refs[i] = (seed >> i % 32 & 7u) == 0 ? NULL : (void*)view;
   }
   mlirage_error_t error;
-  const mlirage_status_t status = mlirage_vm_begin(invocation, function, scalars, refs, &error);
+  mlirage_status_t status = mlirage_vm_begin(invocation, function, scalars, refs, &error);
+  for (int i = 0; i < 4 && status == MLIRAGE_PENDING && mlirage_vm_pending(invocation) == NULL; ++i) {
+    status = mlirage_vm_resume(invocation, &error);  // it yields
+  }
   if (status == MLIRAGE_OK) {
     require(mlirage_vm_finish(invocation, scalar_results, ref_results) == MLIRAGE_OK, "no results");
     for (uint32_t i = 0; i < c.ref_result_count; ++i) mlirage_object_release(ref_results[i]);
@@ -106,16 +112,78 @@ static void run_module(mlirage_module_t* module, uint64_t seed) {
   mlirage_error_t error;
   require(mlirage_local_sync_device_create(&device_options, &device, &error) == MLIRAGE_OK, "no device");
   require(mlirage_hal_module_create(allocator, &device, 1, &hal) == MLIRAGE_OK, "no hal module");
-  const mlirage_vm_native_module_t native = mlirage_hal_module_functions(hal);
-  if (mlirage_vm_context_create(allocator, &options, &native, 1, &module, 1, &context, &error) == MLIRAGE_OK) {
+  const mlirage_vm_native_module_t natives[2] = {mlirage_hal_module_functions(hal), mlirage_vmvx_module_functions()};
+  if (mlirage_vm_context_create(allocator, &options, natives, 2, &module, 1, &context, &error) == MLIRAGE_OK) {
     ++vm_fuzz_counts.linked;
     call_all(module, context, device, seed);
+    if (seed % 4 == 0 && mlirage_vm_context_reset(context, &error) == MLIRAGE_OK) {
+      call_all(module, context, device, seed + 1);
+    }
   } else {
     require(strlen(error.text) > 0, "a failure without a text");
   }
   mlirage_vm_context_release(context);
   mlirage_hal_module_release(hal);
   mlirage_device_release(device);
+}
+
+// Runs a workgroup on bindings of their own blocks of memory, and scratch memory as small
+// as allowed.
+static void run_workgroup(const mlirage_library_t* library, uint32_t ordinal, uint64_t seed) {
+  const mlirage_entry_attributes_t* entry = &library->table->attributes[ordinal];
+  if (entry->binding_count > MAX_VALUES || entry->constant_count > MAX_VALUES || entry->scratch_size > MEMORY_LIMIT) {
+    return;
+  }
+  void* pointers[MAX_VALUES];
+  size_t lengths[MAX_VALUES];
+  uint32_t constants[MAX_VALUES];
+  for (uint32_t i = 0; i < entry->binding_count; ++i) {
+    lengths[i] = seed >> i % 16 & 1 ? 240 : (size_t)(seed * (i + 3) % 64 * 4);
+    pointers[i] = malloc(lengths[i]);
+    require(pointers[i] != NULL || lengths[i] == 0, "no memory");
+    if (lengths[i] != 0) memset(pointers[i], (int)(i + 1), lengths[i]);
+  }
+  // Mostly what an index is made of: a small number, then 0.
+  for (uint32_t i = 0; i < entry->constant_count; ++i) {
+    constants[i] = seed % 5 == 0 ? (uint32_t)(seed * (i + 1)) : i % 2 == 0 ? (uint32_t)(seed % 7) : 0;
+  }
+  const size_t scratch_length = ((size_t)entry->scratch_size + 63) / 64 * 64;
+  void* scratch = aligned_alloc(64, scratch_length == 0 ? 64 : scratch_length);
+  require(scratch != NULL, "no scratch memory");
+  memset(scratch, 0xCD, scratch_length);
+  const mlirage_dispatch_state_t dispatch = {
+      .constants = constants,
+      .binding_pointers = pointers,
+      .binding_lengths = lengths,
+      .workgroup_count_x = 2,
+      .workgroup_count_y = 1,
+      .workgroup_count_z = 1,
+      .constant_count = (uint16_t)entry->constant_count,
+      .binding_count = (uint16_t)entry->binding_count,
+  };
+  const mlirage_workgroup_state_t workgroup = {
+      .workgroup_id_x = seed % 2, .scratch = scratch, .scratch_length = scratch_length};
+  if (library->run(library, ordinal, &dispatch, &workgroup) == MLIRAGE_OK) {
+    ++vm_fuzz_counts.workgroups_returned;
+  } else {
+    ++vm_fuzz_counts.workgroups_failed;
+  }
+  free(scratch);
+  for (uint32_t i = 0; i < entry->binding_count; ++i) free(pointers[i]);
+}
+
+static void run_library(mlirage_bytes_t data, uint64_t seed) {
+  mlirage_library_t library = {.table = NULL};
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  if (mlirage_vmvx_load(allocator, 2000, data, &library, &error) != MLIRAGE_OK) {
+    require(strlen(error.text) > 0, "a failure without a text");
+    return;
+  }
+  ++vm_fuzz_counts.libraries;
+  for (uint32_t i = 0; i < library.table->entry_count && i < 64; ++i) {
+    for (uint64_t k = 0; k < 3; ++k) run_workgroup(&library, i, seed + k);
+  }
+  library.unload(&library);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -132,6 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     ++vm_fuzz_counts.loaded;
     run_module(module, seed);
     mlirage_module_release(module);
+    run_library(storage.contents, seed);
   } else {
     require(strlen(error.text) > 0, "a failure without a text");
   }

@@ -12,6 +12,9 @@ typedef struct vm_fuzz_counts_t {
   uint64_t returned;
   uint64_t failed;
   uint64_t suspended;
+  uint64_t libraries;            // modules that are vmvx executables
+  uint64_t workgroups_returned;  // of their entry points
+  uint64_t workgroups_failed;
 } vm_fuzz_counts_t;
 
 extern vm_fuzz_counts_t vm_fuzz_counts;

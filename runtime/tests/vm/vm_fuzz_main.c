@@ -100,7 +100,7 @@ static void replace_in_code(input_t input) {
     memcpy(&unit, code + 2 * at, sizeof(unit));
     switch (below(6)) {
       case 0: memmove(code + 2 * at, code + 2 * from, 2 * (units - (at > from ? at : from))); continue;
-      case 1: unit = (uint16_t)below(192); break;
+      case 1: unit = (uint16_t)below(240); break;
       case 2: memcpy(&unit, code + 2 * from, sizeof(unit)); break;
       case 3: unit = (uint16_t)(unit + 1); break;
       case 4: unit = (uint16_t)(unit - 1); break;
@@ -154,8 +154,12 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < file_count; ++i) free(files[i].bytes);
   free(files);
   const vm_fuzz_counts_t* c = &vm_fuzz_counts;
-  printf("modules: %llu, verified: %llu, linked: %llu; calls: %llu returned, %llu failed, %llu suspended\n",
-         (unsigned long long)c->inputs, (unsigned long long)c->loaded, (unsigned long long)c->linked,
-         (unsigned long long)c->returned, (unsigned long long)c->failed, (unsigned long long)c->suspended);
+  printf(
+      "modules: %llu, verified: %llu, linked: %llu; calls: %llu returned, %llu failed, %llu suspended; "
+      "vmvx executables: %llu; workgroups: %llu returned, %llu failed\n",
+      (unsigned long long)c->inputs, (unsigned long long)c->loaded, (unsigned long long)c->linked,
+      (unsigned long long)c->returned, (unsigned long long)c->failed, (unsigned long long)c->suspended,
+      (unsigned long long)c->libraries, (unsigned long long)c->workgroups_returned,
+      (unsigned long long)c->workgroups_failed);
   return 0;
 }

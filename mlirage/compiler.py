@@ -83,6 +83,10 @@ def compile(
     chosen = make_options(**options)
     if chosen.compile_to != "end":
         raise UsageError(f"compile() makes modules; mlirage.compiler.lower() stops at compile_to={chosen.compile_to!r}")
+    if chosen.output_format != "module":
+        raise UsageError(
+            f"compile() makes modules; mlirage.outputs.compile_files() makes output_format={chosen.output_format!r}"
+        )
     model = importers.Model(source, tuple(example_inputs), dict(example_keywords or {}), dynamic_shapes)
     return compile_with(model, chosen)
 

@@ -14,6 +14,7 @@ from mlirage import debug
 from mlirage.errors import UsageError
 
 EXECUTION_MODELS = ("async-internal", "async-external", "inline-static", "inline-dynamic", "host-only")
+OUTPUT_FORMATS = ("module", "c", "static-library", "asm")
 TARGET_BACKENDS = ("llvm-cpu", "vmvx", "vmvx-inline")
 
 
@@ -37,6 +38,11 @@ class CompileOptions:
         "Who waits for work, and whether there is a device: with fences inside or at the boundary of functions, all in "
         "the call with kernels loaded or linked in, or no kernels at all.",
         EXECUTION_MODELS,
+    )
+    output_format: str = option(
+        "module",
+        "What is made: a module for the runtime; the whole program as C; a static library with a header; a listing.",
+        OUTPUT_FORMATS,
     )
     outputs: str = option("callee", "Who provides the memory of results and scratch.", ("callee", "caller"))
     opt_level: int = option(3, "Effort of LLVM on the kernels, 0 to 3; our own passes are the same at each.")

@@ -51,7 +51,7 @@ def emit_c_source(program: Program, name: str) -> CSource:
       UsageError: `name` is no name in C.
       CompileError: the program holds what has no form in C.
     """
-    if name != interface.identifier(name) or name.upper() == name:
+    if name != interface.identifier(name) or name.isupper():
         raise UsageError(f"{name!r} cannot begin names in C; try {interface.identifier(name).lower()!r}")
     return _Emitter(program, name).emit()
 
@@ -102,7 +102,8 @@ class _Emitter:
             [
                 f"// Made by the mlirage compiler: the program '{self.name}'. See {self.name}.h.",
                 f'#include "{self.name}.h"\n',
-                prelude_for(rest),
+                # Native kernels want their scratch memory aligned as the runtime does it.
+                prelude_for(rest).replace("ALIGNMENT 16u", "ALIGNMENT 64u" if self.uses_kernels else "ALIGNMENT 16u"),
                 *(text for _, _, text in self.data.values()),
                 "\n".join(declarations) + "\n",
                 rest,

@@ -124,7 +124,7 @@ class FunctionPrinter:
 
     def add(self, line: str) -> None:
         """A statement."""
-        self.uses_done = self.uses_done or line.startswith(("TRY(", "CHECK"))
+        self.uses_done = self.uses_done or line.lstrip().startswith(("TRY(", "CHECK"))
         self.lines.append(f"  {line}")
 
     def name_value(self, value: ir.Value, name: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""`mlirage compile`: a model file becomes a module file."""
+"""`mlirage compile`: a model file becomes a module file, or what `--output-format` says."""
 
 from __future__ import annotations
 
@@ -58,6 +58,9 @@ def compile_to_file(model: Path, output: str | None, options: CompileOptions) ->
     if output and output != "-" and not Path(output).absolute().parent.is_dir():
         raise UsageError(f"cannot write {output}: there is no folder {Path(output).parent}")
     start = time.perf_counter()
+    if options.output_format != "module" and options.compile_to == "end":
+        _compile_files(model, output, options, start)
+        return
     module, program = b"", None
     with _Progress() as progress:
         if options.compile_to == "end":
@@ -76,6 +79,29 @@ def compile_to_file(model: Path, output: str | None, options: CompileOptions) ->
             sys.stderr.write(f"{path}: {_size(len(module))}, compiled in {seconds:.2f} s\n")
     except OSError as error:
         raise UsageError(f"cannot write {output or model.with_suffix('.mlirage')}: {error.strerror}") from error
+
+
+def _compile_files(model: Path, output: str | None, options: CompileOptions, start: float) -> None:
+    """Writes the files of another output format beside `output`; they and public names are called as it is."""
+    from mlirage.c_source.interface import identifier
+    from mlirage.compiled_module import write_atomically
+    from mlirage.outputs import compile_files
+
+    path = Path(model if output in (None, "-") else output)
+    name = identifier(path.stem)
+    with _Progress() as progress:
+        files = compile_files(model, options, name.lower() if name.isupper() else name, progress.phase)
+    seconds = time.perf_counter() - start
+    if output == "-":
+        for data in files.values():
+            sys.stdout.buffer.write(data)
+        return
+    try:
+        for name, data in files.items():
+            write_atomically(path.parent / name, data)
+            sys.stderr.write(f"{path.parent / name}: {_size(len(data))}, compiled in {seconds:.2f} s\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {path.parent}: {error.strerror}") from error
 
 
 def _write_program(program: Any, output: str | None) -> None:

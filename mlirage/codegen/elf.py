@@ -203,3 +203,35 @@ def _program_header(s: Segment, wide: bool) -> bytes:
     if wide:
         return struct.pack("<IIQQQQQQ", s.kind, s.flags, s.offset, s.address, s.address, s.file_size, s.memory_size, 1)
     return struct.pack("<8I", s.kind, s.offset, s.address, s.address, s.file_size, s.memory_size, s.flags, 1)
+
+
+def rename_symbols(data: bytes, new_name: Callable[[str], str]) -> bytes:
+    """An object file with other names for its global symbols, those that it only refers to included."""
+    wide = data[4] == 2
+    out = bytearray(data)
+    table, entry_size = struct.unpack_from("<Q" if wide else "<I", data, 40 if wide else 32)[0], 64 if wide else 40
+    (count,) = struct.unpack_from("<H", data, 60 if wide else 48)
+
+    def section(number: int) -> tuple[int, int, int, int]:
+        """Kind, offset, size and link of a section."""
+        at = table + number * entry_size
+        (kind,) = struct.unpack_from("<I", data, at + 4)
+        return kind, *struct.unpack_from("<QQI" if wide else "<III", data, at + (24 if wide else 16))
+
+    kind_of_symbols = 2
+    for number in range(count):
+        kind, offset, size, names = section(number)
+        if kind != kind_of_symbols:
+            continue
+        _, strings, strings_size, _ = section(names)
+        added = bytearray(data[strings : strings + strings_size])  # section names may live there, too
+        for at in range(offset, offset + size, 24 if wide else 16):
+            is_global = data[at + (4 if wide else 12)] >> 4 != 0
+            start = strings + struct.unpack_from("<I", data, at)[0]
+            if is_global:
+                struct.pack_into("<I", out, at, len(added))
+                added += new_name(data[start : data.index(b"\0", start)].decode()).encode() + b"\0"
+        header = table + names * entry_size + (24 if wide else 16)
+        struct.pack_into("<QQ" if wide else "<II", out, header, len(out), len(added))
+        out += added
+    return bytes(out)

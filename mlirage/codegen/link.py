@@ -11,7 +11,7 @@ import functools
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,20 +68,47 @@ def link_library(objects: Sequence[bytes], target: CpuTarget, exported: str) -> 
 @functools.cache
 def _support_object(target: CpuTarget) -> bytes:
     """support.c for `target`; what nobody calls is left out of the library."""
-    abi = "musleabihf" if target.architecture == "arm" else "musl"
-    names = "".join(f[0] + _zig_name(f[1:]) for f in target.llvm_features)
-    flags = (
-        "-c -std=c11 -O2 -g0 -ffreestanding -fno-builtin -fPIC -ffunction-sections -fno-stack-protector "
-        "-fno-unwind-tables -fno-asynchronous-unwind-tables -fomit-frame-pointer -fno-sanitize=all"
+    return compile_c(_SUPPORT, target, ("-fno-builtin", "-ffunction-sections"))
+
+
+def compile_c(source: Path, target: CpuTarget, flags: Sequence[str] = ()) -> bytes:
+    """The object file of freestanding C.
+
+    Raises:
+      TargetError: the compiler refused it.
+    """
+    abi = {"arm": "musleabihf"}.get(target.architecture, "musl")
+    # Of 64-bit processors the baseline does: what it computes is between kernels.
+    cpu = "baseline" if target.pointer_bytes == 8 else _zig_name(target.cpu)
+    features = "".join(f[0] + _zig_name(f[1:]) for f in target.llvm_features) if target.pointer_bytes == 4 else ""
+    where = ["-target", f"{target.architecture}-linux-{abi}", f"-mcpu={cpu}{features}"]
+    common = (
+        "-c -std=c11 -O2 -g0 -ffreestanding -fPIC -fno-stack-protector -fno-unwind-tables "
+        "-fno-asynchronous-unwind-tables -fomit-frame-pointer -fno-sanitize=all"
     )
-    with tempfile.TemporaryDirectory(prefix="mlirage-support-") as folder:
-        output = Path(folder) / "support.o"
-        where = ["-target", f"{target.architecture}-linux-{abi}", f"-mcpu={_zig_name(target.cpu)}{names}"]
-        command = [str(ZIG), "cc", *where, *flags.split(), str(_SUPPORT), "-o", str(output)]
+    with tempfile.TemporaryDirectory(prefix="mlirage-c-") as folder:
+        output = Path(folder) / "output.o"
+        command = [str(ZIG), "cc", *where, *common.split(), *flags, str(source), "-o", str(output)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            raise TargetError(f"cannot compile {_SUPPORT.name} for {target.triple}: {result.stderr.strip()}")
+            raise TargetError(f"cannot compile {source.name} for {target.triple}: {result.stderr.strip()}")
         return output.read_bytes()
+
+
+def archive(members: Mapping[str, bytes]) -> bytes:
+    """A static library of object files.
+
+    Raises:
+      TargetError: the archiver refused them.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlirage-archive-") as folder:
+        for name, data in members.items():
+            (Path(folder) / name).write_bytes(data)
+        command = [str(ZIG), "ar", "rcsD", "library.a", *members]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise TargetError(f"cannot make a static library: {result.stderr.strip()}")
+        return (Path(folder) / "library.a").read_bytes()
 
 
 @functools.cache

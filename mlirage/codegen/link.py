@@ -40,6 +40,17 @@ def link_library(objects: Sequence[bytes], target: CpuTarget, exported: str) -> 
     Raises:
       TargetError: LLD failed, or the library breaks a promise (the text says which).
     """
+    packed = pack_library(link_shared_object(objects, target, exported))
+    check_library(packed, exported)
+    return packed
+
+
+def link_shared_object(objects: Sequence[bytes], target: CpuTarget, exported: str) -> bytes:
+    """As `link_library`, before what a system's loader reads, and ours does not, is left out.
+
+    Raises:
+      TargetError: LLD failed, or the library breaks a promise (the text says which).
+    """
     with tempfile.TemporaryDirectory(prefix="mlirage-link-") as folder_name:
         folder = Path(folder_name)
         names: list[str] = []
@@ -60,9 +71,7 @@ def link_library(objects: Sequence[bytes], target: CpuTarget, exported: str) -> 
             raise TargetError(f"the linker refused the executables for {target.triple}: {result.stderr.strip()}")
         data = (folder / "library.so").read_bytes()
     check_library(data, exported)
-    packed = pack_library(data)
-    check_library(packed, exported)
-    return packed
+    return data
 
 
 @functools.cache

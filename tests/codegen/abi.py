@@ -29,7 +29,7 @@ from mlirage.codegen import llvm as llvm_backend
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.abi import QUERY, EntryInterface, build_table
 from mlirage.codegen.cpu.translate import translate_entry
-from mlirage.codegen.link import link_library
+from mlirage.codegen.link import link_shared_object
 from mlirage.codegen.target import CpuTarget, parse_target
 from mlirage.codegen.vmvx import lower as vmvx_lower
 from mlirage.codegen.vmvx.library import build_library
@@ -411,7 +411,7 @@ def compile_entries(
             objects.append(translated.object)
             library_files[name] = translated.files
     table = llvm_backend.compile_ir(build_table(rows), cpu)
-    data = link_library([*objects, table.object], cpu, QUERY)
+    data = link_shared_object([*objects, table.object], cpu, QUERY)
     return CompiledLibrary(
         data, signatures, counts, library_files, kinds, dict(zip([r.name for r in rows], objects, strict=True))
     )

@@ -54,6 +54,9 @@ class GraphImporter:
         self.values: dict[str, Any] = dict(values)
         self.attributes = dict(attributes or {})
         self.opsets = opsets or context.opsets
+        self.history: list[tuple[onnx.NodeProto, int]] = []  # nodes imported so far and their opset, for gradients
+        self.copied = 0  # how many of them `onnx_gradient` copied: the others are those of gradients
+        self.softmax_is_of_one_axis = self.opsets.get("", 0) >= 13
 
     def take_initializers(self, graph: onnx.GraphProto) -> None:
         """Reads the initializers of the main graph, which is imported once."""
@@ -80,6 +83,10 @@ class GraphImporter:
         bound = {value.name: tensor for value, tensor in zip(graph.input, inputs, strict=True)}
         return GraphImporter(self.context, {**self.values, **bound}, self.attributes, self.opsets).run(graph)
 
+    def scope(self, opset: int) -> GraphImporter:
+        """A scope that sees these values, in which nodes of the default domain are of another version."""
+        return GraphImporter(self.context, self.values, self.attributes, {**self.opsets, "": opset})
+
     def run_nodes(self, nodes: Iterable[onnx.NodeProto]) -> None:
         """Imports nodes in order."""
         nodes = list(nodes)
@@ -101,6 +108,8 @@ class GraphImporter:
                     f"node {node_label(node)!r} ({node.op_type}): {len(node.output)} outputs are used, "
                     f"{len(outputs)} are supported"
                 )
+            if node.op_type != "Gradient":  # it adds the nodes that it becomes
+                self.history.append((node, self.opsets.get("", 0)))
             for name, output in zip(node.output, outputs, strict=False):
                 if name:
                     if isinstance(output, Tensor) and output.known is not None:

@@ -1,7 +1,8 @@
-"""Optimizers of ai.onnx.preview.training."""
+"""Gradients and optimizers of ai.onnx.preview.training."""
 
 from __future__ import annotations
 
+from mlirage.importers.onnx_gradient import expand_gradient
 from mlirage.importers.onnx_ops.registry import Node, onnx_op
 from mlirage.importers.onnx_ops.runtime_shape import scalar_of
 from mlirage.input import builders as b
@@ -21,6 +22,11 @@ def _groups(tensors: tuple[Tensor, ...], kinds: int) -> list[tuple[Tensor, ...]]
 
 def _number(x: Tensor, dtype: b.DType) -> Scalar:
     return s.cast(scalar_of(x), dtype)
+
+
+@onnx_op(_DOMAIN)
+def Gradient(node: Node, *inputs: Tensor) -> list[Tensor]:
+    return expand_gradient(node.graph, node.proto, inputs)
 
 
 @onnx_op(_DOMAIN)

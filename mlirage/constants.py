@@ -67,13 +67,13 @@ def extern(value_type: ir.Type) -> ir.Attribute:
 
 
 def read_dense(op: ir.Operation, attribute: str) -> Array:
-    """The array of a `dense<…>` attribute.
+    """The array of a `dense<…>` attribute; `op` is a constant or a global of tensors or memrefs.
 
     Raises:
       CompileError: its element type has no numpy counterpart.
     """
     value_type = op.results[0].type if op.results else ir.TypeAttr(op.attributes["type"]).value
-    shaped = ir.RankedTensorType(value_type)
+    shaped = ir.ShapedType(value_type)
     try:
         dtype = dtype_of(shaped.element_type)
     except KeyError:
@@ -86,7 +86,7 @@ def read_dense(op: ir.Operation, attribute: str) -> Array:
             return np.array(memoryview(op.attributes[attribute]), dtype).reshape(shape)  # pyright: ignore
         except BufferError:
             pass  # bfloat16, float8, int4: numpy's buffers know them not
-    text = op.get_asm()
+    text = op.get_asm(print_generic_op_form=True)
     hexadecimal = re.search(r'dense<"0x([0-9A-Fa-f]*)"', text)
     if hexadecimal:
         return np.frombuffer(bytes.fromhex(hexadecimal[1]), dtype).reshape(shape)

@@ -163,3 +163,35 @@ def test_temporaries_are_in_scratch_memory() -> None:
     expected = np.exp(x.astype(np.float64))
     (result,) = library.call("d", x)
     np.testing.assert_allclose(result, expected / expected.sum(1, keepdims=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [("f32", "[1.5, -2.0, 0.25]"), ("i8", "[-1, 7, 3]"), ("i1", "[true, false, true]"), ("bf16", "[1.5, -2.0, 0.25]"),
+     ("f16", "[1.5, 2.0, 4.0]"), ("i64", "[1, -5, 70000000000]"), ("f32", "2.5"), ("i32", "9")],
+)  # fmt: skip
+def test_constants_are_read_only_data(kind: str, values: str) -> None:
+    """Tables inside of kernels, splats included."""
+    stored = "i8" if kind == "i1" else kind
+    cast = "%y = arith.extui %c : i1 to i8" if kind == "i1" else "%y = arith.select %t, %c, %c : " + kind
+    text = f"""
+    func.func @pick(%i: tensor<5xi32>) -> tensor<5x{stored}> {{
+      %table = arith.constant dense<{values}> : tensor<3x{kind}>
+      %t = arith.constant true
+      %e = tensor.empty() : tensor<5x{stored}>
+      %r = linalg.generic {{indexing_maps = [affine_map<(a) -> (a)>, affine_map<(a) -> (a)>],
+          iterator_types = ["parallel"]}} ins(%i : tensor<5xi32>) outs(%e : tensor<5x{stored}>) {{
+      ^bb0(%n: i32, %o: {stored}):
+        %k = arith.index_cast %n : i32 to index
+        %c = tensor.extract %table[%k] : tensor<3x{kind}>
+        {cast}
+        linalg.yield %y : {stored}
+      }} -> tensor<5x{stored}>
+      return %r : tensor<5x{stored}>
+    }}"""
+    library = compile_entries(text, target="vmvx")
+    picks = np.array([2, 0, 1, 1, 2], np.int32)
+    numbers = eval(values.replace("true", "1").replace("false", "0"))
+    table = np.broadcast_to(np.array(numbers), (3,))
+    (result,) = library.call("pick", picks)
+    np.testing.assert_array_equal(result.astype(np.float64), table[picks].astype(np.float64))

@@ -23,6 +23,7 @@ from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.bufferize import byte_width
 from mlirage.codegen.cpu.index_math import Index, add, mul, product, value
 from mlirage.codegen.vmvx.microkernels import linear_steps
+from mlirage.constants import read_dense
 from mlirage.errors import CompileError
 from mlirage.mlir import arith, complex_, func, ir
 from mlirage.util_dialect import Buffer, BufferAllocOp, BufferConstantOp, BufferFillOp, BufferLoadOp, BufferStoreOp
@@ -149,8 +150,8 @@ class _Conversion:
     def get_global(self, op: ir.Operation) -> None:
         kind = ir.MemRefType(op.results[0].type)
         source = self.globals[ir.FlatSymbolRefAttr(op.attributes["name"]).value]
-        data = _bytes_of(ir.DenseElementsAttr(source.attributes["initial_value"]), kind.element_type)
-        attribute = ir.DenseElementsAttr.get(data.view(np.int8))
+        data = np.ascontiguousarray(read_dense(source, "initial_value")).reshape(-1).view(np.int8)
+        attribute = ir.DenseElementsAttr.get(data)
         sizes = [kind.get_dim_size(i) for i in range(kind.rank)]
         self.put(op.results[0], _row_major(BufferConstantOp(Buffer.get(), attribute).result, sizes))
 
@@ -339,13 +340,3 @@ def _to_stored(scalar: ir.Value) -> ir.Value:
     if isinstance(scalar.type, ir.IndexType):
         return arith.index_cast(kind, scalar)
     return scalar if scalar.type == kind else arith.extui(kind, scalar)
-
-
-def _bytes_of(attribute: ir.DenseElementsAttr, element: ir.Type) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """The elements of a constant as they lie in memory."""
-    count = len(attribute)
-    if isinstance(element, ir.IntegerType) and element.width == 1:
-        bits = [bool(attribute[i]) for i in range(count)]  # pyright: ignore[reportIndexIssue]
-        return np.array(bits, np.uint8)
-    data = np.frombuffer(memoryview(attribute), np.uint8)  # pyright: ignore[reportArgumentType]
-    return np.tile(data, count) if attribute.is_splat else data

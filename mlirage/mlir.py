@@ -16,6 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType, UnionType
 from typing import Any, Union, get_origin
 
+import mlirage.mlir_libraries as _libraries  # before the bindings, which it loads
+
+# isort: split
 from torch_mlir import ir, rewrite
 from torch_mlir._mlir_libs import (
     _stablehlo,  # pyright: ignore[reportPrivateUsage]
@@ -52,6 +55,7 @@ __all__ = [
     "transform", "transform_interpreter", "vector", "walk", "write_bytecode",
 ]  # fmt: skip
 
+del _libraries
 stablehlo_api = _stablehlo
 _stablehlo.register_stablehlo_passes()
 

@@ -109,6 +109,15 @@ KINDS = (
         is_data=is_jax_data,
     ),
     Kind(
+        "tensorflow",
+        "tensorflow:import_tensorflow",
+        "TensorFlow (SavedModel folder, .keras, keras.Model, tf.Module, tf.function)",
+        traces=True,
+        suffixes=(".keras",),
+        is_object=_of_package("tensorflow", "keras"),
+        is_folder=lambda path: (path / "saved_model.pb").is_file(),
+    ),
+    Kind(
         "mlir",
         "mlir:import_mlir",
         "MLIR (.mlir, .mlirbc, text or bytecode)",

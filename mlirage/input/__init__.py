@@ -6,6 +6,7 @@ PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROC
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
 from mlirage.input.convert_stablehlo_dynamism import convert_stablehlo_dynamism
 from mlirage.input.convert_stablehlo_fft import convert_stablehlo_fft
+from mlirage.input.convert_stablehlo_linear_algebra import convert_stablehlo_linear_algebra
 from mlirage.input.convert_stablehlo_select_and_scatter import convert_stablehlo_select_and_scatter
 from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_linalgx
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
@@ -25,6 +26,7 @@ PIPELINE: tuple[Pass, ...] = (
     # StableHLO and CHLO.
     convert_stablehlo_control_flow,
     convert_stablehlo_to_linalgx,
+    convert_stablehlo_linear_algebra,  # before simplification drops the calls' configuration
     "func.func(chlo-legalize-to-stablehlo)",
     "func.func(stablehlo-aggressive-simplification)",
     convert_stablehlo_fft,

@@ -203,6 +203,27 @@ class CompactOp(Linalgx.Operation, name="compact", traits=[ext.Pure]):
         return _verify_form(self, None, [])
 
 
+class FactorizeOp(Linalgx.Operation, name="factorize", traits=[ext.Pure]):
+    """A matrix algorithm on the last dims of the operands, for every place of the first `batch_rank` dims.
+
+    `kind` names it: cholesky, lu, qr, householder_product, hessenberg, eigh, svd, triangular_solve, tridiagonal_solve.
+    `flags` are words. Which tensors each takes, and what the flags mean, its file in codegen/linalgx says.
+    """
+
+    results_: Sequence[ext.Result[Any]]
+    inputs: Sequence[ext.Operand[Any]]
+    outs: Sequence[ext.Operand[Any]]
+    kind: ir.StringAttr
+    flags: ir.StringAttr
+    batch_rank: ir.IntegerAttr
+
+    def verify_invariants(self) -> bool:
+        batch = ir.IntegerAttr(self.batch_rank).value
+        if any(ir.RankedTensorType(v.type).rank < batch for v in (*self.inputs, *self.outs)):
+            return _fail(self, f"every operand must have the {batch} batch dims")
+        return _verify_form(self, None, [])
+
+
 Body = Callable[..., Any]
 
 
@@ -261,6 +282,16 @@ def scatter(
 def compact(mask: ir.Value, positions_out: ir.Value) -> ir.Value:
     """The positions of the true elements of the flat `mask`, written to the head of `positions_out`."""
     return CompactOp(positions_out.type, mask, positions_out).positions
+
+
+def factorize(
+    kind: str, inputs: Sequence[ir.Value], outs: Sequence[ir.Value], batch_rank: int, flags: Sequence[str] = ()
+) -> list[ir.Value]:
+    """The outs of the matrix algorithm `kind`."""
+    words = ir.StringAttr.get(" ".join(flags))
+    types = [out.type for out in outs]
+    op = FactorizeOp(types, list(inputs), list(outs), ir.StringAttr.get(kind), words, _i64(batch_rank))
+    return list(op.operation.results)
 
 
 def empty_like(value: ir.Value) -> ir.Value:

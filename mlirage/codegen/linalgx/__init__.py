@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mlirage.codegen.linalgx.compact import lower_compact
+from mlirage.codegen.linalgx.factorize import lower_factorize
 from mlirage.codegen.linalgx.scan import lower_scan
 from mlirage.codegen.linalgx.scatter import lower_scatter
 from mlirage.codegen.linalgx.sort import lower_sort
@@ -75,4 +76,5 @@ LOWERINGS: dict[str, Callable[[ir.Operation], list[ir.Value]]] = {
     "linalgx.scan": _with_region(lower_scan, single=True),
     "linalgx.scatter": _with_region(lower_scatter, single=False),
     "linalgx.compact": lambda op: lower_compact(op.opview),
+    "linalgx.factorize": lambda op: lower_factorize(op.opview),
 }

@@ -1,0 +1,161 @@
+"""input-convert-stablehlo-linear-algebra: matrix factorizations become linalgx.factorize.
+
+    %l:2 = stablehlo.custom_call @lapack_spotrf_ffi(%x) {mhlo.backend_config = {uplo = 76 : ui8}}
+    =>
+    %l:2 = "linalgx.factorize"(%x, %empty, %info) {kind = "cholesky", flags = "", batch_rank = 0}
+
+Taken are `stablehlo.cholesky`, `stablehlo.triangular_solve`, and the calls of LAPACK that JAX makes on CPUs. Layouts of
+operands are ignored: they say how memory is laid out for LAPACK, not what is computed. General eigenvalues and Schur
+forms (geev, gees) are left for input-verify to report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from mlirage.input import linalgx
+from mlirage.input.linalgx import empty_like
+from mlirage.mlir import ir, tensor, walk
+from mlirage.passes import module_pass
+from mlirage.program import Program
+from mlirage.tensor_shapes import Extent, extents
+
+_LOWER, _RIGHT, _UNIT, _TRANSPOSE, _CONJUGATE = (ord(letter) for letter in "LRUTC")
+_VALUES_ONLY = ord("N")
+_CALL = re.compile(r"lapack_[sdcz](\w+?)(_ffi)?")
+
+
+@module_pass("input-convert-stablehlo-linear-algebra")
+def convert_stablehlo_linear_algebra(program: Program) -> None:
+    """Replaces factorizations and solvers."""
+    for op in list(walk(program.module.operation)):
+        convert = _conversion(op)
+        if convert is None:
+            continue
+        with op.location, ir.InsertionPoint(op):
+            for old, new in zip(op.results, convert(op), strict=True):
+                new_ = new if new.type == old.type else tensor.cast(old.type, new)
+                old.replace_all_uses_with(new_)
+        op.erase()
+
+
+def _conversion(op: ir.Operation) -> Callable[[ir.Operation], Sequence[ir.Value]] | None:
+    if op.name == "stablehlo.custom_call":
+        match = _CALL.fullmatch(ir.StringAttr(op.attributes["call_target_name"]).value)
+        return _CALLS.get(match[1]) if match and match[2] else None
+    return _OPS.get(op.name)
+
+
+def _option(op: ir.Operation, name: str) -> int:
+    """A letter or number of the call's configuration."""
+    key = "mhlo.backend_config" if "mhlo.backend_config" in op.attributes else "backend_config"
+    return ir.IntegerAttr(ir.DictAttr(op.attributes[key])[name]).value
+
+
+def _batch_rank(op: ir.Operation, rank: int = 2) -> int:
+    return ir.RankedTensorType(op.operands[0].type).rank - rank
+
+
+def _outs(op: ir.Operation) -> list[ir.Value]:
+    """An empty tensor for every result: extents that types do not tell are the operand's."""
+    batch = _batch_rank(op)
+    known = extents(op.operands[0])[:batch]
+    return [_empty(ir.RankedTensorType(result.type), known) for result in op.results]
+
+
+def _empty(kind: ir.RankedTensorType, batch: Sequence[Extent]) -> ir.Value:
+    shape = [*batch, *kind.shape[len(batch) :]]
+    return tensor.empty(shape, kind.element_type)
+
+
+def _like_matrix(op: ir.Operation, rows: int, columns: int) -> ir.Value:
+    """An empty matrix per batch place, of the operand's element type."""
+    element = ir.RankedTensorType(op.operands[0].type).element_type
+    return tensor.empty([*extents(op.operands[0])[: _batch_rank(op)], rows, columns], element)
+
+
+def _plain(kind: str) -> Callable[[ir.Operation], Sequence[ir.Value]]:
+    """An algorithm with the operands as inputs and the results as outs."""
+
+    def convert(op: ir.Operation) -> Sequence[ir.Value]:
+        return linalgx.factorize(kind, list(op.operands), _outs(op), _batch_rank(op))
+
+    return convert
+
+
+def _potrf(op: ir.Operation) -> Sequence[ir.Value]:
+    flags = [] if _option(op, "uplo") == _LOWER else ["upper"]
+    return linalgx.factorize("cholesky", list(op.operands), _outs(op), _batch_rank(op), flags)
+
+
+def _trsm(op: ir.Operation) -> Sequence[ir.Value]:
+    flags = [
+        *(["right"] if _option(op, "side") == _RIGHT else []),
+        *(["lower"] if _option(op, "uplo") == _LOWER else []),
+        *(["unit"] if _option(op, "diag") == _UNIT else []),
+        *(["transpose"] if _option(op, "trans_x") in (_TRANSPOSE, _CONJUGATE) else []),
+        *(["conjugate"] if _option(op, "trans_x") == _CONJUGATE else []),
+    ]
+    return linalgx.factorize("triangular_solve", list(op.operands), _outs(op), _batch_rank(op), flags)
+
+
+def _syevd(op: ir.Operation) -> Sequence[ir.Value]:
+    flags = ["lower"] if _option(op, "uplo") == _LOWER else []
+    outs = [*_outs(op), empty_like(op.operands[0])]
+    return linalgx.factorize("eigh", list(op.operands), outs, _batch_rank(op), flags)[:-1]
+
+
+def _gesdd(op: ir.Operation) -> Sequence[ir.Value]:
+    rows, columns = ir.RankedTensorType(op.operands[0].type).shape[-2:]
+    short, long = sorted((rows, columns))
+    flags = (["wide"] if rows < columns else []) + (["values"] if _option(op, "mode") == _VALUES_ONLY else [])
+    outs = [*_outs(op), _like_matrix(op, long, short), _like_matrix(op, short, short)]
+    return linalgx.factorize("svd", list(op.operands), outs, _batch_rank(op), flags)[:-2]
+
+
+def _gtsv(op: ir.Operation) -> Sequence[ir.Value]:
+    batch = _batch_rank(op, 1)
+    known = extents(op.operands[0])[:batch]
+    outs = [_empty(ir.RankedTensorType(result.type), known) for result in op.results]
+    return linalgx.factorize("tridiagonal_solve", list(op.operands), outs, batch)
+
+
+def _cholesky(op: ir.Operation) -> Sequence[ir.Value]:
+    lower = "lower" in op.attributes and ir.BoolAttr(op.attributes["lower"]).value
+    batch = _batch_rank(op)
+    info = tensor.empty(extents(op.operands[0])[:batch], ir.IntegerType.get_signless(32))
+    outs = [empty_like(op.operands[0]), info]
+    return linalgx.factorize("cholesky", list(op.operands), outs, batch, [] if lower else ["upper"])[:1]
+
+
+def _triangular_solve(op: ir.Operation) -> Sequence[ir.Value]:
+    transpose = re.search(r"NO_TRANSPOSE|ADJOINT|TRANSPOSE", str(op.attributes["transpose_a"]))
+    assert transpose
+    flags = [
+        *([] if ir.BoolAttr(op.attributes["left_side"]).value else ["right"]),
+        *(["lower"] if ir.BoolAttr(op.attributes["lower"]).value else []),
+        *(["unit"] if ir.BoolAttr(op.attributes["unit_diagonal"]).value else []),
+        *({"TRANSPOSE": ["transpose"], "ADJOINT": ["transpose", "conjugate"]}.get(transpose[0], [])),
+    ]
+    out = empty_like(op.operands[1])
+    return linalgx.factorize("triangular_solve", list(op.operands), [out], _batch_rank(op), flags)
+
+
+_CALLS: dict[str, Callable[[ir.Operation], Sequence[ir.Value]]] = {
+    "potrf": _potrf,
+    "getrf": _plain("lu"),
+    "geqrf": _plain("qr"),
+    "orgqr": _plain("householder_product"),
+    "ungqr": _plain("householder_product"),
+    "gehrd": _plain("hessenberg"),
+    "syevd": _syevd,
+    "heevd": _syevd,
+    "gesdd": _gesdd,
+    "trsm": _trsm,
+    "gtsv": _gtsv,
+}
+_OPS: dict[str, Callable[[ir.Operation], Sequence[ir.Value]]] = {
+    "stablehlo.cholesky": _cholesky,
+    "stablehlo.triangular_solve": _triangular_solve,
+}

@@ -19,7 +19,7 @@ from mlirage.codegen.cpu.loop_order import allow_reordering, best_order, divide_
 from mlirage.codegen.cpu.transforms import OP, apply_transforms, match
 from mlirage.codegen.cpu.transpose import block_tiles, vectorize_blocks
 from mlirage.codegen.target import CpuTarget
-from mlirage.mlir import ir, walk
+from mlirage.mlir import identity, ir, walk
 
 KIND = "loops"
 # The vectorizer interleaves what is worth it; unrolling whole rows makes code ten times as large, not faster.
@@ -35,6 +35,8 @@ _DYNAMIC_INNER_TILE, _DYNAMIC_OUTER_TILE = 16384, 16
 _VIEWS = ("tensor.extract_slice", "tensor.expand_shape", "tensor.collapse_shape", "tensor.cast")
 _HARMLESS = ("tensor.empty", "tensor.dim", "bufferization.to_tensor", "bufferization.materialize_in_destination",
              "func.return")  # fmt: skip
+# A chain whose fusion would make more ops than that is not tiled.
+_MOST_COPIES = 1000
 _TRANSCENDENTAL_NS, _DIVISION_NS, _SIMPLE_NS = 0.15, 0.06, 0.012
 
 
@@ -44,6 +46,8 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     if ops is None:
         return None
     root = ops[-1]
+    if _fused_copies(ops) > _MOST_COPIES:
+        return root, Configuration(KIND, (0,) * len(structured_ops.loop_extents(root)))
     for op in ops:
         divide_rows_once(op)
     rows = row_loops(ops)
@@ -62,6 +66,20 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
         elif blocks := _transpose_tiles(root, extents):
             data["row_tiles"] = blocks
     return root, Configuration(KIND, tiles, data)
+
+
+def _fused_copies(ops: list[ir.Operation]) -> int:
+    """How many ops fusing all producers into a tile of the last one makes: one for every path that leads there.
+
+    Recurrences such as Clenshaw's, where every value is used by the next two, have as many as Fibonacci's numbers.
+    """
+    copies = {identity(op): 0 for op in ops}
+    copies[identity(ops[-1])] = 1
+    for op in reversed(ops):
+        for value in op.operands:
+            if not isinstance(value.owner, ir.Block) and identity(value.owner.operation) in copies:
+                copies[identity(value.owner.operation)] += copies[identity(op)]
+    return sum(copies.values())
 
 
 def _heavy(ops: list[ir.Operation]) -> list[ir.Operation]:

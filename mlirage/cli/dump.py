@@ -13,15 +13,29 @@ import click
 from mlirage.errors import UsageError
 from mlirage.module_file import Export, ModuleFile, Rodata
 from mlirage.vm.assembly import disassemble
+from mlirage.vm.module_assembly import parse_module, print_module
 from mlirage.vm.opcodes import KINDS, Convention
 
 
 @click.command("dump")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--code/--no-code", default=True, help="Whether to disassemble the functions.")
-def command(file: Path, code: bool) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "vm-asm", "module"]),
+    default="text",
+    help="A description; everything as text; or, of such text, the module file (on standard output).",
+)
+def command(file: Path, code: bool, form: str) -> None:
     """Print the contents of the module FILE: functions, executables, data, code."""
     contents = file.read_bytes()
+    if form == "module":
+        sys.stdout.buffer.write(parse_module(contents.decode()).encode())
+        return
+    if form == "vm-asm":
+        sys.stdout.write(print_module(ModuleFile.decode(contents)))
+        return
     for line in describe(ModuleFile.decode(contents), len(contents), code):
         sys.stdout.write(f"{line}\n")
 

@@ -7,9 +7,10 @@
   L11:
     return r0
 
-Registers are s0… and r0…, functions, imports and globals go by name, read-only data by number (#3), texts are quoted,
-labels carry the unit they stand at, brackets hold the repetitions of an import's groups.
-`assemble(disassemble(code)) == code`.
+Registers are s0… and r0…, functions, imports and globals go by name (by number, @3, where two have one name), read-only
+data by number (#3), texts are quoted, labels carry the unit they stand at, brackets hold the repetitions of an import's
+groups. `.location "name"` is the place in the source of what follows. `assemble(disassemble(code)) == code`; for whole
+modules see module_assembly.py.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from mlirage.errors import UsageError
-from mlirage.module_file import Function, ModuleFile
+from mlirage.module_file import Function, Global, Import, Location, ModuleFile
 from mlirage.vm.opcodes import SCALARS, Convention, Field, Opcode, encode_field, opcodes, opcodes_by_number, units_of
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[[^\]]*\]|->|[^\s,]+')
@@ -100,8 +101,12 @@ def _take_operand(
     return counts + cursor.registers(*arguments) + cursor.registers(*convention.result_counts, is_written=True)
 
 
-def disassemble(module: ModuleFile, function: Function) -> str:
-    """The code of `function` as text, a line an instruction."""
+def disassemble(module: ModuleFile, function: Function, directives: bool = False) -> str:
+    """The code of `function` as text, a line an instruction.
+
+    Args:
+      directives: write places in the source as directives, which `assemble` reads, not as comments.
+    """
     instructions = list(decode(function.code, module, function))
     targets = {f.value for i in instructions for f in i.fields if f.letter == "b"}
     strings = {offset: text for text, offset in module.strings.offsets.items()}
@@ -112,11 +117,17 @@ def disassemble(module: ModuleFile, function: Function) -> str:
             lines.append(f"L{instruction.pc}:")
         text = f"  {_instruction_text(instruction, module, strings)}"
         location = locations.get(instruction.pc)
-        lines.append(f"{text:<46}  ; {location}" if location else text)
+        if directives and location is not None:
+            lines.append(f"  .location {json.dumps(location, ensure_ascii=False)}")
+        lines.append(f"{text:<46}  ; {location}" if location and not directives else text)
     return "\n".join(lines)
 
 
-def _quote(name: str) -> str:
+def _name(members: Sequence[Function] | Sequence[Import] | Sequence[Global], number: int) -> str:
+    """How code names the member: by its name if no other has it."""
+    name = members[number].name
+    if sum(member.name == name for member in members) > 1:
+        return f"@{number}"
     return name if _PLAIN_NAME.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
@@ -139,11 +150,11 @@ def _instruction_text(instruction: Instruction, module: ModuleFile, strings: dic
             case "t":
                 text = json.dumps(strings[item.value], ensure_ascii=False)
             case "c":
-                text = _quote(module.functions[item.value].name)
+                text = _name(module.functions, item.value)
             case "m":
-                text = _quote(module.imports[item.value].name)
+                text = _name(module.imports, item.value)
             case "g" | "G":
-                text = _quote(module.globals[item.value].name)
+                text = _name(module.globals, item.value)
             case _:
                 text = f"#{item.value}"
         (writes if item.is_written else reads).append(text)
@@ -159,10 +170,18 @@ def assemble(text: str, module: ModuleFile) -> np.ndarray[Any, np.dtype[np.uint1
     Raises:
       UsageError: the text has a mistake; says the line.
     """
+    return assemble_lines(text.splitlines(), module)[0]
+
+
+def assemble_lines(
+    lines: Sequence[str], module: ModuleFile, first_line: int = 1
+) -> tuple[np.ndarray[Any, np.dtype[np.uint16]], list[Location]]:
+    """Code and places in the source from the lines of a function; see `assemble`."""
     units: list[int] = []
+    locations: list[Location] = []
     labels: dict[str, int] = {}
     fixups: list[tuple[int, str]] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, first_line):
         tokens = _TOKEN.findall(_without_comment(line))
         if not tokens:
             continue
@@ -170,6 +189,9 @@ def assemble(text: str, module: ModuleFile) -> np.ndarray[Any, np.dtype[np.uint1
             labels[tokens[0][:-1]] = len(units)
             continue
         try:
+            if tokens[0] == ".location":
+                locations.append(Location(len(units), json.loads(tokens[1])))
+                continue
             _assemble_line(tokens, module, units, fixups)
         except (KeyError, ValueError, IndexError) as error:
             raise UsageError(f"line {number}: {line.strip()!r}: {error}") from error
@@ -177,7 +199,7 @@ def assemble(text: str, module: ModuleFile) -> np.ndarray[Any, np.dtype[np.uint1
         if label not in labels:
             raise UsageError(f"no label is called {label!r}")
         units[position : position + 2] = encode_field(Field("b", labels[label]))
-    return np.array(units, np.uint16)
+    return np.array(units, np.uint16), locations
 
 
 def _without_comment(line: str) -> str:
@@ -228,7 +250,8 @@ def _append_token(letter: str, token: str, module: ModuleFile, units: list[int],
         value = module.strings.add(name)
     elif letter in "cmgG":
         members = {"c": module.functions, "m": module.imports}.get(letter, module.globals)
-        value = [member.name for member in members].index(name)
+        numbered = re.fullmatch(r"@(\d+)", token)
+        value = int(numbered[1]) if numbered else [member.name for member in members].index(name)
     elif letter in "wl":
         value = int(token, 0) % (1 << 16 * units_of(letter))
     else:

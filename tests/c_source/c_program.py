@@ -29,7 +29,8 @@ WARNINGS = "-std=c11 -Wall -Wextra -Wpedantic -Werror".split()
 GCC = ("gcc", "-O2")
 GCC_SMALL = ("gcc", "-Os")
 GCC_SANITIZED = ("gcc", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-CLANG = (str(ZIG), "cc", "-O2", "-fno-sanitize=all")
+CLANG = (str(ZIG), "cc", "-O2", "-g0", "-fno-sanitize=all")
+COMPILERS = {"gcc": GCC, "gcc-small": GCC_SMALL, "sanitized": GCC_SANITIZED, "clang": CLANG}
 _MAIN = Path(__file__).with_name("run_program.c")
 
 
@@ -46,14 +47,19 @@ def emit(source: Any, name: str = "model", **options: Any) -> tuple[CSource, Pro
 
 
 class CProgram:
-    """A program in C with a `main` around it."""
+    """A program in C, or with `library` a static library, with a `main` around it.
+
+    Attributes:
+      object: the object file of the program, or the library.
+    """
 
     def __init__(
         self, made: tuple[CSource, Program], folder: Path, compiler_: Sequence[str] = GCC, emulator: Sequence[str] = (),
-        objects: Sequence[str] = (),
+        library: bytes = b"",
     ) -> None:  # fmt: skip
         source, program = made
         self.emulator = list(emulator)
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{source.name}.h").write_text(source.header)
         (folder / f"{source.name}.c").write_text(source.source)
@@ -63,12 +69,14 @@ class CProgram:
             f"{{{source.name}_{name}_arrays, {len(row['results'])}}}" for name, row in self.signatures.items()
         )
         defines = [f'-DPROGRAM_HEADER="{source.name}.h"', f"-DPROGRAM(x)={source.name}_##x", f"-DFUNCTIONS={entries}"]
-        self.folder = folder
-        self.object = folder / f"{source.name}.o"
-        self._compile([*compiler_, *WARNINGS, "-c", f"{source.name}.c", "-o", str(self.object)])
+        self.object = folder / (f"{source.name}.a" if library else f"{source.name}.o")
+        if library:
+            self.object.write_bytes(library)
+        else:
+            self._compile([*compiler_, *WARNINGS, "-c", f"{source.name}.c", "-o", str(self.object)])
         self.binary = folder / "program"
-        self._compile([*compiler_, "-std=c11", *defines, f"-I{folder}", str(_MAIN), str(self.object), *objects, "-o",
-                       str(self.binary)])  # fmt: skip
+        parts = [f"-I{folder}", str(_MAIN), str(self.object), "-o", str(self.binary)]
+        self._compile([*compiler_, "-std=c11", *defines, *parts])
 
     def _compile(self, command: list[str]) -> None:
         result = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)

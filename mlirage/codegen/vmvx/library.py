@@ -58,7 +58,8 @@ def temporary_bytes(function: func.FuncOp) -> int:
     for op in walk(function.operation):
         if op.name == "util.buffer_alloc":
             size = op.operands[0].owner
-            known = not isinstance(size, ir.Block) and size.operation.name == "arith.constant"
-            length = ir.IntegerAttr(size.operation.attributes["value"]).value if known else _DYNAMIC_BYTES
+            length = _DYNAMIC_BYTES
+            if not isinstance(size, ir.Block) and size.operation.name == "arith.constant":
+                length = ir.IntegerAttr(size.operation.attributes["value"]).value
             total += -(-(length + _OBJECT_BYTES) // _ALIGNMENT) * _ALIGNMENT
     return min(total, _MOST_BYTES)

@@ -103,7 +103,8 @@ class _Conversion:
         bindings = ir.IntegerAttr(interface["bindings"]).value
         scalars = old[bindings:-2]
         words = [_word_count(scalar.type) for scalar in scalars]
-        types: list[ir.Type] = [Buffer.get()] * bindings + [i32] * (sum(words) + ID_AND_COUNT)
+        types: list[ir.Type] = [Buffer.get() for _ in range(bindings)]
+        types += [i32 for _ in range(sum(words) + ID_AND_COUNT)]
         new = [block.add_argument(kind, location) for kind in types]
         for argument, buffer in zip(old[:bindings], new, strict=False):
             self.memories[argument] = Memory(buffer, 0, (1,), (1,))
@@ -151,7 +152,7 @@ class _Conversion:
         kind = ir.MemRefType(op.results[0].type)
         source = self.globals[ir.FlatSymbolRefAttr(op.attributes["name"]).value]
         data = np.ascontiguousarray(read_dense(source, "initial_value")).reshape(-1).view(np.int8)
-        attribute = ir.DenseElementsAttr.get(data)
+        attribute = ir.DenseElementsAttr.get(data)  # pyright: ignore[reportCallIssue, reportArgumentType]
         sizes = [kind.get_dim_size(i) for i in range(kind.rank)]
         self.put(op.results[0], _row_major(BufferConstantOp(Buffer.get(), attribute).result, sizes))
 

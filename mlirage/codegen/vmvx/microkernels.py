@@ -113,9 +113,10 @@ def _factor(op: ir.Operation, v: ir.Value, block: ir.Block) -> _Factor | None:
     zero: ir.Value | None = None
     difference = _owner(v, ("arith.subi",), block)
     if difference is not None:
-        v, zero = difference.operands
+        v, zero = difference.operands[0], difference.operands[1]
+        assert zero is not None, "an operand"
         if isinstance(zero.owner, ir.Block) and zero.owner == block:
-            zero = op.operands[ir.BlockArgument(zero).arg_number]
+            zero = ir.Value(op.operands[ir.BlockArgument(zero).arg_number])
             if not isinstance(zero.type, ir.IntegerType):
                 return None
         elif not isinstance(zero.owner, ir.Block) and zero.owner.operation.block == block:

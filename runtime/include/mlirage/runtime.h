@@ -65,6 +65,33 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_session_load_memory(mlirage_device_t* 
 MLIRAGE_MUST_USE mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module_t* module,
                                                          mlirage_parameters_t* parameters,
                                                          mlirage_session_t** out_session, mlirage_error_t* error);
+
+// What a session can have beside the runtime's own modules. Zero-initialize; NULL for none.
+typedef struct mlirage_session_links_t {
+  // Modules that |module| imports from, in any order (retained); they run on the same device,
+  // with the same parameters, and have a state of their own in each session.
+  size_t library_count;
+  mlirage_module_t* const* libraries;
+  // Functions of the host (copied; what they point at outlives the session).
+  size_t native_module_count;
+  const mlirage_vm_native_module_t* native_modules;
+  // Bounds, tracing, stack: vm.h.
+  mlirage_vm_options_t vm;
+} mlirage_session_links_t;
+
+// As mlirage_session_create, linked with more.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_session_create_linked(mlirage_device_t* device, mlirage_module_t* module,
+                                                                const mlirage_session_links_t* links,
+                                                                mlirage_parameters_t* parameters,
+                                                                mlirage_session_t** out_session,
+                                                                mlirage_error_t* error);
+// Makes the call in progress, if there is one, fail with CANCELLED at its next backward jump
+// or call; from any thread. Work that a device does already is not interrupted.
+void mlirage_session_cancel(mlirage_session_t* session);
+// Puts the modules back into the state that they had when they were loaded; |parameters| as
+// then. If that fails the session is of no more use than to be released. No call may run.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_session_reset(mlirage_session_t* session, mlirage_parameters_t* parameters,
+                                                        mlirage_error_t* error);
 void mlirage_session_release(mlirage_session_t* session);  // no call may be running; NULL is ignored
 
 mlirage_device_t* mlirage_session_device(const mlirage_session_t* session);  // borrowed

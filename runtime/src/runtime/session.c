@@ -32,10 +32,13 @@ void mlirage_session_release(mlirage_session_t* session) {
   mlirage_device_release(device);
 }
 
-static bool imports(const mlirage_module_t* module, const char* prefix) {
-  for (size_t i = 0; i < mlirage_module_import_count(module); ++i) {
-    const mlirage_string_t name = mlirage_string(mlirage_module_import(module, i).name);
-    if (mlirage_string_starts_with(name, mlirage_string(prefix))) return true;
+// Does one of the modules import from the native module |prefix|?
+static bool imports(const mlirage_module_t* const* modules, size_t count, const char* prefix) {
+  for (size_t k = 0; k < count; ++k) {
+    for (size_t i = 0; i < mlirage_module_import_count(modules[k]); ++i) {
+      const mlirage_string_t name = mlirage_string(mlirage_module_import(modules[k], i).name);
+      if (mlirage_string_starts_with(name, mlirage_string(prefix))) return true;
+    }
   }
   return false;
 }
@@ -47,60 +50,102 @@ static void set_parameters(mlirage_session_t* session, mlirage_parameters_t* par
   }
 }
 
-// Creates the native modules that the module imports, and lists them.
-static mlirage_status_t create_native_modules(mlirage_session_t* session, mlirage_vm_native_module_t* natives,
+// Native modules of the runtime.
+#define RUNTIME_MODULES 4u
+
+// Creates the native modules that |modules| import, and lists them.
+static mlirage_status_t create_native_modules(mlirage_session_t* session, const mlirage_module_t* const* modules,
+                                              size_t module_count, mlirage_vm_native_module_t* natives,
                                               size_t* out_count) {
   size_t count = 0;
-  if (imports(session->module, "hal.")) {
+  if (imports(modules, module_count, "hal.")) {
     MLIRAGE_TRY(mlirage_hal_module_create(session->allocator, &session->device, 1, &session->hal_module));
     natives[count++] = mlirage_hal_module_functions(session->hal_module);
   }
-  if (imports(session->module, "hal_inline.")) {
+  if (imports(modules, module_count, "hal_inline.")) {
     MLIRAGE_TRY(mlirage_hal_inline_module_create(session->allocator, session->device, &session->hal_inline_module));
     natives[count++] = mlirage_hal_inline_module_functions(session->hal_inline_module);
   }
-  if (imports(session->module, "hal_loader.")) {
+  if (imports(modules, module_count, "hal_loader.")) {
     MLIRAGE_TRY(mlirage_hal_loader_module_create(session->allocator, session->device, &session->hal_loader_module));
     natives[count++] = mlirage_hal_loader_module_functions(session->hal_loader_module);
   }
-  if (imports(session->module, "vmvx.")) natives[count++] = mlirage_vmvx_module_functions();
+  if (imports(modules, module_count, "vmvx.")) natives[count++] = mlirage_vmvx_module_functions();
   *out_count = count;
   return MLIRAGE_OK;
 }
 
-mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module_t* module,
-                                        mlirage_parameters_t* parameters, mlirage_session_t** out_session,
-                                        mlirage_error_t* error) {
+// Links everything and runs the initializers. |natives| and |modules| have room for all.
+static mlirage_status_t create_context(mlirage_session_t* session, const mlirage_session_links_t* links,
+                                       mlirage_parameters_t* parameters, mlirage_vm_native_module_t* natives,
+                                       mlirage_module_t** modules, mlirage_error_t* error) {
+  const size_t module_count = 1 + links->library_count;
+  modules[0] = session->module;
+  for (size_t i = 0; i < links->library_count; ++i) modules[1 + i] = links->libraries[i];
+  size_t count = 0;
+  const mlirage_status_t status =
+      create_native_modules(session, (const mlirage_module_t* const*)modules, module_count, natives, &count);
+  if (status != MLIRAGE_OK) return mlirage_fail(error, status, "no memory for a session");
+  for (size_t i = 0; i < links->native_module_count; ++i) natives[count++] = links->native_modules[i];
+  set_parameters(session, parameters);
+  const mlirage_status_t created = mlirage_vm_context_create(session->allocator, &links->vm, natives, count, modules,
+                                                             module_count, &session->context, error);
+  // Initializers have run; what they took keeps itself.
+  set_parameters(session, NULL);
+  MLIRAGE_TRY(created);
+  return mlirage_vm_invocation_create(session->context, &session->invocation, error);
+}
+
+mlirage_status_t mlirage_session_create_linked(mlirage_device_t* device, mlirage_module_t* module,
+                                               const mlirage_session_links_t* links, mlirage_parameters_t* parameters,
+                                               mlirage_session_t** out_session, mlirage_error_t* error) {
   *out_session = NULL;
+  static const mlirage_session_links_t nothing = {.library_count = 0};
+  if (links == NULL) links = &nothing;
   const mlirage_allocator_t allocator = mlirage_device_host_allocator(device);
   void* block = NULL;
+  void* lists = NULL;
+  const size_t natives_size = (RUNTIME_MODULES + links->native_module_count) * sizeof(mlirage_vm_native_module_t);
+  const size_t lists_size = natives_size + (1 + links->library_count) * sizeof(mlirage_module_t*);
   mlirage_status_t status = mlirage_allocate(allocator, sizeof(mlirage_session_t), &block);
-  if (status != MLIRAGE_OK) return mlirage_fail(error, status, "no memory for a session");
+  if (status == MLIRAGE_OK) status = mlirage_allocate(allocator, lists_size, &lists);
+  if (status != MLIRAGE_OK) {
+    mlirage_free(allocator, block, sizeof(mlirage_session_t));
+    return mlirage_fail(error, status, "no memory for a session");
+  }
   mlirage_session_t* session = block;
   session->allocator = allocator;
   session->device = device;
   session->module = module;
   mlirage_device_retain(device);
   mlirage_module_retain(module);
-  mlirage_vm_native_module_t natives[4];
-  size_t native_count = 0;
-  status = create_native_modules(session, natives, &native_count);
-  if (status != MLIRAGE_OK) mlirage_fail(error, status, "no memory for a session");
-  if (status == MLIRAGE_OK) {
-    set_parameters(session, parameters);
-    status = mlirage_vm_context_create(allocator, NULL, natives, native_count, &module, 1, &session->context, error);
-    // Initializers have run; what they took keeps itself.
-    set_parameters(session, NULL);
-  }
-  if (status == MLIRAGE_OK) {
-    status = mlirage_vm_invocation_create(session->context, &session->invocation, error);
-  }
+  mlirage_module_t** modules = (void*)((uint8_t*)lists + natives_size);
+  status = create_context(session, links, parameters, lists, modules, error);
+  mlirage_free(allocator, lists, lists_size);
   if (status != MLIRAGE_OK) {
     mlirage_session_release(session);
     return status;
   }
   *out_session = session;
   return MLIRAGE_OK;
+}
+
+mlirage_status_t mlirage_session_create(mlirage_device_t* device, mlirage_module_t* module,
+                                        mlirage_parameters_t* parameters, mlirage_session_t** out_session,
+                                        mlirage_error_t* error) {
+  return mlirage_session_create_linked(device, module, NULL, parameters, out_session, error);
+}
+
+void mlirage_session_cancel(mlirage_session_t* session) { mlirage_vm_context_cancel(session->context); }
+
+mlirage_status_t mlirage_session_reset(mlirage_session_t* session, mlirage_parameters_t* parameters,
+                                       mlirage_error_t* error) {
+  mlirage_lock_acquire(&session->lock);
+  set_parameters(session, parameters);
+  const mlirage_status_t status = mlirage_vm_context_reset(session->context, error);
+  set_parameters(session, NULL);
+  mlirage_lock_release(&session->lock);
+  return status;
 }
 
 // Takes the storage over in every case.

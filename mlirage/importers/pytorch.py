@@ -10,7 +10,6 @@ signature).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,19 +25,18 @@ from torch.utils._sympy.numbers import int_oo
 
 from mlirage.errors import ImportFailure
 from mlirage.importers import Model
+from mlirage.importers.pytorch_arguments import Argument, bind_arguments, described_result, result_tensor
 from mlirage.importers.pytorch_export import EntryPoint, entry_points
-from mlirage.importers.pytorch_graph import GraphImporter, describe, unsupported
-from mlirage.importers.pytorch_ops.registry import RuntimeNumber, as_tensor, numpy_dtype
+from mlirage.importers.pytorch_graph import GraphImporter, check_supported
+from mlirage.importers.pytorch_ops.registry import as_tensor, numpy_dtype
 from mlirage.importers.pytorch_state import State
-from mlirage.importers.pytorch_symbols import evaluate
 from mlirage.importers.pytorch_trees import input_tree, output_tree
 from mlirage.input import builders as b
-from mlirage.input.builders import Dim, Tensor, TensorBuilder
+from mlirage.input.builders import Tensor, TensorBuilder
 from mlirage.mlir import func, ir, new_context, run_pipeline
 from mlirage.options import CompileOptions
 from mlirage.program import Program
 
-_SHOWN_NODES = 3
 _MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 
 
@@ -50,7 +48,7 @@ def import_pytorch(model: Model, options: CompileOptions) -> Program:
       ImportFailure: PyTorch cannot export it, or it holds operators that are not supported (all are listed).
     """
     entries = entry_points(model)
-    _check_supported(entries)
+    check_supported([entry.program.graph_module for entry in entries])
     program = Program(ir.Module.create(ir.Location.unknown(new_context())), options=options)
     with program.context, ir.Location.unknown():
         state = State(program)
@@ -69,22 +67,6 @@ def import_pytorch(model: Model, options: CompileOptions) -> Program:
     return program
 
 
-def _check_supported(entries: list[EntryPoint]) -> None:
-    """Refuses programs with operators that have no function, and names all of them."""
-    found: dict[str, list[torch.fx.Node]] = {}
-    for entry in entries:
-        for name, nodes in unsupported(entry.program.graph_module).items():
-            found.setdefault(name, []).extend(nodes)
-    if not found:
-        return
-    lines = ["the model holds operators that are not supported:"]
-    for name, nodes in sorted(found.items()):
-        shown = "; ".join(describe(node).removeprefix("node ") for node in nodes[:_SHOWN_NODES])
-        more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
-        lines.append(f"  {name}: {shown}{more}")
-    raise ImportFailure("\n".join(lines))
-
-
 def _mutated_names(entry: EntryPoint) -> list[str]:
     return [str(spec.target) for spec in entry.program.graph_signature.output_specs if spec.kind in _MUTATIONS]
 
@@ -95,28 +77,6 @@ def _tensor_of(entry: EntryPoint, name: str) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
         raise ImportFailure(f"entry point {entry.name!r}: the program does not contain its tensor {name!r}")
     return value
-
-
-@dataclass
-class _Argument:
-    """An argument of the function: its node, and the extents that PyTorch knows it by."""
-
-    node: torch.fx.Node
-    name: str
-    dtype: Any
-    extents: list[Any]  # ints and SymInts; None: the argument is a number
-
-    @property
-    def names(self) -> list[int | str | None]:
-        """Extents for the signature: numbers, and names of those that vary."""
-        return [_name(extent) for extent in self.extents]
-
-
-def _name(extent: Any) -> int | str | None:
-    if isinstance(extent, int):
-        return extent
-    formula = extent.node.expr
-    return int(formula) if formula.is_number else str(formula) if formula.is_Symbol else None
 
 
 class _Function:
@@ -130,8 +90,8 @@ class _Function:
         self.placeholders = {node.name: node for node in self.exported.graph.nodes if node.op == "placeholder"}
         self.arguments = self._user_arguments()
 
-    def _user_arguments(self) -> list[_Argument]:
-        arguments: list[_Argument] = []
+    def _user_arguments(self) -> list[Argument]:
+        arguments: list[Argument] = []
         for spec in self.exported.graph_signature.input_specs:
             if spec.kind is not InputKind.USER_INPUT or isinstance(spec.arg, ConstantArgument):
                 continue
@@ -139,11 +99,11 @@ class _Function:
             value = node.meta["val"]
             if isinstance(spec.arg, TensorArgument):
                 try:
-                    arguments.append(_Argument(node, node.name, numpy_dtype(value.dtype), list(value.shape)))
+                    arguments.append(Argument(node, node.name, numpy_dtype(value.dtype), list(value.shape)))
                 except ValueError as error:
                     raise ImportFailure(f"input {node.name!r}: {error}") from error
             elif isinstance(spec.arg, SymIntArgument):
-                arguments.append(_Argument(node, node.name, b.INT64, []))
+                arguments.append(Argument(node, node.name, b.INT64, []))
             else:
                 kind = type(spec.arg).__name__.removesuffix("Argument")
                 raise ImportFailure(
@@ -153,11 +113,7 @@ class _Function:
 
     def build(self, previous: TensorBuilder | None) -> TensorBuilder:
         """Adds the function to the module; it shares the weights of the one built before."""
-        dynamic = ir.ShapedType.get_dynamic_size()
-        kinds = [
-            ir.RankedTensorType.get([d if isinstance(d, int) else dynamic for d in a.names], b.element_type(a.dtype))
-            for a in self.arguments
-        ]
+        kinds = [argument.kind for argument in self.arguments]
         with ir.InsertionPoint(self.program.module.body):
             function = func.FuncOp(self.entry.name, ir.FunctionType.get(kinds, []))
         block = function.add_entry_block([ir.Location.name(a.name) for a in self.arguments])
@@ -166,43 +122,18 @@ class _Function:
             builder.share_weights(previous)
         with builder.active(), builder.block(block):
             importer = GraphImporter(self.exported.graph_module, self.state)
-            values = self._bind(builder, block, importer)
+            values = bind_arguments(self.arguments, builder, block, importer)
+            self._check_ranges(builder, importer)
             results, specs = self._run(importer, values)
-            tensors = [_result(value) for value in results]
+            tensors = [result_tensor(value) for value in results]
             with ir.Location.name("return"):
-                func.ReturnOp([tensor.value for tensor in tensors])
+                returned = [tensor.value for tensor in tensors]
+                func.ReturnOp(returned)
             builder.finish()
-        made = [tensor.value.type for tensor in tensors]
+        made = [value.type for value in returned]
         function.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(kinds, made))
         function.attributes["mlirage.signature"] = ir.StringAttr.get(json.dumps(self._signature(tensors, specs)))
         return builder
-
-    def _bind(self, builder: TensorBuilder, block: ir.Block, importer: GraphImporter) -> dict[str, Any]:
-        """The arguments by name; extents that PyTorch gives one symbol are one dim, which is checked on entry."""
-        values: dict[str, Any] = {}
-        late: list[tuple[str, Dim, Any]] = []
-        for argument, value in zip(self.arguments, block.arguments, strict=True):
-            if isinstance(argument.node.meta["val"], torch.SymInt):
-                (dim,) = Tensor((), b.INT64, value=value).dims()
-                importer.symbols.setdefault(argument.node.meta["val"].node.expr, dim)
-                values[argument.name] = dim
-                continue
-            shape: list[Dim] = []
-            for axis, extent in enumerate(argument.extents):
-                known = _name(extent)
-                if isinstance(known, int):
-                    shape.append(known)
-                    continue
-                dim = builder.atoms.extent(value, axis)
-                shape.append(importer.symbols.setdefault(extent.node.expr, dim) if known else dim)
-                late.append((f"input {argument.name!r}, axis {axis}", dim, extent))
-            values[argument.name] = Tensor(shape, argument.dtype, value=value)
-        for where, dim, extent in late:
-            wanted = evaluate(extent, importer.symbols)
-            if wanted is not None:
-                builder.require_equal(dim, wanted, f"{where}: the extent must be {extent.node.expr}, as elsewhere")
-        self._check_ranges(builder, importer)
-        return values
 
     def _check_ranges(self, builder: TensorBuilder, importer: GraphImporter) -> None:
         """Extents outside the range that was exported fail; up to 2 is what PyTorch assumes without being told."""
@@ -262,14 +193,9 @@ class _Function:
             if isinstance(spec.arg, ConstantArgument)
         }
         signature: dict[str, Any] = {
-            "arguments": [{"name": a.name, "dtype": a.dtype.name, "shape": a.names} for a in self.arguments],
+            "arguments": [argument.described() for argument in self.arguments],
             "results": [
-                {
-                    "name": str(spec.arg.name),
-                    "dtype": tensor.dtype.name,
-                    "shape": [d if isinstance(d, int) else None for d in tensor.shape],
-                }
-                for spec, tensor in zip(returned, results, strict=True)
+                described_result(str(spec.arg.name), tensor) for spec, tensor in zip(returned, results, strict=True)
             ],
             "source": "pytorch",
             "in_tree": input_tree(self.exported.call_spec.in_spec, fixed),
@@ -279,10 +205,3 @@ class _Function:
             signature["mutated"] = mutated
             signature["out_tree"] = {"tuple": [signature["out_tree"], {"tuple": ["*"] * len(mutated)}]}
         return signature
-
-
-def _result(value: Any) -> Tensor:
-    """What a function returns: a tensor, numbers as tensors of rank 0."""
-    if isinstance(value, RuntimeNumber):
-        return value.tensor
-    return as_tensor(value)

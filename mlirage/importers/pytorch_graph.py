@@ -21,6 +21,7 @@ from mlirage.importers.pytorch_symbols import evaluate, symbol_function
 from mlirage.input.builders import Dim, Sym, Tensor, TensorBuilder
 from mlirage.mlir import ir
 
+_SHOWN_NODES = 3
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -198,7 +199,27 @@ def _kind(value: Any) -> str:
     return "" if value is None else type(value).__name__
 
 
-def unsupported(module: torch.fx.GraphModule) -> dict[str, list[Node]]:
+def check_supported(modules: Sequence[torch.fx.GraphModule]) -> None:
+    """Refuses graphs with operators that have no function, and names all of them.
+
+    Raises:
+      ImportFailure: there are some.
+    """
+    found: dict[str, list[Node]] = {}
+    for module in modules:
+        for name, nodes in _unsupported(module).items():
+            found.setdefault(name, []).extend(nodes)
+    if not found:
+        return
+    lines = ["the model holds operators that are not supported:"]
+    for name, nodes in sorted(found.items()):
+        shown = "; ".join(describe(node).removeprefix("node ") for node in nodes[:_SHOWN_NODES])
+        more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
+        lines.append(f"  {name}: {shown}{more}")
+    raise ImportFailure("\n".join(lines))
+
+
+def _unsupported(module: torch.fx.GraphModule) -> dict[str, list[Node]]:
     """The operators, of this graph and those inside, that have no function, with their nodes."""
     found: dict[str, list[Node]] = {}
     known = operators()

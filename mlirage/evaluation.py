@@ -20,8 +20,9 @@ def evaluate(program: Program, calls: Iterable[tuple[str, Sequence[Array]]]) -> 
     from mlirage.vm.encode import encode_module
 
     program.options = dataclasses.replace(
-        program.options, target="host", compile_from="start", compile_to="end", dump_ir="", print_ir_after=""
-    )
+        program.options, target="host", target_backend="llvm-cpu", execution_model="async-internal", outputs="callee",
+        compile_from="start", compile_to="end", dump_ir="", print_ir_after="",
+    )  # fmt: skip
     compiler.run_phases(program)
     module = runtime.load(encode_module(program), "local-sync")
     return [list(module[function](*arguments)) for function, arguments in calls]

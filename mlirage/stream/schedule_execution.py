@@ -39,7 +39,19 @@ _TERMINATORS = ("scf.yield", "scf.condition", "func.return")
 def schedule_execution(program: Program) -> None:
     """Forms the execution regions of every function."""
     for function in functions(program.module):
-        _schedule_block(function.regions[0].blocks[0], None)
+        block = function.regions[0].blocks[0]
+        _put_fences_at_the_ends(block)
+        _schedule_block(block, None)
+
+
+def _put_fences_at_the_ends(block: ir.Block) -> None:
+    """The caller's fences have no operands in common with the work; passes before may have moved it around them."""
+    operations = [op.operation for op in block.operations]
+    for op in operations:
+        if op.name == "stream.timepoint_import" and op != operations[0]:
+            op.move_before(operations[0])
+        elif op.name == "stream.timepoint_signal":
+            op.move_before(operations[-1])
 
 
 def _schedule_block(block: ir.Block, timepoint: ir.Value | None) -> ir.Value | None:

@@ -82,6 +82,7 @@ void test_async(void);
 void test_conformance(void);
 void test_commands(void);
 void test_files(void);
+void test_sharing(void);
 void test_elf(void);
 void test_memory_exhaustion(void);
 void test_task(void);

@@ -132,6 +132,7 @@ static const struct {
     {"elf", test_elf},
     {"memory", test_memory_exhaustion},
     {"task", test_task},
+    {"sharing", test_sharing},
 };
 
 int main(int argc, char** argv) {

@@ -2,7 +2,9 @@
 
 // Of the time spent, this part may be lost by trying the way that seems to be the worse one.
 #define TRIED_PART 64u
-#define MOST_SAVINGS 50000000u
+// Kept at most: this many times the estimate, so that the memory of good times does not pay for
+// bad ones for long.
+#define MOST_SAVINGS 8u
 // A single execution counts as this multiple of its estimate at most.
 #define MOST_COST (64u * 1024u)
 
@@ -46,5 +48,7 @@ void mlirage_sharing_learn(mlirage_sharing_t* sharing, uint64_t estimated, bool 
   cost[shared] = (uint32_t)((3 * (uint64_t)cost[shared] + measured) / 4);
   sharing->magnitudes[i].again = !was_better && measured < cost[!shared] && cost[shared] > cost[!shared];
   sharing->magnitudes[i].savings += took / TRIED_PART;
-  if (sharing->magnitudes[i].savings > MOST_SAVINGS) sharing->magnitudes[i].savings = MOST_SAVINGS;
+  uint64_t most = UINT64_MAX;
+  if (__builtin_mul_overflow(estimated, (uint64_t)MOST_SAVINGS, &most)) most = UINT64_MAX;
+  if (sharing->magnitudes[i].savings > most) sharing->magnitudes[i].savings = most;
 }

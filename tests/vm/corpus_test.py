@@ -13,6 +13,7 @@ from machine import Context, Failure, Library
 
 from mlirage import runtime
 from mlirage.module_file import VERSION, ModuleFile
+from tests.codegen.abi import VmvxLibrary
 
 CORPUS = Path(__file__).with_name("corpus")
 VERSIONS = sorted(CORPUS.iterdir())
@@ -41,3 +42,13 @@ def test_scalar_programs(folder: Path, machine: Library) -> None:
         context.call("even", 7)
     for path in folder.iterdir():
         assert ModuleFile.decode(path.read_bytes()).functions
+
+
+def test_buffers_lists_and_kernels(machine: Library) -> None:
+    """Of the days when these came: same version, newer opcodes."""
+    folder = CORPUS / "version_1"
+    bits, word, byte = Context(machine, (folder / "buffers.mlirage").read_bytes()).call("sum", 10)
+    assert (np.array([bits], np.uint64).view(np.float64)[0], word, byte) == (90.0, 0x0003FE07, 254)
+    assert Context(machine, (folder / "lists.mlirage").read_bytes()).call("nest", 5, 0) == [1]
+    kernels = VmvxLibrary((folder / "kernels.mlirage").read_bytes(), {}, {})
+    assert list(kernels.entries) == ["scaled", "product", "quantized", "gather"]

@@ -61,7 +61,7 @@ class Session:
     def function(
         self,
         name: str,
-        arguments: Sequence[tuple[str, int, list[int] | None, Any]],
+        arguments: Sequence[tuple[str, int, list[int] | None, Any, int | None]],
         results: Sequence[Any],
         symbol_count: int,
         convert: Callable[..., Any],
@@ -70,6 +70,6 @@ class Session:
         unflatten: Callable[..., Any] | None,
         make_call: Callable[..., Any],
     ) -> Function: ...
-    def set_main(self, function: Function) -> None: ...
+    def set_main(self, function: Callable[..., Any]) -> None: ...
 
 def driver_names() -> list[str]: ...

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlirage.errors import UsageError
 from mlirage.runtime import _runtime, arrays
+from mlirage.runtime.caller_memory import taking_memory
 from mlirage.runtime.calls import Call
 from mlirage.runtime.devices import Device, device
 from mlirage.runtime.mutation import mutating
@@ -58,12 +59,15 @@ class LoadedModule(_runtime.Session):
                 return value
             return -1 if value is None else -2 - symbols.setdefault(value, len(symbols))
 
+        outputs = iter([number for number, result in enumerate(signature.results) if not result.scalar])
+        takes_memory = any(argument.role for argument in signature.arguments)
         arguments = [
             (
                 argument.name,
                 arrays.OPAQUE if argument.dtype is None else arrays.ELEMENT_TYPES.get(argument.dtype, arrays.OPAQUE),
                 None if argument.shape is None else [extent(value) for value in argument.shape],
                 argument,
+                next(outputs) if argument.role == "output" else None,
             )
             for argument in signature.arguments
         ]
@@ -75,10 +79,12 @@ class LoadedModule(_runtime.Session):
             len(symbols),
             arrays.convert,
             arrays.dtype_of_element_type,
-            None if signature.in_tree is None else flattener(signature.name, signature.in_tree),
-            None if signature.out_tree is None else unflattener(signature.out_tree),
+            None if signature.in_tree is None or takes_memory else flattener(signature.name, signature.in_tree),
+            None if signature.out_tree is None or takes_memory else unflattener(signature.out_tree),
             Call,
         )
+        if takes_memory:
+            function = taking_memory(function, signature)
         return mutating(function, signature) if signature.mutated else function
 
     def __getitem__(self, name: str) -> Any:

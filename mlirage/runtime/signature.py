@@ -22,6 +22,7 @@ class Argument:
     """An argument or result: an array, or a number where `scalar`.
 
     `shape` has an int, a name or None (any extent) per dimension; None altogether where the module does not tell.
+    `role` is "output" of an argument that gives a result its memory, "scratch" of memory to work in, else empty.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Argument:
     shape: tuple[int | str | None, ...] | None
     scalar: bool = False
     function: str = ""
+    role: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.type_text}"
@@ -57,8 +59,13 @@ class Signature:
     out_tree: Any = None
     mutated: tuple[int, ...] = ()
 
+    @property
+    def inputs(self) -> tuple[Argument, ...]:
+        """The arguments of the source: those without a role."""
+        return tuple(argument for argument in self.arguments if not argument.role)
+
     def __str__(self) -> str:
-        arguments = ", ".join(map(str, self.arguments))
+        arguments = ", ".join(map(str, self.inputs))
         results = ", ".join(map(str, self.results))
         return f"{self.name}({arguments}) -> ({results})"
 
@@ -85,7 +92,7 @@ def parse_signature(name: str, convention: str, text: str) -> Signature:
         )
         if not all(0 <= number < len(signature.arguments) for number in signature.mutated):
             raise ValueError(f"arguments {signature.mutated} that change, of {len(signature.arguments)}")
-        for tree, arrays in ((signature.in_tree, signature.arguments), (signature.out_tree, signature.results)):
+        for tree, arrays in ((signature.in_tree, signature.inputs), (signature.out_tree, signature.results)):
             if tree is not None and leaf_count(tree) != len(arrays):
                 raise ValueError(f"a tree of {leaf_count(tree)} arrays where the function has {len(arrays)}")
         return signature
@@ -110,7 +117,10 @@ def _field(function: str, default_name: str, kind: str, entry: dict[str, Any]) -
     dtype, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(dtype, str | None):
         raise TypeError(f"{dtype!r} as the type of {name!r}")
-    return Argument(name, dtype, None if shape is None else tuple(map(_extent, shape)), False, function)
+    role = entry.get("role", "")
+    if role not in ("", "output", "scratch"):
+        raise ValueError(f"{role!r} as the role of {name!r}")
+    return Argument(name, dtype, None if shape is None else tuple(map(_extent, shape)), False, function, role)
 
 
 def _extent(value: Any) -> int | str | None:

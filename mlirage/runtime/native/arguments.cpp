@@ -78,7 +78,8 @@ bool import_array(const FunctionState& state, PyObject* array, const Py_buffer& 
 int take_array(const FunctionState& state, const Argument& argument, PyObject* value, mlirage_value_t* out_value) {
   if (Py_TYPE(value) != g_python->ndarray) return 0;
   Py_buffer buffer;
-  if (PyObject_GetBuffer(value, &buffer, PyBUF_FORMAT | PyBUF_STRIDES) != 0) {
+  const int access = argument.is_output ? PyBUF_WRITABLE : 0;
+  if (PyObject_GetBuffer(value, &buffer, PyBUF_FORMAT | PyBUF_STRIDES | access) != 0) {
     PyErr_Clear();  // types that the protocol lacks, as bfloat16: `convert` knows them
     return 0;
   }

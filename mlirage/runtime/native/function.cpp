@@ -74,7 +74,7 @@ PyObject* call_flat(const FunctionState& state, PyObject* const* args, Mode mode
     set_error(status, error);
     return nullptr;
   }
-  return make_results(state, arguments, results, wrap);
+  return make_results(state, args, arguments, results, wrap);
 }
 
 PyObject* call_tree(const FunctionState& state, PyObject* const* args, size_t positional, PyObject* names, Mode mode) {

@@ -2,6 +2,7 @@
 #ifndef MLIRAGE_RUNTIME_NATIVE_FUNCTION_H_
 #define MLIRAGE_RUNTIME_NATIVE_FUNCTION_H_
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -24,12 +25,14 @@ struct Argument {
   mlirage_element_type_t element_type;  // OPAQUE_8 if not told: the array's own
   std::vector<int64_t> shape;
   bool any_shape;
-  Ref description;  // what `convert` is given
+  Ref description;         // what `convert` is given
+  bool is_output = false;  // memory that the call writes to
 };
 
 struct Result {
   char kind;
-  Ref dtype;  // numpy's; None: made from the element type
+  Ref dtype;                   // numpy's; None: made from the element type
+  std::ptrdiff_t output = -1;  // the argument that is the result's memory
 };
 
 struct FunctionState {
@@ -68,8 +71,9 @@ bool take_argument(const FunctionState& state, size_t index, PyObject* value, Vi
 // Symbolic extents must agree among the arguments of a call.
 bool check_symbols(const FunctionState& state, const Views& views);
 
-// results.cpp: the tuple of results; NULL with a Python exception set.
-PyObject* make_results(const FunctionState& state, const Views& arguments, const Views& results, const Ref& wrap);
+// results.cpp: the tuple of results of a call with |args|; NULL with a Python exception set.
+PyObject* make_results(const FunctionState& state, PyObject* const* args, const Views& arguments, const Views& results,
+                       const Ref& wrap);
 
 // async.cpp: calls without waiting; what `make_call` makes of it, or NULL with a Python exception set.
 PyObject* start(const FunctionState& state, const Views& arguments, Views* results, const Ref& wrap);

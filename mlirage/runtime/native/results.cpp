@@ -83,7 +83,8 @@ Ref make_result(const FunctionState& state, const Views& arguments, const Views&
 
 }  // namespace
 
-PyObject* make_results(const FunctionState& state, const Views& arguments, const Views& results, const Ref& wrap) {
+PyObject* make_results(const FunctionState& state, PyObject* const* args, const Views& arguments, const Views& results,
+                       const Ref& wrap) {
   Ref tuple(PyTuple_New(static_cast<Py_ssize_t>(results.values.size())));
   for (size_t i = 0; tuple && i < results.values.size(); ++i) {
     const mlirage_value_t& value = results.values[i];
@@ -93,7 +94,13 @@ PyObject* make_results(const FunctionState& state, const Views& arguments, const
       case 'I': item = Ref(PyLong_FromLongLong(value.as.i64)); break;
       case 'f': item = Ref(PyFloat_FromDouble(static_cast<double>(value.as.f32))); break;
       case 'F': item = Ref(PyFloat_FromDouble(value.as.f64)); break;
-      default: item = make_result(state, arguments, results, i, wrap); break;
+      default:
+        if (state.results[i].output >= 0) {
+          item = Ref(Py_NewRef(args[state.results[i].output]));
+        } else {
+          item = make_result(state, arguments, results, i, wrap);
+        }
+        break;
     }
     if (!item) return nullptr;
     PyTuple_SET_ITEM(tuple.object, static_cast<Py_ssize_t>(i), item.release());

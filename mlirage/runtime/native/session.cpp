@@ -55,7 +55,8 @@ struct Session {
     return list;
   }
 
-  // |arguments|: (name, element type, shape or None, description); |results|: dtypes or None.
+  // |arguments|: (name, element type, shape or None, description, result whose memory it is or None);
+  // |results|: dtypes or None.
   nb::object function(const std::string& name, nb::list arguments, nb::list results, size_t symbol_count,
                       nb::object convert, nb::object dtype_of, nb::object flatten, nb::object unflatten,
                       nb::object make_call) const {
@@ -63,6 +64,7 @@ struct Session {
     mlirage_error_t error = {};
     check(mlirage_session_lookup(state->session, name.c_str(), &made->function, &error), error);
     const char* kinds = made->function.convention;
+    std::vector<std::pair<size_t, size_t>> outputs;  // result, argument
     for (nb::handle item : arguments) {
       nb::tuple fields = nb::cast<nb::tuple>(item);
       Argument argument;
@@ -72,10 +74,17 @@ struct Session {
       argument.any_shape = nb::object(fields[2]).is_none();
       if (!argument.any_shape) argument.shape = nb::cast<std::vector<int64_t>>(fields[2]);
       argument.description = Ref(Py_NewRef(nb::object(fields[3]).ptr()));
+      if (nb::object output = fields[4]; !output.is_none()) {
+        argument.is_output = true;
+        outputs.emplace_back(nb::cast<size_t>(output), made->arguments.size());
+      }
       made->arguments.push_back(std::move(argument));
     }
     kinds = std::strchr(made->function.convention, '_') + 1;  // behind the fences, if there are
     for (nb::handle dtype : results) made->results.push_back(Result{*kinds++, Ref(Py_NewRef(dtype.ptr()))});
+    for (const auto& [result, argument] : outputs) {
+      made->results.at(result).output = static_cast<std::ptrdiff_t>(argument);
+    }
     made->session = state;
     made->symbol_count = symbol_count;
     made->convert = Ref(convert.release().ptr());

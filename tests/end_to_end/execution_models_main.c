@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mlirage/hal_loader_module.h"
 #include "mlirage/hal_module.h"
 #include "mlirage/runtime.h"
 
@@ -39,6 +40,9 @@ static void* resize(void* self, void* block, size_t old_size, size_t new_size) {
   if (block == NULL) __atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
   return realloc(block, new_size);
 }
+
+// Kernels linked into this program, if there are.
+extern const mlirage_executable_library_t* mlirage_executable_library_query(uint32_t max_version) __attribute__((weak));
 
 static mlirage_device_t* open_device(const char* name) {
   mlirage_device_options_t options = {.struct_size = sizeof(options), .allocator = {NULL, resize}, .worker_count = 2};
@@ -221,6 +225,31 @@ static void run_interleaved(mlirage_device_t* device, mlirage_module_t* module) 
   printf("interleaved: 2 calls suspended at once on one thread, resumed in the other order\n");
 }
 
+// A session over |path| with the kernels of this program.
+static mlirage_session_t* load_linked(mlirage_device_t* device, const char* path,
+                                      mlirage_static_library_module_t** out_library) {
+  mlirage_session_t* none = NULL;
+  CHECK(mlirage_session_load_file(device, path, NULL, &none, &error) == MLIRAGE_NOT_FOUND);
+  printf("alone: %s\n", error.text);
+  FILE* file = fopen(path, "rb");
+  CHECK(file != NULL);
+  static _Alignas(MLIRAGE_MODULE_ALIGNMENT) uint8_t contents[1 << 16];
+  const size_t size = fread(contents, 1, sizeof(contents), file);
+  fclose(file);
+  mlirage_module_t* module = NULL;
+  const mlirage_module_storage_t storage = {{contents, size}, NULL, NULL};
+  CHECK_OK(
+      mlirage_module_create((mlirage_allocator_t){NULL, resize}, storage, MLIRAGE_MODULE_DEFAULT, &module, &error));
+  CHECK_OK(mlirage_static_library_module_create((mlirage_allocator_t){NULL, resize}, "module_executables",
+                                                mlirage_executable_library_query, out_library, &error));
+  const mlirage_vm_native_module_t native = mlirage_static_library_module_functions(*out_library);
+  const mlirage_session_links_t links = {.native_module_count = 1, .native_modules = &native};
+  mlirage_session_t* session = NULL;
+  CHECK_OK(mlirage_session_create_linked(device, module, &links, NULL, &session, &error));
+  mlirage_module_release(module);
+  return session;
+}
+
 // |count| calls in a row; with |caller_storage| the results lie in memory given to them.
 static void run_many(mlirage_device_t* device, mlirage_session_t* session, long count, bool caller_storage) {
   mlirage_function_t function;
@@ -279,8 +308,13 @@ int main(int argc, char** argv) {
   CHECK(argc >= 4);
   const char* mode = argv[3];
   mlirage_device_t* device = open_device(argv[2]);
+  mlirage_static_library_module_t* library = NULL;
   mlirage_session_t* session = NULL;
-  CHECK_OK(mlirage_session_load_file(device, argv[1], NULL, &session, &error));
+  if (mlirage_executable_library_query != NULL) {
+    session = load_linked(device, argv[1], &library);
+  } else {
+    CHECK_OK(mlirage_session_load_file(device, argv[1], NULL, &session, &error));
+  }
   if (strcmp(mode, "chain") == 0) run_chain(device, session, MLIRAGE_OK);
   if (strcmp(mode, "failure") == 0) run_chain(device, session, MLIRAGE_ABORTED);
   if (strcmp(mode, "cycle") == 0) run_cycle(device, session);
@@ -288,6 +322,7 @@ int main(int argc, char** argv) {
   if (strcmp(mode, "many") == 0) run_many(device, session, strtol(argv[4], NULL, 10), false);
   if (strcmp(mode, "caller") == 0) run_many(device, session, strtol(argv[4], NULL, 10), true);
   mlirage_session_release(session);
+  mlirage_static_library_module_release(library);
   mlirage_device_wait_idle(device);
   mlirage_device_release(device);
   CHECK(live == 0);

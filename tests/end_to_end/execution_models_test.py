@@ -12,9 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import mlirage
-from mlirage.compiler import PHASES
+from mlirage.compiler import PHASES, lower
 from mlirage.errors import CompileError, UsageError
 from mlirage.module_file import ModuleFile
+from mlirage.options import CompileOptions
+from mlirage.vm.encode import encode_module
 from tests.end_to_end.host_program_test import MODELS
 from tests.runtime.c_runtime_test import INCLUDES, SOURCES, WARNINGS
 
@@ -273,16 +275,32 @@ func.func @repeat(%x: tensor<4xf32>, %n: tensor<i64>) -> tensor<4xf32> {
 """
 
 
+SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """execution_models_main.c with the runtime, under sanitizers."""
-    path = tmp_path_factory.mktemp("program") / "execution_models"
-    sanitize = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    sources = [Path(__file__).with_name("execution_models_main.c"), *SOURCES]
-    command = ["gcc", *WARNINGS, *sanitize, *INCLUDES, *map(str, sources), "-o", str(path), "-ldl", "-lpthread", "-lm"]
+def objects(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """execution_models_main.c and the runtime, under sanitizers, as one object file."""
+    path = tmp_path_factory.mktemp("objects") / "all.o"
+    sources = [str(path) for path in (Path(__file__).with_name("execution_models_main.c"), *SOURCES)]
+    command = ["gcc", *WARNINGS, *SANITIZE, *INCLUDES, "-r", *sources, "-o", str(path)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[-4000:]
+    return [str(path)]
+
+
+def _link(folder: Path, objects: list[str]) -> Path:
+    path = folder / "execution_models"
+    command = ["gcc", *SANITIZE, *objects, "-o", str(path), "-ldl", "-lpthread", "-lm"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr[-4000:]
     return path
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory, objects: list[str]) -> Path:
+    """The program."""
+    return _link(tmp_path_factory.mktemp("program"), objects)
 
 
 def _run(program: Path, *words: str | Path) -> str:
@@ -316,3 +334,21 @@ def test_calls_allocate_nothing(program: Path, tmp_path: Path, model: str, devic
         assert f"{count} calls, 0 allocations, 0 blocks more" in output
         if mode == "caller" and "vmvx" not in model:
             assert "0 blocks from the pool" in output
+
+
+@pytest.mark.parametrize(("mode", "outputs"), [("many", "callee"), ("caller", "caller")])
+def test_kernels_linked_into_the_program(objects: list[str], tmp_path: Path, mode: str, outputs: str) -> None:
+    """inline-static with machine code: the module has no kernels, the program has; alone it says what it misses."""
+    lowered = lower(MULTIPLY, CompileOptions(execution_model="inline-static", outputs=outputs))
+    module = encode_module(lowered)
+    assert imported_modules(module) == {"hal_inline", "module_executables"}
+    assert len(module) <= LIMITS["inline-static"][0] + (400 if mode == "caller" else 0)
+    kernels: list[str] = []
+    for name, data in lowered.constants.items():
+        if name.endswith(".o"):
+            kernels.append(str(tmp_path / f"kernel{len(kernels)}.o"))
+            Path(kernels[-1]).write_bytes(data.tobytes())
+    (tmp_path / "multiply.mlirage").write_bytes(module)
+    output = _run(_link(tmp_path, [*objects, *kernels]), tmp_path / "multiply.mlirage", "local-sync", mode, "1000")
+    assert "imports what nothing provides: module_executables.dispatch" in output
+    assert "1000 calls, 0 allocations, 0 blocks more" in output

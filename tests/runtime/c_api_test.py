@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import mlirage
 from tests.runtime.c_runtime_test import INCLUDES, RUNTIME, SOURCES, WARNINGS
 from tests.runtime.programs import add_module, build_kernels
 
@@ -32,6 +33,45 @@ def test_sessions_under_sanitizers(tmp_path: Path, module_path: Path) -> None:
     result = _run(program, module_path)
     assert result.returncode == 0, result.stderr
     assert "local-task: " in result.stdout
+
+
+# Softmax without its maximum, of any length: three dispatches and two transient buffers.
+DYNAMIC = """
+func.func @main(%a: tensor<?xf32>, %b: tensor<?xf32>) -> tensor<?xf32> {
+  %sum = arith.addf %a, %b : tensor<?xf32>
+  %e = math.exp %sum : tensor<?xf32>
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<f32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<f32>) -> tensor<f32>
+  %total = linalg.reduce ins(%e : tensor<?xf32>) outs(%init : tensor<f32>) dimensions = [0]
+    (%x: f32, %y: f32) { %s = arith.addf %x, %y : f32 linalg.yield %s : f32 }
+  %result = linalg.generic {
+    indexing_maps = [affine_map<(d0) -> (d0)>, affine_map<(d0) -> ()>, affine_map<(d0) -> (d0)>],
+    iterator_types = ["parallel"]}
+    ins(%e, %total : tensor<?xf32>, tensor<f32>) outs(%a : tensor<?xf32>) {
+  ^bb0(%x: f32, %y: f32, %out: f32):
+    %q = arith.divf %x, %y : f32
+    linalg.yield %q : f32
+  } -> tensor<?xf32>
+  return %result : tensor<?xf32>
+}
+"""
+
+
+@pytest.mark.parametrize("extent", ["4", "0"], ids=["one shape", "300 shapes"])
+def test_hundred_thousand_calls(tmp_path: Path, extent: str) -> None:
+    """Once warm, calls take nothing of the system: no allocation, no growth, the same peak."""
+    program, module = tmp_path / "calls", tmp_path / "module.mlirage"
+    sources = [RUNTIME / "tests" / "calls_main.c", *SOURCES]
+    built = _run("gcc", "-std=gnu11", "-O1", *INCLUDES, *sources, "-o", program, "-ldl", "-lpthread", "-lm")
+    assert built.returncode == 0, built.stderr
+    module.write_bytes(mlirage.compile(DYNAMIC))
+    done = _run(program, module, "100000", extent, "2")
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        driver, calls, allocations, resident, peak = line.split()
+        assert (calls, allocations, peak) == ("100000", "0", "0"), line
+        assert int(resident) < 512, f"{driver}: {resident} KiB more after {calls} calls"
 
 
 def test_sample_with_cmake(tmp_path: Path, module_path: Path) -> None:

@@ -63,6 +63,9 @@ def _is_written_over(value: ir.Value, argument: ir.Value) -> bool:
             value = op.operands[3 + number]
         elif structured_ops.is_structured(op) or op.name == "linalg.fill":
             value = structured_ops.outputs(op)[number]
+        elif op.name == "scf.if":
+            ends = [_terminator(region.blocks[0]).operands[number] for region in op.regions]
+            return all(_is_written_over(end, argument) for end in ends)
         else:
             return False
     return True

@@ -96,13 +96,8 @@ def _write_vectors(memory: Memory, wide: bool, scale: Number) -> None:
             given, lambda: [(memory.read(S, inside) / scale).value], constant(real, 0.0).value
         )  # fmt: skip
         missing = arith.cmpf(arith.CmpFPredicate.OLT, length, constant(real, tiny(real) ** 0.5).value)
-        present = arith.xori(missing, arith.constant(ir.IntegerType.get_signless(1), 1))
-        memory.if_(
-            present,
-            lambda: _none(
-                memory.for_(0, long, lambda i: write(memory.read(COLUMNS, i, inside) / Number(length), i, j))
-            ),
-        )
+        divisor = select(missing, constant(real, 1.0), Number(length))
+        memory.for_(0, long, lambda i: write(memory.read(COLUMNS, i, inside) / divisor, i, j))
         memory.if_(missing, lambda: complete(j))
 
     def complete(j: ir.Value) -> None:
@@ -133,8 +128,3 @@ def _write_vectors(memory: Memory, wide: bool, scale: Number) -> None:
         memory.for_(0, long, lambda i: write(read(i, j) / as_type(kind, length), i, j))
 
     memory.for_(0, memory.extent(left, 0 if wide else 1), column)
-
-
-def _none(results: list[ir.Value]) -> None:
-    """Loops that carry no scalars have no results."""
-    assert not results

@@ -1,5 +1,6 @@
 // Sessions over a module given on the command line (tests/runtime/programs.py), under
 // sanitizers: loading, calling, wrong calls, and running out of memory at every point.
+//   session_main MODULE MODULE_WITHOUT_WEIGHTS WEIGHTS…
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,32 @@ static mlirage_status_t scenario(const char* path, const char* driver, mlirage_a
   return status;
 }
 
+static mlirage_status_t weights_scenario(const char* path, const char* weights, mlirage_allocator_t allocator) {
+  mlirage_error_t error = {MLIRAGE_OK, {0}};
+  const mlirage_device_options_t options = {.struct_size = sizeof(options), .allocator = allocator};
+  static uint8_t more[64];
+  mlirage_device_t* device = NULL;
+  mlirage_parameters_t* parameters = NULL;
+  mlirage_session_t* session = NULL;
+  mlirage_status_t status = mlirage_device_create("local-sync", &options, &device, &error);
+  if (status == MLIRAGE_OK) status = mlirage_parameters_create(allocator, &parameters);
+  for (int i = 0; i < 9 && status == MLIRAGE_OK; ++i) {
+    const char key[2] = {(char)('a' + i), 0};
+    status = mlirage_parameters_add(parameters, mlirage_string("other"), mlirage_string(key),
+                                    (mlirage_mutable_bytes_t){more, sizeof(more)},
+                                    (mlirage_release_callback_t){NULL, NULL}, &error);
+  }
+  if (status == MLIRAGE_OK) {
+    status = mlirage_parameters_add_file(parameters, MLIRAGE_PARAMETERS_SCOPE, weights, MLIRAGE_PARAMETERS_CHECK_DATA,
+                                         &error);
+  }
+  if (status == MLIRAGE_OK) status = mlirage_session_load_file(device, path, parameters, &session, &error);
+  mlirage_parameters_release(parameters);
+  mlirage_session_release(session);
+  mlirage_device_release(device);
+  return status;
+}
+
 static int releases;
 static void release(void* self, mlirage_mutable_bytes_t memory) {
   CHECK(self == &releases && memory.size == 10);
@@ -105,7 +132,7 @@ static void release(void* self, mlirage_mutable_bytes_t memory) {
 }
 
 int main(int argc, char** argv) {
-  CHECK(argc == 2);
+  CHECK(argc >= 2);
   static const char* const drivers[] = {"local-sync", "local-task"};
   for (int d = 0; d < 2; ++d) {
     for (long n = 1;; ++n) {
@@ -114,6 +141,18 @@ int main(int argc, char** argv) {
       CHECK(counting.live == 0);
       if (status == MLIRAGE_OK) {
         printf("%s: %ld points of failure\n", drivers[d], n - 1);
+        break;
+      }
+      CHECK(status == MLIRAGE_OUT_OF_MEMORY);
+    }
+  }
+  for (int w = 3; w < argc; ++w) {
+    for (long n = 1;; ++n) {
+      counting_t counting = {n, 0, 0};
+      const mlirage_status_t status = weights_scenario(argv[2], argv[w], (mlirage_allocator_t){&counting, resize});
+      CHECK(counting.live == 0);
+      if (status == MLIRAGE_OK) {
+        printf("%s: %ld points of failure\n", strrchr(argv[w], '.'), n - 1);
         break;
       }
       CHECK(status == MLIRAGE_OUT_OF_MEMORY);

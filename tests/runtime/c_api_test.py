@@ -9,6 +9,7 @@ import pytest
 
 import mlirage
 from tests.runtime.c_runtime_test import INCLUDES, RUNTIME, SOURCES, WARNINGS
+from tests.runtime.c_samples_test import WEIGHTS
 from tests.runtime.programs import add_module, build_kernels
 
 
@@ -30,9 +31,13 @@ def test_sessions_under_sanitizers(tmp_path: Path, module_path: Path) -> None:
     sources = [RUNTIME / "tests" / "session_main.c", *SOURCES]
     built = _run("gcc", *WARNINGS, *sanitize, *INCLUDES, *sources, "-o", program, "-ldl", "-lpthread", "-lm")
     assert built.returncode == 0, built.stderr
-    result = _run(program, module_path)
-    assert result.returncode == 0, result.stderr
-    assert "local-task: " in result.stdout
+    files = [tmp_path / f"weights.{kind}" for kind in ("safetensors", "irpa")]
+    for file in files:
+        (tmp_path / f"{file.name}.mlirage").write_bytes(mlirage.compile(WEIGHTS, parameters=str(file)))
+    result = _run(program, module_path, tmp_path / f"{files[0].name}.mlirage", *files)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for what in ("local-sync", "local-task", ".safetensors", ".irpa"):
+        assert f"{what}: " in result.stdout
 
 
 # Softmax without its maximum, of any length: three dispatches and two transient buffers.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,15 +95,22 @@ def compile_with(
     source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None
 ) -> CompiledModule:
     """As `compile`, with the options as an object; `on_phase` is told the name of each phase it enters."""
-    from mlirage.vm.encode import encode_module
+    return CompiledModule(b"".join(compile_chunks(source, options, on_phase)))
+
+
+def compile_chunks(
+    source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None
+) -> Iterator[bytes | memoryview]:
+    """As `compile_with`, in pieces: a module can be written to a file without a second copy of its weights."""
+    from mlirage.vm.encode import build_module
 
     if options.parameters and not Path(options.parameters).absolute().parent.is_dir():
         raise UsageError(f"cannot write {options.parameters}: there is no folder {Path(options.parameters).parent}")
     program = lower(source, options, on_phase)
     on_phase("end")
-    module = encode_module(program)
+    module = build_module(program)
     write_parameters(program)
-    return CompiledModule(module)
+    return module.chunks()
 
 
 def lower(source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None) -> Program:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,11 @@ def compile_to_file(model: Path, output: str | None, options: CompileOptions) ->
     if options.output_format != "module" and options.compile_to == "end":
         _compile_files(model, output, options, start)
         return
-    module, program = b"", None
+    module: Iterable[bytes | memoryview] = ()
+    program = None
     with _Progress() as progress:
         if options.compile_to == "end":
-            module = compiler.compile_with(model, options, progress.phase)
+            module = compiler.compile_chunks(model, options, progress.phase)
         else:
             program = compiler.lower(model, options, progress.phase)
     seconds = time.perf_counter() - start
@@ -72,11 +73,11 @@ def compile_to_file(model: Path, output: str | None, options: CompileOptions) ->
         if program is not None:
             _write_program(program, output)
         elif output == "-":
-            sys.stdout.buffer.write(module)
+            sys.stdout.buffer.writelines(module)
         else:
             path = Path(output or f"{model.with_suffix('')}.mlirage")
-            write_atomically(path, module)
-            sys.stderr.write(f"{path}: {_size(len(module))}, compiled in {seconds:.2f} s\n")
+            write_atomically(path, *module)
+            sys.stderr.write(f"{path}: {_size(path.stat().st_size)}, compiled in {seconds:.2f} s\n")
     except OSError as error:
         raise UsageError(f"cannot write {output or model.with_suffix('.mlirage')}: {error.strerror}") from error
 

@@ -23,7 +23,7 @@ from mlirage.contractions import Contraction, match_contraction
 from mlirage.global_optimization.constant_arrays import add_constant, constant_array, drop_unread_constants
 from mlirage.mlir import ir, ml_program, walk
 from mlirage.passes import module_pass
-from mlirage.program import Array, Program, is_splat
+from mlirage.program import Array, Program, is_splat, release_pages
 
 
 @module_pass("global-optimization-pack-weights")
@@ -56,6 +56,7 @@ def _pack(program: Program, contraction: Contraction, target: CpuTarget, packed:
     key = (name, array.shape, array.strides, tuple(order), len(kept), width)
     if key not in packed:
         panels = into_panels(array.transpose(order), len(kept), width)
+        release_pages(array)
         packed[key] = add_constant(program, f"{name}.panels{width}", panels, contraction.right_value)
     _rewrite(program, contraction, packed[key], kept, depth, width)
 
@@ -67,10 +68,17 @@ def into_panels(array: Array, axis: int, width: int) -> Array:
     shape = (*array.shape[:axis], panels, *array.shape[axis + 1 :], width)
     if is_splat(array):
         return np.broadcast_to(array.reshape(-1)[0], shape)
-    whole = np.zeros((*array.shape[:axis], panels * width, *array.shape[axis + 1 :]), array.dtype)
-    whole[(slice(None),) * axis + (slice(columns),)] = array
-    divided = whole.reshape((*array.shape[:axis], panels, width, *array.shape[axis + 1 :]))
-    return np.ascontiguousarray(np.moveaxis(divided, axis + 1, -1))
+    packed = np.empty(shape, array.dtype)
+    whole = columns // width
+    before = (slice(None),) * axis
+    divided = array[(*before, slice(whole * width))]
+    divided = divided.reshape((*array.shape[:axis], whole, width, *array.shape[axis + 1 :]))
+    packed[(*before, slice(whole))] = np.moveaxis(divided, axis + 1, -1)
+    if whole < panels:
+        last = packed[(*before, whole)]
+        last[...] = 0
+        last[..., : columns - whole * width] = np.moveaxis(array[(*before, slice(whole * width, None))], axis, -1)
+    return packed
 
 
 def _rewrite(

@@ -27,7 +27,7 @@ from mlirage.errors import CompileError
 from mlirage.mlir import arith, ir, walk
 from mlirage.parameter_file import Tensor, set_parameters, tensor_of
 from mlirage.passes import module_pass
-from mlirage.program import Array, Program, is_splat
+from mlirage.program import Array, Program, is_splat, release_pages
 from mlirage.stream import dialect as stream
 from mlirage.stream.convert_globals import ensure_initializer
 from mlirage.stream.index_math import index_constant, static_index
@@ -85,6 +85,7 @@ def pack_constants(program: Program) -> None:
             pieces.setdefault(offset, data)
             tensors.setdefault(name, tensor_of(name, offset, array, data.size))
         places.append((op, CONSTANTS, offset))
+    array = data = None  # `pieces` alone keeps them from here on
     for op, slab, offset in places:
         _replace(op, slab, offset, constants.size if slab == CONSTANTS else splats.size)
     _drop_packed(program)
@@ -136,9 +137,12 @@ def _splat_pattern(array: Array) -> bytes | None:
 
 
 def _join(pieces: dict[int, Array], size: int) -> Array:
+    """The slab; `pieces` is used up, so that memory holds large constants once and not twice."""
     slab = np.zeros(size, np.uint8)
-    for offset, data in pieces.items():
+    for offset in list(pieces):
+        data = pieces.pop(offset)
         slab[offset : offset + data.size] = data
+        release_pages(data)
     return slab
 
 

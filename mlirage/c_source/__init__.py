@@ -69,6 +69,7 @@ class _Emitter:
     microkernels: dict[str, str] = field(default_factory=dict[str, str])
     taken: set[str] = field(default_factory=set[str])
     uses_kernels: bool = False
+    max_rank: int = 1
 
     def emit(self) -> CSource:
         self.functions = {f.name.value: f for f in host_functions(self.program.module)}
@@ -112,7 +113,8 @@ class _Emitter:
         return CSource(self.name, self._header(entries), rename(source, self.name), self.uses_kernels)
 
     def _header(self, entries: list[interface.EntryPrinter]) -> str:
-        ranks = [len(v.shape or ()) for e in entries for v in (*e.entry.arguments, *e.entry.results)]
+        ranks = [self.max_rank]
+        ranks += [len(v.shape or ()) for e in entries for v in (*e.entry.arguments, *e.entry.results)]
         bound = memory_bound(self.functions)
         fields = [
             f"  {_STATE_TYPES[kind_of(ir.TypeAttr(self.globals[name].attributes['type']).value)]} {c_name};\n"
@@ -128,7 +130,7 @@ class _Emitter:
             "TITLE": f"The program '{self.name}', compiled by mlirage.",
             "MEMORY_EXAMPLE": "MODEL_MEMORY" if bound else "1 << 20",
             "EXAMPLE": entries[0].entry.name if entries else "…",
-            "MAX_RANK": str(max([1, *ranks])),
+            "MAX_RANK": str(max(ranks)),
             "MEMORY": memory,
             "GLOBALS": "".join(fields),
             "ENTRIES": "\n".join(e.declarations() for e in entries),
@@ -215,6 +217,9 @@ class _Emitter:
     def kernel(self, ordinal: int) -> None:
         del ordinal
         self.uses_kernels = True
+
+    def rank(self, rank: int) -> None:
+        self.max_rank = max(self.max_rank, rank)
 
     def microkernel(self, name: str) -> str:
         types = name.removeprefix("vmvx.contract_")

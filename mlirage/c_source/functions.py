@@ -43,6 +43,7 @@ class Tables(Protocol):
     def rodata(self, name: str) -> tuple[str, int]: ...
     def text(self, name: str) -> str: ...
     def kernel(self, ordinal: int) -> None: ...
+    def rank(self, rank: int) -> None: ...
     def microkernel(self, name: str) -> str: ...
 
 
@@ -208,7 +209,7 @@ class FunctionPrinter:
             case "global_load_ref":
                 self.add(f"assign(&{self.name_value(op.result)}, self->{self.global_(op)});")
             case "global_store_ref":
-                self.add(f"assign(&self->{self.global_(op)}, {operands[0]});")
+                self.add(f"TRY(store_reference(self, &self->{self.global_(op)}, {operands[0]}));")
             case "buffer_fill":
                 width = bits_of(op.attributes["value"], 32)
                 self.add(f"TRY(buffer_fill(self, {', '.join(operands)}, {width}u));")

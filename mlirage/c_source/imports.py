@@ -41,6 +41,7 @@ def emit_import(printer: FunctionPrinter, op: ir.Operation) -> None:
             printer.add("}")
         case "buffer_view_create":
             buffer, offset, length, element_type, *shape = operands
+            printer.tables.rank(len(shape))
             printer.add("{")
             printer.add(f"  const uint64_t shape[] = {{{', '.join(shape) or '0'}}};")
             printer.make_reference(

@@ -69,6 +69,8 @@ def _of_op(
             return _constant(op.operands[0]) + _BLOCK, 0
         case "vm.buffer_clone":
             return _constant(op.operands[2]) + _BLOCK, 0
+        case "vm.global_store_ref":
+            return _size_of_kept(op)
         case "vm.call_import":
             function = ir.StringAttr(op.attributes["function"]).value
             if function == "hal_inline.buffer_allocate":
@@ -78,6 +80,21 @@ def _of_op(
             return 0, int(function == "hal_inline.buffer_view_create")
         case _:
             return 0, 0
+
+
+def _size_of_kept(op: ir.Operation) -> tuple[int, int]:
+    """What storing a variable allocates: nothing, but for memory of the caller, which is copied."""
+    owner = op.operands[0].owner
+    if isinstance(owner, ir.Block):
+        raise _Unknown  # of an argument, maybe
+    operation = owner.operation
+    borrowed = operation.name in ("vm.buffer_slice", "vm.select_ref", "func.call") or (
+        operation.name == "vm.call_import"
+        and ir.StringAttr(operation.attributes["function"]).value == "hal_inline.buffer_view_buffer"
+    )
+    if borrowed:
+        raise _Unknown
+    return 0, 0
 
 
 def _constant(value: ir.Value) -> int:

@@ -7,6 +7,10 @@
 #error "the program's data is little-endian"
 #endif
 
+#if defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ == 1 || __FLT_EVAL_METHOD__ == 2 || __FLT_EVAL_METHOD__ == -1)
+#error "floats must be computed as floats: on x86 compile with -msse2 -mfpmath=sse"
+#endif
+
 // A product and a sum are two roundings: the same numbers everywhere.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -292,6 +296,19 @@ static int buffer_copy(model_t* self, ref_t source, uint64_t source_offset, ref_
   return MODEL_OK;
 }
 
+//--- store_reference
+// Sets a variable. The caller's memory is copied: it may be gone after the call.
+static int store_reference(model_t* self, ref_t* variable, ref_t value) {
+  if (value.owner == NULL && value.view != NULL) {
+    ref_t kept = null_reference;
+    const int status = buffer_clone(self, value, 0, value.length, &kept);
+    if (status == MODEL_OK) take(variable, kept);
+    return status;
+  }
+  assign(variable, value);
+  return MODEL_OK;
+}
+
 //--- view_assert
 static int view_assert(model_t* self, ref_t view, const char* message, uint32_t element_type, size_t rank,
                        const int64_t* shape) {
@@ -306,11 +323,12 @@ static int view_assert(model_t* self, ref_t view, const char* message, uint32_t 
 }
 
 //--- view_buffer
+// Memory of the caller keeps its view: that tells it from what the program keeps.
 static int view_buffer(model_t* self, ref_t view, ref_t* out_ref) {
   if (view.view == NULL) return fail(self, MODEL_INVALID_ARGUMENT, "an array is missing");
   retain(view);
   *out_ref = view;
-  out_ref->view = NULL;
+  if (view.owner != NULL) out_ref->view = NULL;
   return MODEL_OK;
 }
 

@@ -200,6 +200,26 @@ def test_c_source_on_a_32_bit_processor(name: str, tmp_path: Path) -> None:
     _assert_same(results, expected, 0, "armv7")
 
 
+KEEP = """
+ml_program.global private mutable @kept(dense<0.0> : tensor<2x3xf32>) : tensor<2x3xf32>
+func.func @set(%x: tensor<2x3xf32>) {
+  ml_program.global_store @kept = %x : tensor<2x3xf32>
+  return
+}
+func.func @get() -> tensor<2x3xf32> {
+  %x = ml_program.global_load @kept : tensor<2x3xf32>
+  return %x : tensor<2x3xf32>
+}"""
+
+
+def test_arguments_that_are_kept(tmp_path: Path) -> None:
+    """The caller's memory is freed after each call; the sanitizer sees who reads it later."""
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    calls: Calls = [("set", [x]), ("get", []), ("set", [-x]), ("get", []), ("get", [])]
+    results = CProgram(emit(KEEP), tmp_path, COMPILERS["sanitized"]).run(calls)
+    _assert_same(results, [[], [x], [], [-x], [-x]], 0, "kept")
+
+
 def test_sizes_of_a_multiplication() -> None:
     """Issue 3: inline-static ≤ 2.1 KB, inline-dynamic ≤ 6.4 KB, async ≤ 9 KB."""
     found = sizes(MULTIPLY)

@@ -20,7 +20,7 @@ from mlirage import input as input_phase
 from mlirage.compiled_module import CompiledModule
 from mlirage.errors import CompileError, UsageError
 from mlirage.mlir import ir
-from mlirage.options import CompileOptions, flag_name, make_options
+from mlirage.options import CompileOptions, make_options
 from mlirage.parameter_file import write_parameters
 from mlirage.passes import Observer, Pass, explain, run_passes
 from mlirage.program import Program
@@ -141,34 +141,26 @@ def _read(source: Any, options: CompileOptions) -> Program:
         program = importers.import_source(source, options)
     else:
         program = importers.read_program(source.source if isinstance(source, importers.Model) else source, options)
-        _check_models(program)
-    _note_models(program)
+        _check_options(program)
+    _note_options(program)
     return program
 
 
-_MODELS = "mlirage.options"
+_SHARED = "mlirage.options"
 
 
-def _models(options: CompileOptions) -> str:
-    """The options that programs of all phases have in common, as flags, where they are not the default."""
-    names = ("execution_model", "target_backend", "outputs")
-    default = CompileOptions()
-    values = {name: getattr(options, name) for name in names}
-    return " ".join(f"{flag_name(name)}={v}" for name, v in values.items() if v != getattr(default, name))
-
-
-def _note_models(program: Program) -> None:
-    if text := _models(program.options):
+def _note_options(program: Program) -> None:
+    if text := program.options.shared_flags:
         with program.context:
-            program.module.operation.attributes[_MODELS] = ir.StringAttr.get(text)
+            program.module.operation.attributes[_SHARED] = ir.StringAttr.get(text)
 
 
-def _check_models(program: Program) -> None:
+def _check_options(program: Program) -> None:
     """A program that was begun for one execution model is not finished for another."""
     attributes = program.module.operation.attributes
-    noted = ir.StringAttr(attributes[_MODELS]).value if _MODELS in attributes else None
-    if noted is not None and noted != _models(program.options):
-        given = _models(program.options) or "none of these options"
+    noted = ir.StringAttr(attributes[_SHARED]).value if _SHARED in attributes else None
+    if noted is not None and noted != program.options.shared_flags:
+        given = program.options.shared_flags or "none of these options"
         raise UsageError(f"the program was compiled so far with {noted}, and cannot go on with {given}")
 
 

@@ -15,6 +15,7 @@ from mlirage.errors import UsageError
 
 EXECUTION_MODELS = ("async-internal", "async-external", "inline-static", "inline-dynamic", "host-only")
 OUTPUT_FORMATS = ("module", "c", "static-library", "asm")
+_SHARED = ("target_backend", "execution_model", "outputs")
 TARGET_BACKENDS = ("llvm-cpu", "vmvx", "vmvx-inline")
 
 
@@ -93,9 +94,11 @@ class CompileOptions:
             )
 
     @property
-    def is_inline(self) -> bool:
-        """Whether programs run without devices."""
-        return self.execution_model in ("inline-static", "inline-dynamic")
+    def shared_flags(self) -> str:
+        """The options that all phases must agree on, as flags, where they are not the default."""
+        fields = [item for item in dataclasses.fields(self) if item.name in _SHARED]
+        values = [(flag_name(item.name), getattr(self, item.name), item.default) for item in fields]
+        return " ".join(f"{flag}={value}" for flag, value, default in values if value != default)
 
 
 def flag_name(field_name: str) -> str:

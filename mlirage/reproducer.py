@@ -39,8 +39,10 @@ def with_reproducer(
     path = folder / FILE_NAME
     program.save(path)
     name = step if isinstance(step, str) else step.pass_name
-    path.write_text(f"// RUN: mlirage opt --passes='{name}' --target='{program.options.target}' %s\n{path.read_text()}")
-    return type(error)(f"{error}\nreproducer: mlirage opt --passes='{name}' {path}")
+    shared = f" {program.options.shared_flags}" if program.options.shared_flags else ""
+    command = f"mlirage opt --passes='{name}'{shared}"
+    path.write_text(f"// RUN: {command} --target='{program.options.target}' %s\n{path.read_text()}")
+    return type(error)(f"{error}\nreproducer: {command} {path}")
 
 
 def _failing_pass(read: Callable[[], Program], pipeline: Sequence[Pass]) -> int | None:

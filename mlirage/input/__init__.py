@@ -3,6 +3,7 @@
 PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROCESSING raises and normalizes ops.
 """
 
+from mlirage.input.convert_stablehlo_concatenate import convert_stablehlo_concatenate
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
 from mlirage.input.convert_stablehlo_dynamism import convert_stablehlo_dynamism
 from mlirage.input.convert_stablehlo_fft import convert_stablehlo_fft
@@ -31,6 +32,7 @@ PIPELINE: tuple[Pass, ...] = (
     "func.func(stablehlo-aggressive-simplification)",
     convert_stablehlo_fft,
     convert_stablehlo_select_and_scatter,
+    convert_stablehlo_concatenate,
     widen_accumulators,
     "stablehlo-legalize-to-linalg",
     inline_scalar_generics,

@@ -213,7 +213,10 @@ def move_scalar_region(op: ir.Operation, number: int, scalars: Sequence[ir.Value
     for inner in ops[:-1]:
         inner.move_before(marker)
     returned = list(ops[-1].operands)
-    values: list[ir.Value] = [tensor.extract(restore_sign(value, signless(value.type)), []) for value in returned]
+    values: list[ir.Value] = []
+    for value in returned:
+        element = ir.RankedTensorType(value.type).element_type
+        values.append(restore_sign(tensor.extract(restore_sign(value, signless(value.type)), []), element))
     marker.erase()
     ops[-1].erase()
     return values

@@ -6,7 +6,8 @@
     %0 = linalg.generic {arith.truncf} ins(%1) outs(tensor<4x3xbf16>)
 
 Otherwise every addition would round: a sum of a thousand bf16 products would have two right digits at best. Importers
-that know this write f32 sums themselves; their ops stay as they are.
+that know this write f32 sums themselves; their ops stay as they are. Named ops on complex numbers become generic ones:
+upstream's patterns for named contractions look for real multiplications in their bodies.
 """
 
 from __future__ import annotations
@@ -22,10 +23,19 @@ from mlirage.tensor_shapes import extents
 def widen_contractions(program: Program) -> None:
     """Widens sums of products in floats narrower than f32, and narrows the results again behind."""
     for op in [op for op in walk(program.module.operation) if structured_ops.is_structured(op)]:
-        if not op.results or all(structured_ops.parallel_loops(op)) or not _is_narrow(op.results[0].type):
+        if not op.results or all(structured_ops.parallel_loops(op)):
+            continue
+        if op.name != "linalg.generic" and _is_complex(op.results[0].type):
+            structured_ops.generalize(op)
+            continue
+        if not _is_narrow(op.results[0].type):
             continue
         if structured_ops.multiply_add(op) is not None:
             _widen(op)
+
+
+def _is_complex(kind: ir.Type) -> bool:
+    return isinstance(structured_ops.element_type(kind), ir.ComplexType)
 
 
 def _is_narrow(kind: ir.Type) -> bool:

@@ -18,6 +18,7 @@ from mlirage.constants import extern, replace_constant
 from mlirage.element_types import dtype_name, dtype_of
 from mlirage.errors import ImportFailure
 from mlirage.importers.mlir_resources import MAGIC, Blobs, bytecode_blobs, split_text
+from mlirage.importers.worker import try_text
 from mlirage.input.externalize_constants import CONSTANT_OPS, MAX_INLINE_ELEMENTS
 from mlirage.mlir import describe_location, ir, new_context, stablehlo_api, walk
 from mlirage.options import CompileOptions
@@ -55,7 +56,9 @@ def parse_program(source: str | Path, options: CompileOptions) -> Program:
     """
     try:
         if isinstance(source, Path):
+            try_text(str(source), source.read_bytes().decode(errors="replace"))
             return Program.load(source, options)
+        try_text("<text>", source)
         return Program(ir.Module.parse(source, new_context()), options=options)
     except ir.MLIRError as error:
         raise _parse_failure(str(source) if isinstance(source, Path) else "<text>", error) from error
@@ -89,6 +92,7 @@ def _parse(name: str, data: str | bytes) -> tuple[ir.Module, Blobs]:
     try:
         if isinstance(data, str):
             text, blobs = split_text(data)
+            try_text(name, text)
             if blobs or name.startswith("<"):
                 return ir.Module.parse(text, context), blobs
             return ir.Module.parseFile(name, context), blobs  # keeps the file's name in locations

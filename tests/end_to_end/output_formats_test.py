@@ -22,6 +22,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import mlirage
+from mlirage.c_source import CSource
+from mlirage.codegen.link import ZIG
 from mlirage.errors import UsageError
 from mlirage.options import CompileOptions
 from mlirage.outputs import compile_files
@@ -120,6 +122,10 @@ def _while_calls() -> Calls:
     return [("main", [one * n, np.float32(limit)]) for n, limit in ((1, 1000), (3, 0), (0.5, 7))]
 
 
+def _perceptron_calls() -> Calls:
+    return [("main", [np.linspace(-1, n, 16, dtype=np.float32).reshape(1, 16)]) for n in range(2)]
+
+
 def _digits_calls() -> Calls:
     images = np.load(DIGITS / "held_out.npz")["images"]
     return [("main", [images[:n]]) for n in (3, 0, 1)]
@@ -127,6 +133,7 @@ def _digits_calls() -> Calls:
 
 MODELS: dict[str, tuple[Callable[[], Any], Callable[[], Calls]]] = {
     "lstm": (lstm, _lstm_calls),
+    "perceptron": (lambda: perceptron(), _perceptron_calls),
     "digits": (lambda: DIGITS / "digits.onnx", _digits_calls),
     "counter": (lambda: COUNTER, _counter_calls),
     "while": (lambda: WHILE, _while_calls),
@@ -228,6 +235,31 @@ def test_sizes_of_a_multiplication() -> None:
     assert found["async"] <= 9 * 1024
 
 
+def perceptron() -> bytes:
+    """Two layers, 16 to 32 to 4."""
+    random = np.random.default_rng(7)
+    shapes = {"w1": (16, 32), "b1": (32,), "w2": (32, 4), "b2": (4,)}
+    constants = [
+        numpy_helper.from_array(random.standard_normal(shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "w2", "b2"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])
+    graph = helper.make_graph(nodes, "perceptron", [x], [y], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+def test_a_small_network_fits_a_microcontroller(tmp_path: Path) -> None:
+    """Its weights are 2.7 KB."""
+    assert thumb_size(emit(perceptron())[0], tmp_path) <= 12 << 10
+
+
 def test_several_instances_and_programs(tmp_path: Path) -> None:
     """Two instances have a state each; two programs lie side by side, also as static libraries."""
     for name, text in (("counter", COUNTER), ("multiply", MULTIPLY)):
@@ -290,6 +322,16 @@ def test_command_line(tmp_path: Path) -> None:
         mlirage.compile(source, output_format="c")
 
 
+def thumb_size(made: CSource, folder: Path) -> int:
+    """Bytes of the object file for a Cortex-M4F."""
+    (folder / "model.h").write_text(made.header)
+    (folder / "model.c").write_text(made.source)
+    flags = "-Oz -g0 -fno-sanitize=all -target thumb-freestanding-eabihf -mcpu=cortex_m4 -ffreestanding -Wall -Werror"
+    command = [str(ZIG), "cc", *flags.split(), "-c", "model.c", "-o", "thumb.o"]
+    subprocess.run(command, cwd=folder, check=True)
+    return (folder / "thumb.o").stat().st_size
+
+
 def sizes(source: Any) -> dict[str, int]:
     """Bytes of every form; of C source, of the object file that gcc -Os makes, and of its text."""
     found = {
@@ -303,10 +345,7 @@ def sizes(source: Any) -> dict[str, int]:
     found["C source"] = len(made[0].source)
     with tempfile.TemporaryDirectory() as folder:
         found["C source, gcc -Os"] = CProgram(made, Path(folder), COMPILERS["gcc-small"]).object.stat().st_size
-        thumb = (*COMPILERS["clang"][:2], "-Oz", "-g0", "-fno-sanitize=all", "-target", "thumb-freestanding-eabihf")
-        command = [*thumb, "-mcpu=cortex_m4", "-ffreestanding", "-c", "model.c", "-o", "thumb.o"]
-        subprocess.run(command, cwd=folder, check=True)
-        found["C source, thumbv7em -Oz"] = (Path(folder) / "thumb.o").stat().st_size
+        found["C source, thumbv7em -Oz"] = thumb_size(made[0], Path(folder))
     return found
 
 

@@ -34,7 +34,10 @@ def register_shape(element: ir.Type, target: CpuTarget) -> RegisterShape:
     wide = target.vector_registers >= 32
     if target.vector_bytes >= 32:
         return RegisterShape(8 if wide else 6, 2 * lanes)
-    return RegisterShape(6, 4 * lanes) if wide else RegisterShape(4, 2 * lanes)
+    columns = 4 * lanes if wide else 2 * lanes
+    # Elements as wide as a register, or wider, leave room for fewer rows.
+    registers = max(1, columns * bit_width(element) // (8 * target.vector_bytes))
+    return RegisterShape(min(6 if wide else 4, (target.vector_registers - 4) // registers), columns)
 
 
 def panel_columns(columns: int, element: ir.Type, target: CpuTarget) -> int:

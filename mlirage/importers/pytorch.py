@@ -151,8 +151,7 @@ class _Function:
         inputs: list[Any] = []
         for spec in self.exported.graph_signature.input_specs:
             if spec.kind is InputKind.USER_INPUT:
-                constant = isinstance(spec.arg, ConstantArgument)
-                inputs.append(spec.arg.value if constant else values[spec.arg.name])
+                inputs.append(spec.arg.value if isinstance(spec.arg, ConstantArgument) else values[spec.arg.name])
             elif isinstance(spec.arg, TokenArgument):
                 inputs.append(None)
             elif isinstance(spec.arg, TensorArgument):

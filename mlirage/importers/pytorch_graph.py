@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch._ops import HigherOrderOperator, OpOverload
-from torch.fx.node import Node
+from torch.fx.node import Node, map_aggregate
 
 from mlirage.errors import ImportFailure, MlirageError
 from mlirage.importers.pytorch_ops.registry import PLACEMENT, Op, operators
@@ -77,7 +77,8 @@ class GraphImporter:
         if not isinstance(value, Tensor) or not isinstance(meta, torch.Tensor) or value.rank != meta.dim():
             return value
         shape = list(value.shape)
-        for axis, (have, extent) in enumerate(zip(value.shape, meta.shape, strict=True)):
+        extents: list[Any] = list(meta.shape)  # ints and SymInts
+        for axis, (have, extent) in enumerate(zip(value.shape, extents, strict=True)):
             if isinstance(have, int):
                 continue
             if not isinstance(extent, int) and extent.node.expr.is_Symbol:
@@ -89,7 +90,7 @@ class GraphImporter:
         return value if tuple(shape) == value.shape else _reshaped(value, shape)
 
     def _resolve(self, argument: Any) -> Any:
-        return torch.fx.node.map_aggregate(argument, lambda x: self.values[x] if isinstance(x, Node) else x)
+        return map_aggregate(argument, lambda x: self.values[x] if isinstance(x, Node) else x)
 
     def _run_node(self, node: Node) -> Any:
         if node.op == "get_attr":

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 from mlirage.errors import ImportFailure
 
@@ -56,7 +55,7 @@ def _tree(spec: Any, leaf: Callable[[], Any], role: str) -> Any:
         return {"list": children}
     if issubclass(kind, dict):
         return {"dict": {str(key): child for key, child in zip(_keys(kind, context), children, strict=True)}}
-    if issubclass(kind, tuple) or kind is pytree.namedtuple:
+    if issubclass(kind, tuple):
         return {"tuple": children}
     names = _field_names(context, len(children))
     if names is not None:

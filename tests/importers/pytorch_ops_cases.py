@@ -3,8 +3,8 @@
     python -m tests.importers.pytorch_ops_cases [WORKERS] [sampled|listed|all] [WORD]
 
 runs all operators (or those of every test run, or those that are listed, or those with WORD in their names) and writes
-the list of failures anew, each with its reason. Up to three samples of each operator are run, in float32 or the first
-type that it takes, and in int64 and float16 where it takes those.
+the list of failures anew, each with its reason. Two samples of each operator are run, in float32 or the first type that
+it takes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import pytest
 from tests.importers.model_runner import ModelRunner, RunFailure
 
 EXPECTED_FAILURES = Path(__file__).with_name("pytorch_ops_expected_failures.txt")
-_DTYPES = ("float32", "int64", "float16", "complex64", "bool")
+_DTYPES = ("float32", "int64", "complex64", "bool")
 _TOLERANCES = {"float16": (5e-3, 2e-3), "bfloat16": (2e-2, 2e-2), "float64": (1e-6, 1e-9), "complex64": (2e-4, 1e-4)}
 # Results that are not determined: of random numbers, of memory, of factorizations with a free sign.
 _RANDOM = re.compile(
@@ -69,8 +69,7 @@ def cases() -> Iterator[Case]:
         if _RANDOM.search(name) or not info.dtypes:
             continue
         names = {str(dtype).removeprefix("torch.") for dtype in info.dtypes}
-        chosen = [dtype for dtype in _DTYPES[:3] if dtype in names] or [d for d in _DTYPES if d in names][:1]
-        for dtype in chosen:
+        for dtype in [dtype for dtype in _DTYPES if dtype in names][:1]:
             yield Case(f"{name}/{dtype}")
 
 
@@ -120,11 +119,11 @@ def _infos() -> dict[str, Any]:
 def _compare(have: Any, want: Any) -> None:
     import torch
 
-    want = torch.as_tensor(want)
+    if not isinstance(want, torch.Tensor):  # a number
+        assert float(have) == pytest.approx(float(want), rel=1e-5, nan_ok=True)
+        return
     have = torch.as_tensor(have)
     assert tuple(have.shape) == tuple(want.shape), f"shape {tuple(have.shape)}, not {tuple(want.shape)}"
-    if want.dtype == torch.float64 and have.dtype != want.dtype and want.dim() == 0:
-        have = have.to(want.dtype)
     assert have.dtype == want.dtype, f"type {have.dtype}, not {want.dtype}"
     relative, absolute = _TOLERANCES.get(str(want.dtype).removeprefix("torch."), (1e-4, 2e-5))
     want, have = want.detach().resolve_conj().resolve_neg(), have.detach()

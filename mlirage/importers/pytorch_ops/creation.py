@@ -150,7 +150,7 @@ def logspace(op: Op, start: Number, end: Number, steps: int, base: float = 10.0)
     return _spaced(op, start, end, steps, lambda v: np.float64(base) ** v)
 
 
-def _spaced(op: Op, start: Any, end: Any, steps: int, function: Any) -> Tensor:
+def _spaced(op: Op, start: Any, end: Any, steps: Any, function: Any) -> Tensor:
     dtype = op.dtype
     if not isinstance(steps, int) or not all(isinstance(v, int | float | complex) for v in (start, end)):
         raise NotImplementedError("bounds and number of steps must be constants")

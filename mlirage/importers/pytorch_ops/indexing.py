@@ -11,12 +11,18 @@ from mlirage.input.builders import Scalar, Tensor, ordering, scattering
 from mlirage.input.builders import scalar as s
 
 Combine = Callable[[Scalar, Scalar], Scalar]
-ADD: Combine = lambda old, new: old + new  # noqa: E731
-_BOOLEAN_ADD: Combine = lambda old, new: old | new  # noqa: E731
+
+
+def _add(old: Scalar, new: Scalar) -> Scalar:
+    return old + new
+
+
+def _either(old: Scalar, new: Scalar) -> Scalar:
+    return old | new
 
 
 def _adder(x: Tensor) -> Combine:
-    return _BOOLEAN_ADD if x.dtype == b.BOOL else ADD
+    return _either if x.dtype == b.BOOL else _add
 
 
 def _positions(indices: Sequence[Tensor | None]) -> tuple[list[Tensor | None], list[int]]:
@@ -135,13 +141,13 @@ def take(op: Op, x: Tensor, places: Tensor) -> Tensor:
 
 
 _REDUCTIONS: dict[str, Combine] = {
-    "sum": ADD,
-    "add": ADD,
+    "sum": _add,
+    "add": _add,
     "prod": lambda old, new: old * new,
     "multiply": lambda old, new: old * new,
     "amax": s.maximum,
     "amin": s.minimum,
-    "mean": ADD,
+    "mean": _add,
 }
 
 
@@ -197,7 +203,7 @@ def _reduced(x: Tensor, dim: int, places: Tensor, source: Tensor, reduce: str, i
         return result
     ones = b.fill(at_least_1d(places).shape, 1, b.INT64)
     counts = b.fill(x.shape, 1 if include_self else 0, b.INT64)
-    counts = _scatter(counts, dim, places, ones, ADD)
+    counts = _scatter(counts, dim, places, ones, _add)
 
     def divided(total: Scalar, n: Scalar) -> Scalar:
         divisor = s.cast(s.maximum(n, 1), total.dtype)
@@ -342,8 +348,8 @@ def embedding_bag(
     neutral = -float("inf") if mode == 2 else 0.0
     wide = b.map_(lambda k, a: s.select(k, a, s.coerce(neutral, a.dtype)), kept_column, wide, dtype=wide.dtype)
     total = b.fill([bags, width], neutral, wide.dtype)
-    total = scattering.scatter_nd(total, b.unsqueeze(bag, [1]), wide, s.maximum if mode == 2 else ADD)
-    sizes = scattering.scatter_nd(b.fill([bags], 0, b.INT64), b.unsqueeze(bag, [1]), b.cast(kept, b.INT64), ADD)
+    total = scattering.scatter_nd(total, b.unsqueeze(bag, [1]), wide, s.maximum if mode == 2 else _add)
+    sizes = scattering.scatter_nd(b.fill([bags], 0, b.INT64), b.unsqueeze(bag, [1]), b.cast(kept, b.INT64), _add)
     filled = b.unsqueeze(sizes, [1])
     if mode == 1:
         total = b.map_(lambda t, n: t / s.cast(s.maximum(n, 1), t.dtype), total, filled)

@@ -209,17 +209,23 @@ def _unique(x: Tensor, axis: int | None, consecutive: bool) -> tuple[Tensor, Ten
 
 @aten("_unique2")
 def unique2(op: Op, x: Tensor, ordered: bool = True, inverse: bool = False, counts: bool = False) -> Any:
-    return _unique(x, None, False)
+    return _wanted(_unique(x, None, False), inverse or counts, counts)
 
 
 @aten("unique_dim")
 def unique_dim(op: Op, x: Tensor, dim: int, ordered: bool = True, inverse: bool = False, counts: bool = False) -> Any:
-    return _unique(x, dim, False)
+    return _wanted(_unique(x, dim, False), True, True)
 
 
 @aten("unique_consecutive")
 def unique_consecutive(op: Op, x: Tensor, inverse: bool = False, counts: bool = False, dim: int | None = None) -> Any:
-    return _unique(x, dim, True)
+    return _wanted(_unique(x, dim, True), inverse or dim is not None, counts or dim is not None)
+
+
+def _wanted(found: tuple[Tensor, Tensor, Tensor], inverse: bool, counts: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Values, positions and counts; empty tensors for what was not asked for."""
+    nothing = b.fill([0], 0, b.INT64)
+    return found[0], found[1] if inverse else nothing, found[2] if counts else nothing
 
 
 @aten("bincount")

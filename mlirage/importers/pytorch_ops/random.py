@@ -200,7 +200,7 @@ def exponential(op: Op, x: Tensor, rate: float = 1.0) -> Tensor:
 @aten("randperm")
 def randperm(op: Op, count: Dim, **_: Any) -> Tensor:
     (bits,) = random_bits(op, [count])
-    _, places = b.ordering.sort_with_positions(bits, 0)
+    _sorted, places = b.ordering.sort_with_positions(bits, 0)
     return as_tensor(places, op.dtype)
 
 
@@ -221,5 +221,5 @@ def multinomial(op: Op, weights: Tensor, count: int, replacement: bool = False, 
         places = b.map_(lambda p, q: s.minimum(p, q - 1), reached, as_tensor(k, b.INT64))
     else:
         races = b.map_(lambda u, w: w / -s.log1p(-u), uniform(op, [n, k], b.FLOAT32), as_tensor(rows, b.FLOAT32))
-        _, places = b.ordering.topk(races, count, 1, True)
+        _values, places = b.ordering.topk(races, count, 1, True)
     return places if weights.rank == 2 else b.squeeze(places, [0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mlirage.importers.pytorch_ops.registry import Dim, Number, Op, Operand, as_tensor, at_least_1d, aten, numpy_dtype
+from mlirage.importers.pytorch_ops.registry import Dim, Number, Op, Operand, as_tensor, aten, numpy_dtype
 from mlirage.input import builders as b
 from mlirage.input.builders import Scalar, Tensor, dims
 from mlirage.input.builders import scalar as s
@@ -424,7 +424,8 @@ def _strided_scatter(
 
 @aten("unfold", "unfold_copy")
 def unfold(op: Op, x: Tensor, dim: int, size: int, step: int) -> Tensor:
-    x = at_least_1d(x)
+    if x.rank == 0:
+        return b.slice_axis(b.reshape(x, [1]), 0, 0, size)
     axis = b.normalize_axis(dim, x.rank)
     count = (x.shape[axis] - size) // step + 1
     shape = [*(count if i == axis else d for i, d in enumerate(x.shape)), size]
@@ -453,19 +454,34 @@ def constant_pad_nd(op: Op, x: Tensor, pads: Sequence[Dim], value: Number = 0) -
     return b.pad(x, low, high, number)
 
 
-def _padding(names: tuple[str, ...], mode: str) -> None:
+def _padding(names: tuple[str, ...], reflected: bool) -> None:
+    """Padding by elements of the tensor itself; negative pads cut."""
+
     @aten(*names)
     def function(op: Op, x: Tensor, pads: Sequence[Dim]) -> Tensor:
         low, high = spatial_pads(pads, x.rank)
-        zero: Dim = 0
-        crop_low, crop_high = ([dims.maximum(-p, zero) for p in side] for side in (low, high))
-        x = b.slice_(x, crop_low, [d - p - q for d, p, q in zip(x.shape, crop_low, crop_high, strict=True)])
-        low, high = ([dims.maximum(p, zero) for p in side] for side in (low, high))
-        return b.pad_by_position(x, low, high, mode)
+        shape = [d + p + q for d, p, q in zip(x.shape, low, high, strict=True)]
+        if any(d == 0 for d in x.shape):
+            return b.fill(shape, 0, x.dtype)
+
+        def place(position: list[Scalar]) -> list[Scalar]:
+            at = list(position)
+            for axis, (before, after) in enumerate(zip(low, high, strict=True)):
+                if before == 0 and after == 0:
+                    continue
+                last = b.dim_scalar(x.shape[axis]) - 1
+                here = position[axis] - b.dim_scalar(before)
+                if reflected:
+                    here = s.absolute(here)
+                    here = s.select(here > last, last * 2 - here, here)
+                at[axis] = s.clamp(here, 0, last)
+            return at
+
+        return b.remap(x, shape, place)
 
 
-_padding(("reflection_pad1d", "reflection_pad2d", "reflection_pad3d"), "reflect")
-_padding(("replication_pad1d", "replication_pad2d", "replication_pad3d"), "edge")
+_padding(("reflection_pad1d", "reflection_pad2d", "reflection_pad3d"), True)
+_padding(("replication_pad1d", "replication_pad2d", "replication_pad3d"), False)
 
 
 @aten("pixel_shuffle")

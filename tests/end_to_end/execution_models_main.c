@@ -27,7 +27,7 @@
 #define SIDE ((size_t)160)
 
 static mlirage_error_t error;
-static long live, allocations;
+static long live, allocations, fail_at;
 
 static void* resize(void* self, void* block, size_t old_size, size_t new_size) {
   (void)self, (void)old_size;
@@ -36,7 +36,8 @@ static void* resize(void* self, void* block, size_t old_size, size_t new_size) {
     free(block);
     return NULL;
   }
-  __atomic_fetch_add(&allocations, 1, __ATOMIC_RELAXED);
+  const long number = __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED);
+  if (fail_at != 0 && number >= fail_at) return NULL;
   if (block == NULL) __atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
   return realloc(block, new_size);
 }
@@ -304,9 +305,49 @@ static void run_many(mlirage_device_t* device, mlirage_session_t* session, long 
   for (size_t i = 0; i < argument_count; ++i) mlirage_buffer_view_release(arguments[i].as.view);
 }
 
+// Everything from the device to the result, or the first failure; nothing is left.
+static mlirage_status_t try_everything(const char* path, const char* name) {
+  mlirage_device_options_t options = {.struct_size = sizeof(options), .allocator = {NULL, resize}};
+  mlirage_device_t* device = NULL;
+  MLIRAGE_TRY(mlirage_device_create(name, &options, &device, &error));
+  mlirage_session_t* session = NULL;
+  mlirage_value_t arguments[2] = {{.kind = 'r', .as.view = NULL}, {.kind = 'r', .as.view = NULL}};
+  mlirage_value_t result = {.kind = 'r', .as.view = NULL};
+  const float data[4] = {1, 2, 3, 4};
+  const size_t four = 4;
+  mlirage_status_t status = mlirage_session_load_file(device, path, NULL, &session, &error);
+  mlirage_function_t function;
+  if (status == MLIRAGE_OK) status = mlirage_session_lookup(session, "main", &function, &error);
+  for (int i = 0; i < 2 && status == MLIRAGE_OK; ++i) {
+    status = mlirage_array_create(device, MLIRAGE_ELEMENT_FLOAT_32, 1, &four, data, &arguments[i].as.view, &error);
+  }
+  if (status == MLIRAGE_OK) status = mlirage_session_call(session, &function, 2, arguments, 1, &result, &error);
+  mlirage_buffer_view_release(result.as.view);
+  for (int i = 0; i < 2; ++i) mlirage_buffer_view_release(arguments[i].as.view);
+  mlirage_session_release(session);
+  mlirage_device_wait_idle(device);
+  mlirage_device_release(device);
+  CHECK(live == 0);
+  return status;
+}
+
+static void run_out_of_memory(const char* path, const char* name) {
+  for (fail_at = 1;; ++fail_at) {
+    allocations = 0;
+    const mlirage_status_t status = try_everything(path, name);
+    if (status == MLIRAGE_OK) break;
+    CHECK(status == MLIRAGE_OUT_OF_MEMORY);
+  }
+  printf("memory ran out at %ld places\n", fail_at - 1);
+}
+
 int main(int argc, char** argv) {
   CHECK(argc >= 4);
   const char* mode = argv[3];
+  if (strcmp(mode, "memory") == 0) {
+    run_out_of_memory(argv[1], argv[2]);
+    return 0;
+  }
   mlirage_device_t* device = open_device(argv[2]);
   mlirage_static_library_module_t* library = NULL;
   mlirage_session_t* session = NULL;

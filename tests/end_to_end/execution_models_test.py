@@ -336,6 +336,15 @@ def test_calls_allocate_nothing(program: Path, tmp_path: Path, model: str, devic
             assert "0 blocks from the pool" in output
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_memory_runs_out(program: Path, tmp_path: Path, model: str) -> None:
+    """At every allocation from the device to the result: an error, and nothing is left."""
+    module = tmp_path / "multiply.mlirage"
+    mlirage.compile(MULTIPLY, **MODELS[model]).save(module)
+    for device in ("local-sync", "local-task"):
+        assert "memory ran out at" in _run(program, module, device, "memory")
+
+
 @pytest.mark.parametrize(("mode", "outputs"), [("many", "callee"), ("caller", "caller")])
 def test_kernels_linked_into_the_program(objects: list[str], tmp_path: Path, mode: str, outputs: str) -> None:
     """inline-static with machine code: the module has no kernels, the program has; alone it says what it misses."""

@@ -58,8 +58,10 @@ def jit(function: Any = None, **settings: Any) -> Any:
         raise missing_package(error) from error
 
 
-def load(source: Any, device: Any = "local-task", threads: int | None = None, parameters: Any = None) -> LoadedModule:
+def load(
+    source: Any, device: Any = "local-task", threads: int | None = None, parameters: Any = None, **settings: Any
+) -> LoadedModule:
     """Loads a compiled module (a path or bytes) on a device; `mlirage.runtime.load` tells more."""
     from mlirage import runtime
 
-    return runtime.load(source, device, threads, parameters)
+    return runtime.load(source, device, threads, parameters, **settings)

@@ -11,6 +11,7 @@ Nothing in here knows the compiler; numpy is the only dependency.
 from mlirage.runtime.calls import Call
 from mlirage.runtime.device_array import DeviceArray, asdevicearray
 from mlirage.runtime.devices import Device, device, driver_names
+from mlirage.runtime.host import Module
 from mlirage.runtime.loaded_module import LoadedModule, load
 from mlirage.runtime.parameters import Parameters
 from mlirage.runtime.signature import Argument, Signature
@@ -21,6 +22,7 @@ __all__ = [
     "Device",
     "DeviceArray",
     "LoadedModule",
+    "Module",
     "Parameters",
     "Signature",
     "asdevicearray",

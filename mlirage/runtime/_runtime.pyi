@@ -1,7 +1,7 @@
 """The compiled part of mlirage.runtime (native/)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 class Device:
     """A device of the runtime."""
@@ -50,12 +50,35 @@ class Parameters:
     def add_contents(self, scope: str, contents: bytes | bytearray | memoryview) -> None: ...
     def add(self, scope: str, key: str, array: Any) -> None: ...
 
+class HostModule:
+    """Functions of Python that programs import."""
+
+    @staticmethod
+    def make(name: str, version: int, functions: dict[str, tuple[str, Callable[..., Any]]]) -> HostModule: ...
+
+class Links:
+    """What a session is linked with beside the runtime's own modules."""
+
+    @staticmethod
+    def make(
+        hosts: list[HostModule],
+        libraries: list[bytes | bytearray | memoryview],
+        jump_limit: int,
+        trace: Callable[[str], None] | None,
+    ) -> Links: ...
+
 class Session:
     """A module loaded on a device."""
 
+    @overload
     def __init__(
         self, device: Device, source: str | bytes | bytearray | memoryview, parameters: Parameters
     ) -> None: ...
+    @overload
+    def __init__(
+        self, device: Device, source: bytes | bytearray | memoryview, parameters: Parameters, links: Links
+    ) -> None: ...
+    def cancel(self) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def functions(self) -> list[tuple[str, str, str]]: ...
     def function(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlirage.errors import UsageError
@@ -10,6 +11,7 @@ from mlirage.runtime import _runtime, arrays
 from mlirage.runtime.caller_memory import taking_memory
 from mlirage.runtime.calls import Call
 from mlirage.runtime.devices import Device, device
+from mlirage.runtime.host import Module, contents_of, make_links
 from mlirage.runtime.mutation import mutating
 from mlirage.runtime.parameters import ParameterSource, make_parameters
 from mlirage.runtime.signature import Signature, parse_signature
@@ -30,9 +32,17 @@ class LoadedModule(_runtime.Session):
     device: Device
     signatures: dict[str, Signature]
 
-    def __init__(self, source: ModuleSource, device: Device, parameters: ParameterSource | None = None) -> None:
+    def __init__(
+        self,
+        source: ModuleSource,
+        device: Device,
+        parameters: ParameterSource | None = None,
+        links: _runtime.Links | None = None,
+    ) -> None:
         given = make_parameters(parameters).native
-        if isinstance(source, str | os.PathLike):
+        if links is not None:
+            super().__init__(device, contents_of(source), given, links)
+        elif isinstance(source, str | os.PathLike):
             super().__init__(device, _path_text(source), given)
         elif isinstance(source, memoryview) and not source.c_contiguous:
             raise UsageError("load() takes the bytes of a module in one piece, got a memoryview with strides")
@@ -124,6 +134,9 @@ def load(
     device: str | Device = "local-task",
     threads: int | None = None,
     parameters: ParameterSource | None = None,
+    imports: Sequence[Module | ModuleSource] = (),
+    jump_limit: int = 0,
+    trace: Callable[[str], None] | None = None,
 ) -> LoadedModule:
     """Loads a compiled module: a path, or the bytes of one (`mlirage.compile` gives such).
 
@@ -134,6 +147,9 @@ def load(
       threads: of local-task, the calling one included; None for all cores.
       parameters: the weights of a module compiled with `parameters=FILE`: such a file (mapped, not read), its bytes,
         a mapping of keys to arrays, or `mlirage.runtime.Parameters` of several.
+      imports: modules that this one imports from: compiled ones, and `mlirage.runtime.Module`s of Python functions.
+      jump_limit: calls and backward jumps after which a call fails; 0: no limit. For modules that are not trusted.
+      trace: given a line for every instruction of the host program.
 
     Raises:
       DeviceError: the module or the parameter file is malformed, a parameter is missing, or the code is not for this
@@ -142,11 +158,12 @@ def load(
     """
     if not isinstance(source, _MODULE_SOURCES):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"load() takes a path or the bytes of a module, got {type(source).__name__}")
+    links = make_links(imports, jump_limit, trace) if imports or jump_limit or trace else None
     if isinstance(device, Device):
         if threads is not None:
             raise UsageError("threads= belongs to the device: make it with mlirage.runtime.device(name, threads)")
-        return LoadedModule(source, device, parameters)
-    return LoadedModule(source, _device(device, threads), parameters)
+        return LoadedModule(source, device, parameters, links)
+    return LoadedModule(source, _device(device, threads), parameters, links)
 
 
 _device = device  # `device` is the name of load()'s argument

@@ -2,11 +2,13 @@
 
     %0 = arith.addi %a, %b : index          ->  %0 = "vm.add_i64"(%a, %b)
     %1 = util.global_load @state            ->  %1 = "vm.global_load_ref"() {symbol = @state}
+    %3 = func.call @filters.scale(%a)       ->  %3 = "vm.call_import"(%a) {function = "filters.scale", …}
     %2 = hal.buffer_length %1               ->  %2 = "vm.call_import"(%1) {function = "hal.buffer_length", …}
     cf.assert %ok, "message"                ->  "vm.assert"(%ok) {status = 8, message = "message"}
 
 Works on the functions of the program's own module; those of executables are gone or not the host's. Functions, calls,
-branches and globals stay as they are. Types stay too: the kind of a value's register follows from its type.
+branches and globals stay as they are; functions without a body are those of other modules. Types stay too: the kind of
+a value's register follows from its type.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from mlirage.vm import convert_arith as arith
 from mlirage.vm import convert_util as util
 from mlirage.vm.convert_arith import Unsupported
 from mlirage.vm.convert_hal import conventions, convert_hal_op
-from mlirage.vm.dialect import CallImportOp
+from mlirage.vm.dialect import CallImportOp, kind_of
 from mlirage.vm.emitter import Emitter
 
 STATUS_ABORTED = 8  # mlirage_status_t
@@ -42,6 +44,23 @@ def _convert_microkernel(op: ir.Operation, emit: Emitter) -> list[ir.Value]:
     return []
 
 
+def _call_external(op: ir.Operation, type_: ir.FunctionType) -> None:
+    """A call of a function that another module provides: its symbol is `module.function`."""
+    kinds = ["".join(kind_of(item) for item in types) for types in (type_.inputs, type_.results)]
+    call = CallImportOp(
+        list(type_.results),
+        list(op.operands),
+        ir.StringAttr.get(ir.FlatSymbolRefAttr(op.attributes["callee"]).value),
+        ir.StringAttr.get("_".join(kinds)),
+        ir.DenseI32ArrayAttr.get([]),
+        loc=op.location,
+        ip=ir.InsertionPoint(op),
+    )
+    for old, new in zip(op.results, call.operation.results, strict=True):
+        old.replace_all_uses_with(new)
+    op.erase()
+
+
 _HANDLERS = arith.HANDLERS | util.HANDLERS | {"cf.assert": _convert_assert, "vmvx.call": _convert_microkernel}
 
 
@@ -58,8 +77,14 @@ def convert_to_vm(program: Program) -> None:
       CompileError: lists every op that the virtual machine cannot do.
     """
     failures: list[str] = []
+    externals = {
+        function.name.value: function.type for function in host_functions(program.module) if function.is_external
+    }
     for function in host_functions(program.module):
         for op in list(walk(function.operation)):
+            if op.name == "func.call" and ir.FlatSymbolRefAttr(op.attributes["callee"]).value in externals:
+                _call_external(op, externals[ir.FlatSymbolRefAttr(op.attributes["callee"]).value])
+                continue
             if op.name in KEPT or op.name.startswith("vm."):
                 continue
             if op.name == "util.buffer_constant":

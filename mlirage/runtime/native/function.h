@@ -14,6 +14,7 @@ namespace mlirage::python {
 struct SessionState {
   mlirage_session_t* session = nullptr;
   mlirage_device_t* device = nullptr;  // borrowed from the session
+  std::shared_ptr<void> links;         // what it was linked with
   ~SessionState() { mlirage_session_release(session); }
 };
 

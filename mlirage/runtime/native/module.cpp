@@ -3,6 +3,7 @@
 // function.cpp and results.cpp; everything else is nanobind, or Python in the files beside
 // this folder.
 #include "function.h"
+#include "links.h"
 #include "session.h"
 #include "view.h"
 
@@ -23,5 +24,6 @@ NB_MODULE(_runtime, module) {
   define_view(module);
   define_fence(module);
   define_device(module);
+  define_links(module);
   define_session(module);
 }

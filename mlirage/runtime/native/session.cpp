@@ -1,4 +1,5 @@
 // Sessions: a module on a device; its functions by name.
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "function.h"
+#include "links.h"
 #include "session.h"
 
 namespace mlirage::python {
@@ -38,6 +40,20 @@ struct Session {
       status = mlirage_session_load_memory(device.device, bytes_of(*buffer), {drop_buffer, buffer},
                                            parameters.parameters, &state->session, &error);
     }
+    check(status, error);
+    state->device = mlirage_session_device(state->session);
+  }
+
+  Session(const Device& device, nb::handle contents, const Parameters& parameters, std::shared_ptr<Links> links) {
+    ModuleRef module(contents);
+    mlirage_error_t error = {};
+    mlirage_status_t status;
+    {
+      nb::gil_scoped_release unlocked;
+      status = mlirage_session_create_linked(device.device, module.module, &links->links, parameters.parameters,
+                                             &state->session, &error);
+    }
+    state->links = links;
     check(status, error);
     state->device = mlirage_session_device(state->session);
   }
@@ -119,6 +135,8 @@ void define_session(nb::module_& module) {
   nb::class_<Session>(module, "Session", nb::type_slots(session_slots), nb::dynamic_attr())
       .def(nb::init<const Device&, const std::string&, const Parameters&>())
       .def(nb::init<const Device&, nb::handle, const Parameters&>())
+      .def(nb::init<const Device&, nb::handle, const Parameters&, std::shared_ptr<Links>>())
+      .def("cancel", [](Session& self) { mlirage_session_cancel(self.state->session); })
       .def("set_main", [](Session& self, nb::object function) { self.main = Ref(function.release().ptr()); })
       .def("functions", &Session::functions)
       .def("function", &Session::function, nb::arg("name"), nb::arg("arguments"), nb::arg("results"),

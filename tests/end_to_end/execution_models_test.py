@@ -12,10 +12,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import mlirage
+from benchmarks.models import transformer_layer
 from mlirage.compiler import PHASES, lower
 from mlirage.errors import CompileError, UsageError
 from mlirage.module_file import ModuleFile
 from mlirage.options import CompileOptions
+from mlirage.runtime._runtime import Device
+from mlirage.runtime.loaded_module import LoadedModule
 from mlirage.vm.encode import encode_module
 from tests.end_to_end.host_program_test import MODELS
 from tests.runtime.c_runtime_test import INCLUDES, SOURCES, WARNINGS
@@ -225,6 +228,22 @@ func.func @main(%x: tensor<4xf32>, %n: i64)
         loop = x + count * k
         for given, expected in zip(outputs, (x, k, loop, loop * x, loop * x), strict=True):
             np.testing.assert_allclose(given, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["async", "inline-dynamic", "inline-static"])
+def test_peak_memory_equals_the_plan(model: str) -> None:
+    """The most that a call holds is what the compiler has planned, told by `scratch_size`, and the results."""
+    source, inputs = transformer_layer(sequence=16, width=64, heads=4)
+    planned = mlirage.load(mlirage.compile(source, outputs="caller", **MODELS[model]), device="local-sync")
+    (name,) = [name for name in planned.signatures if name.endswith(".scratch_size")]
+    (plan,) = planned[name]()
+    device = Device("local-sync")
+    module = LoadedModule(bytes(mlirage.compile(source, **MODELS[model])), device)
+    assert device.statistics["live_bytes"] == 0  # weights are used in the module's own memory
+    results = module(*inputs.values())
+    peak = device.statistics["peak_live_bytes"]
+    print(f"{model}: plan {plan}, results {sum(r.nbytes for r in results)}, peak {peak} bytes")
+    assert peak == plan + sum(result.nbytes for result in results)
 
 
 # Without kernels.

@@ -49,12 +49,12 @@ def _walk(operation: Any) -> Iterator[Any]:
 def _strip_attributes(op: Any) -> None:
     from jaxlib.mlir import ir
 
-    for name in [item.name for item in op.attributes]:
+    for name in list(op.attributes):
         if name.startswith("sdy."):
             del op.attributes[name]
         elif name in ("arg_attrs", "res_attrs"):
             kept = [
-                ir.DictAttr.get({a.name: a.attr for a in entry if not a.name.startswith("sdy.")})
+                ir.DictAttr.get({a.name: a.attr for a in entry if not a.name.startswith("sdy.")})  # pyright: ignore
                 for entry in op.attributes[name]
             ]
             op.attributes[name] = ir.ArrayAttr.get(kept)

@@ -10,6 +10,7 @@ and its kin vanish, the custom call `shape_assertion` becomes `cf.assert`, `get_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from mlirage.mlir import arith, cf, ir, tensor, walk
@@ -87,8 +88,10 @@ def _identity(op: ir.Operation) -> list[ir.Value]:
 def _custom_call(op: ir.Operation) -> list[ir.Value] | None:
     target = ir.StringAttr(op.attributes["call_target_name"]).value
     if target == "shape_assertion":
-        # The message holds {0}, {1}, … for the operands after the condition, which are known at run time only.
         message = ir.StringAttr(op.attributes["error_message"]).value if "error_message" in op.attributes else target
+        # {0}, {1}, … stand for the operands after the condition, which a message cannot show; JAX has them in a part
+        # of its own.
+        message = re.sub(r" Obtained dimension variables:.*|, but found \{\d+\}", "", message, flags=re.DOTALL)
         cf.AssertOp(_scalar(op.operands[0]), message)
         return []
     if target in ("Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape") and len(op.operands) == len(op.results):

@@ -147,6 +147,9 @@ class GraphImporter:
             raise ImportFailure(f"{where}: {error}") from error
         except (ValueError, TypeError, NotImplementedError, ir.MLIRError) as error:
             raise ImportFailure(f"{where}: {error}") from error
+        except (ArithmeticError, LookupError, AttributeError, AssertionError, RecursionError, MemoryError) as error:
+            # What the node says makes no sense in a way that its function does not look for.
+            raise ImportFailure(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
         return result if type(result) in (tuple, list) else (result,)
 
     def _attributes_of(self, proto: onnx.NodeProto) -> dict[str, Any]:

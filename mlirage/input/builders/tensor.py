@@ -371,6 +371,8 @@ class Tensor:
 
     def dims(self) -> list[Dim]:
         """The elements of an integer tensor of rank ≤ 1 as dims; those not known are read at run time."""
+        if self.dtype.kind not in "iub":
+            raise TypeError(f"a list of extents or positions must be integers, not {self.dtype}")
         if self.known is not None:
             return [int(x) if not isinstance(x, Sym) else x for x in self.known.reshape(-1).tolist()]
         if self.rank > 1 or any(isinstance(dim, Sym) for dim in self.shape):

@@ -51,6 +51,7 @@ def parameter_options(command: Any) -> Any:
 @click.option("--device", default="local-task", show_default=True, help="Device to run on (mlirage devices).")
 @parameter_options
 @click.option("--threads", type=int, default=None, help="Threads of local-task. [default: one per core]")
+@click.option("--trace", is_flag=True, help="Print every instruction of the host program to standard error.")
 def command(
     module: Path,
     function: str | None,
@@ -63,9 +64,10 @@ def command(
     parameters: tuple[str, ...],
     parameter_mode: str,
     threads: int | None,
+    trace: bool,
 ) -> int:
     """Run a function of MODULE and print its results, or compare them."""
-    loaded = load_module(module, device, threads, parameters, parameter_mode)
+    loaded = load_module(module, device, threads, parameters, parameter_mode, trace)
     name, call, signature = choose_function(loaded, function)
     arguments = read_arguments(inputs, signature)
     reader = ArrayReader()
@@ -85,7 +87,12 @@ def command(
 
 
 def load_module(
-    path: Path, device: str, threads: int | None, parameters: tuple[str, ...] = (), parameter_mode: str = "mmap"
+    path: Path,
+    device: str,
+    threads: int | None,
+    parameters: tuple[str, ...] = (),
+    parameter_mode: str = "mmap",
+    trace: bool = False,
 ) -> Any:
     """The module file, loaded.
 
@@ -104,7 +111,8 @@ def load_module(
             weights.add_file(file, scope, parameter_mode)
         else:
             weights.add_file(text, mode=parameter_mode)
-    return runtime.load(path, device, threads, weights)
+    line = (lambda text: sys.stderr.write(f"{text}\n")) if trace else None
+    return runtime.load(path, device, threads, weights, trace=line)
 
 
 def choose_function(loaded: Any, name: str | None) -> tuple[str, Any, Any]:

@@ -73,3 +73,13 @@ def test_command(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> N
     assert text.read_text().splitlines()[1:3] == ['function "f" "I_I" scalars=8 refs=4', "  add_i64 s0, s0 -> s0"]
     assert main(["dump", str(text), "--format=module"]) == 0
     assert capfdbinary.readouterr().out == path.read_bytes()
+
+
+def test_trace_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`mlirage run --trace`."""
+    path = tmp_path / "m.mlirage"
+    path.write_bytes(make_module({"f": ("I_I", "add_i64 s0, s0 -> s0\nreturn s0")}).encode())
+    assert main(["run", str(path), "--input=i64=21", "--trace", "--device=local-sync"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == ["f+0 add_i64 s0=21 s0=21 -> s0", "f+4 return s0=0x2a"]
+    assert "42" in captured.out

@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import mlirage
 from benchmarks.models import transformer_layer
+from mlirage.cli import main
+from mlirage.cli.dump import describe
 from mlirage.compiler import PHASES, lower
 from mlirage.errors import CompileError, UsageError
 from mlirage.module_file import ModuleFile
@@ -380,3 +382,14 @@ def test_kernels_linked_into_the_program(objects: list[str], tmp_path: Path, mod
     output = _run(_link(tmp_path, [*objects, *kernels]), tmp_path / "multiply.mlirage", "local-sync", mode, "1000")
     assert "imports what nothing provides: module_executables.dispatch" in output
     assert "1000 calls, 0 allocations, 0 blocks more" in output
+
+
+def test_flags_spelt_as_in_iree(tmp_path: Path) -> None:
+    """The command line takes IREE's names of the two options; `dump` shows that there is no HAL."""
+    (tmp_path / "multiply.mlir").write_text(MULTIPLY)
+    path = str(tmp_path / "multiply.mlirage")
+    flags = ["--iree-execution-model=inline-static", "--iree-hal-target-backends=vmvx-inline", "-o", path]
+    assert main(["compile", str(tmp_path / "multiply.mlir"), *flags]) == 0
+    text = "\n".join(describe(ModuleFile.decode(Path(path).read_bytes()), 0))
+    assert "hal_inline.buffer_allocate" in text
+    assert "hal." not in text.replace("hal_inline.", "")

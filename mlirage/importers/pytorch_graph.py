@@ -99,7 +99,7 @@ class GraphImporter:
         keywords = self._resolve(dict(node.kwargs))
         try:
             if isinstance(node.target, OpOverload):
-                return self._call(node, node.target, arguments, keywords)
+                return self.call(node, node.target, arguments, keywords)
             if isinstance(node.target, HigherOrderOperator):
                 return operators()[operator_name(node)].function(Op(node, self), *arguments, **keywords)
             function = symbol_function(node.target)
@@ -112,7 +112,7 @@ class GraphImporter:
         except (ValueError, TypeError, NotImplementedError, KeyError, IndexError, ir.MLIRError) as error:
             raise ImportFailure(f"{describe(node)}: {error}") from error
 
-    def _call(self, node: Node, target: OpOverload, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    def call(self, node: Node, target: OpOverload, arguments: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """Calls the operator's function with the arguments of the schema, defaults included."""
         operator = operators()[str(target)]
         positional: list[Any] = []
@@ -231,7 +231,8 @@ def _unsupported(module: torch.fx.GraphModule) -> dict[str, list[Node]]:
             if node.op != "call_function":
                 continue
             if isinstance(node.target, OpOverload | HigherOrderOperator):
-                supported = operator_name(node) in known
+                inner = [a for a in node.args if isinstance(a, OpOverload)]  # what `with_effects` calls
+                supported = operator_name(node) in known and all(str(a) in known for a in inner)
             else:
                 supported = symbol_function(node.target) is not None
             if not supported:

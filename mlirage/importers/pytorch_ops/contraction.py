@@ -187,3 +187,14 @@ def _distance(x: Tensor, y: Tensor, order: float) -> Tensor:
         return b.map_(s.sqrt, b.sum_(b.map_(lambda a: a * a, size), [-1]))
     total = b.sum_(b.map_(lambda a: s.power(a, s.coerce(order, a.dtype)), size), [-1])
     return b.map_(lambda a: s.power(a, s.coerce(1 / order, a.dtype)), total)
+
+
+@aten("_trilinear")
+def trilinear(
+    op: Op, x: Tensor, y: Tensor, z: Tensor, expand_x: list[int], expand_y: list[int], expand_z: list[int],
+    summed: list[int], unroll: int = 1,
+) -> Tensor:  # fmt: skip
+    """The sum over axes of the products of three tensors, each with unit axes put in."""
+    spread = [b.unsqueeze(v, axes) if axes else v for v, axes in ((x, expand_x), (y, expand_y), (z, expand_z))]
+    joined = b.multiply(b.multiply(spread[0], spread[1]), spread[2])
+    return b.sum_(joined, summed) if summed else joined

@@ -208,3 +208,10 @@ def equal(op: Op, x: Tensor, y: Tensor) -> Any:
         return False
     same = b.map_(lambda p, q: p.eq(q), x, y, dtype=b.BOOL)
     return RuntimeNumber(b.amin(same), bool)
+
+
+@_higher("with_effects")
+def with_effects(op: Op, token: Any, target: Any, *operands: Any, **keywords: Any) -> tuple[Any, ...]:
+    """An operator that is kept for its effect, with a token that orders such operators: they stand in order here."""
+    result = op.importer.call(op.node, target, operands, keywords)
+    return (token, *result) if isinstance(result, tuple | list) else (token, result)

@@ -1,0 +1,88 @@
+"""Kernels of every kind on other architectures, under qemu; `cross_all.py` runs more on more of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mlirage
+from mlirage.codegen.link import ZIG
+from mlirage.codegen.target import parse_target
+from tests.codegen.cross import ARCHITECTURES, Machine, Work, check_cases
+from tests.importers.onnx_backend_cases import cases
+
+SAMPLE = {
+    "test_add", "test_add_uint8", "test_add_int16", "test_add_uint64", "test_sub_int8", "test_div_int32_trunc",
+    "test_mod_mixed_sign_int64", "test_mod_uint64", "test_mod_mixed_sign_float32", "test_cast_FLOAT_to_FLOAT16",
+    "test_cast_FLOAT16_to_DOUBLE", "test_cast_BFLOAT16_to_FLOAT", "test_cast_DOUBLE_to_FLOAT", "test_erf",
+    "test_exp", "test_round", "test_sin", "test_softmax_axis_1", "test_layer_normalization_2d_axis1",
+    "test_matmul_3d", "test_matmulinteger", "test_gemm_all_attributes", "test_basic_conv_with_padding",
+    "test_qlinearconv", "test_convtranspose", "test_maxpool_2d_default", "test_averagepool_2d_default",
+    "test_reduce_sum_keepdims_random", "test_reduce_prod_keepdims_random", "test_argmax_keepdims_random",
+    "test_cumsum_1d", "test_topk_sorted_implementation", "test_unique_sorted_with_axis", "test_gather_1",
+    "test_scatter_elements_with_axis", "test_lstm_with_peepholes", "test_gru_with_initial_bias", "test_loop11",
+    "test_resize_upsample_scales_linear", "test_dft", "test_pow_types_int64_float32", "test_bitshift_left_uint64",
+    "test_isnan", "test_where_example", "test_nonzero_example",
+}  # fmt: skip
+ABSOLUTE = """
+func.func @main(%x: tensor<2xf32>) -> tensor<2xf32> {
+  %y = math.absf %x : tensor<2xf32>
+  return %y : tensor<2xf32>
+}"""
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+
+
+def digits_on(name: str) -> None:
+    """The digits model gives the numbers that it gives here."""
+    machine = Machine.get(name)
+    images = np.load(DIGITS / "held_out.npz")["images"][:5]
+    (expected,) = mlirage.load(mlirage.compile(DIGITS / "digits.onnx"))(images)
+    module = mlirage.compile(DIGITS / "digits.onnx", target=machine.architecture.target)
+    for device in ("local-sync", "local-task"):
+        (results,) = machine.run([Work(module, [images])], device)
+        assert not isinstance(results, str), results
+        np.testing.assert_allclose(results[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["aarch64", "armv7"])
+def test_sample(name: str) -> None:
+    Machine.get(name)
+    assert check_cases(name, [case for case in cases() if case.name in SAMPLE]) == []
+    digits_on(name)
+
+
+def test_formats_are_checked() -> None:
+    """What the processor lacks is refused when the module is loaded."""
+    module = mlirage.compile(ABSOLUTE, target="aarch64:generic:+sve2")
+    plain = replace(ARCHITECTURES["aarch64"], emulator=("qemu-aarch64-static", "-cpu", "cortex-a53"))
+    (result,) = Machine(plain).run([Work(module, [np.float32([-1, 2])])])
+    assert "supports none of the formats" in result
+    assert "+sve2" in result
+
+
+@pytest.mark.parametrize("target", ["arm", "arm:cortex-a15", "riscv32"])
+def test_support_functions(target: str, tmp_path: Path) -> None:
+    """Division and conversion as the host's processor does them, bit by bit."""
+    name = {"arm": "armv7"}.get(target.split(":")[0], target)
+    machine = Machine.get(name)
+    chosen = parse_target(target)
+    program = Path(__file__).with_name("support_functions.c")
+    support = Path(sys.modules["mlirage.codegen.link"].__file__ or "").with_name("support.c")
+    host, cross = tmp_path / "host", tmp_path / "cross"
+    subprocess.run(["gcc", "-O1", str(program), "-o", str(host)], check=True)
+    flags = ["-target", machine.architecture.zig, f"-mcpu={chosen.cpu.replace('-', '_')}", "-O1", "-fno-builtin"]
+    flags += ["-fno-sanitize=all", "-static"]
+    if chosen.architecture == "riscv32":
+        flags[2] += "+m+a+f+d+c"
+    subprocess.run([str(ZIG), "cc", *flags, str(program), str(support), "-o", str(cross)], check=True)
+    emulator = [machine.architecture.emulator[0]]
+    results = [
+        subprocess.run([*c, str(p)], capture_output=True, check=True).stdout for c, p in (([], host), (emulator, cross))
+    ]
+    assert results[0] == results[1]
+    assert len(results[0].splitlines()) > 1000

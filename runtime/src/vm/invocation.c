@@ -156,7 +156,8 @@ mlirage_status_t mlirage_vm_invocation_create(mlirage_vm_context_t* context, mli
   void* block = NULL;
   size_t size = 0;
   if (!mlirage_checked_add(sizeof(mlirage_vm_invocation_t), context->stack_size, &size) ||
-      mlirage_allocate(context->allocator, size, &block) != MLIRAGE_OK) {
+      mlirage_allocate(context->allocator, size, &block) != MLIRAGE_OK ||
+      block == NULL) {  // the size is not 0, which compilers do not see
     return mlirage_fail(error, MLIRAGE_OUT_OF_MEMORY, "no memory for a stack of %zu bytes", context->stack_size);
   }
   *out_invocation = mlirage_vm_invocation_place(context, context->allocator, block);

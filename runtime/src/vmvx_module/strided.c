@@ -19,12 +19,12 @@ static mlirage_status_t place_operand(const mlirage_vm_call_t* call, uint32_t op
   uint8_t* data = NULL;
   size_t length = 0;
   if (is_written) {
-    mlirage_mutable_bytes_t bytes;
+    mlirage_mutable_bytes_t bytes = {NULL, 0};
     MLIRAGE_TRY(mlirage_vm_buffer_write(call->refs[operand], names[operand], &bytes, call->error));
     data = bytes.data;
     length = bytes.size;
   } else {
-    mlirage_bytes_t bytes;
+    mlirage_bytes_t bytes = {NULL, 0};
     MLIRAGE_TRY(mlirage_vm_buffer_read(call->refs[operand], names[operand], &bytes, call->error));
     data = (uint8_t*)(uintptr_t)bytes.data;  // read only
     length = bytes.size;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,7 +29,7 @@ _SPLIT = "// -----"
 @click.option("--target-backend", default="llvm-cpu", help="As the option of compile.")
 @click.option("--execution-model", default="async-internal", help="As the option of compile.")
 @click.option("--outputs", default="callee", help="As the option of compile.")
-def command(file: Path, passes: str, split_input_file: bool, print_ir_after: str, **values: str) -> None:
+def command(file: Path, passes: str, split_input_file: bool, print_ir_after: str, **values: Any) -> None:
     """Run PASSES on FILE and print the result."""
     options = CompileOptions(**values)
     for program in _parts(file, options) if split_input_file else [parse_program(file, options)]:

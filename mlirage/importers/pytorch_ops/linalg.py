@@ -381,6 +381,9 @@ def _svd(x: Tensor, full: bool, vectors: bool) -> tuple[Tensor, Tensor, Tensor]:
 def pinv(
     op: Op, x: Tensor, *, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: bool = False
 ) -> Tensor:
+    if hermitian:  # the lower triangle says all
+        below = _masked(x, lambda i, j: i > j)
+        x = b.add(_masked(x, lambda i, j: i >= j), _adjoint(below))
     u, values, vt = _svd(x, False, True)
     m, n = x.shape[-2:]
     if any(d == 0 for d in x.shape):

@@ -61,7 +61,8 @@ CASES = [
     (8, "s = Constant<value = int64[3] {2, 3, 4}>() y = Expand(x, s)", "float", (3, 1)),
     (
         9,
-        "i = Constant<value = int64[1, 2] {2, 0}>() u = Constant<value = float[1, 2] {7.0, 8.0}>() y = Scatter<axis = 1>(x, i, u)",
+        "i = Constant<value = int64[1, 2] {2, 0}>() "
+        "u = Constant<value = float[1, 2] {7.0, 8.0}>() y = Scatter<axis = 1>(x, i, u)",
         "float",
         (1, 4),
     ),
@@ -92,7 +93,8 @@ CASES = [
     ),
     (
         10,
-        "s = Constant<value = float {0.05}>() z = Constant<value = uint8 {3}>() q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z)",
+        "s = Constant<value = float {0.05}>() z = Constant<value = uint8 {3}>() "
+        "q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z)",
         "float",
         (3, 4),
     ),

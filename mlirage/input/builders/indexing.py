@@ -12,7 +12,7 @@ from mlirage.input.builders.element_types import INDEX
 from mlirage.input.builders.elementwise import generic
 from mlirage.input.builders.movement import dim_scalar, normalize_axis, slice_axis, squeeze
 from mlirage.input.builders.scalar import Scalar
-from mlirage.input.builders.tensor import Tensor
+from mlirage.input.builders.tensor import Tensor, TensorBuilder
 from mlirage.mlir import ir
 
 
@@ -51,9 +51,20 @@ def gather(x: Tensor, indices: Tensor, axis: int) -> Tensor:
 
 
 def gather_elements(x: Tensor, indices: Tensor, axis: int) -> Tensor:
-    """numpy's take_along_axis: the result has the shape of `indices`."""
+    """numpy's take_along_axis: the result has the shape of `indices`, which must fit in `x` along the other axes.
+
+    Raises:
+      ValueError: they have another number of axes than `x`, or more positions.
+    """
     axis = normalize_axis(axis, x.rank)
     rank = indices.rank
+    if rank != x.rank:
+        raise ValueError(f"indices of {rank} axes into a tensor of {x.rank} axes")
+    for i in range(rank):
+        if i != axis:
+            TensorBuilder.current().require_at_least(
+                x.shape[i], indices.shape[i], f"more indices than positions, axis {i}"
+            )
 
     def build(index: ir.Value) -> ir.Value[Any]:
         position = [s.index_of(i) for i in range(rank)]

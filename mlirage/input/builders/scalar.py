@@ -210,6 +210,8 @@ def unary(name: str) -> Any:
     make = getattr(math, name)
 
     def apply(x: Scalar) -> Scalar:
+        if not is_float(x.dtype):
+            raise TypeError(f"{name} of {x.dtype}: it is a function of real floating-point numbers")
         return Scalar(make(x.value), x.dtype)
 
     return apply

@@ -23,6 +23,7 @@ from mlirage.runtime._runtime import Device
 from mlirage.runtime.loaded_module import LoadedModule
 from mlirage.vm.encode import encode_module
 from tests.end_to_end.host_program_test import MODELS
+from tests.flow.random_programs import RandomProgram
 from tests.runtime.c_runtime_test import INCLUDES, SOURCES, WARNINGS
 
 Array = np.ndarray[Any, Any]
@@ -393,3 +394,25 @@ def test_flags_spelt_as_in_iree(tmp_path: Path) -> None:
     text = "\n".join(describe(ModuleFile.decode(Path(path).read_bytes()), 0))
     assert "hal_inline.buffer_allocate" in text
     assert "hal." not in text.replace("hal_inline.", "")
+
+
+def random_program(seed: int, options: dict[str, str]) -> None:
+    """A random program, in one model, with results in new memory and in the caller's, against numpy."""
+    program = RandomProgram(seed, 10, dynamic=seed % 2 == 1, extents=(0, 1, 3, 5) if seed % 5 == 0 else (1, 2, 3, 7))
+    run = mlirage.load(mlirage.compile(program.text, **options))
+    expected = [value.array for value in program.results]
+    for result, array in zip(run(*program.inputs), expected, strict=True):
+        np.testing.assert_array_equal(result, array)
+    run = mlirage.load(mlirage.compile(program.text, outputs="caller", **options))
+    size = run["main.scratch_size"]
+    (count,) = size(*program.inputs[: len(run.signatures["main.scratch_size"].arguments)])
+    out = tuple(np.full(array.shape, 77, np.float32) for array in expected)
+    run["main"](*program.inputs, out=out, scratch=np.empty(int(count), np.uint8))
+    for result, array in zip(out, expected, strict=True):
+        np.testing.assert_array_equal(result, array)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_random_programs(seed: int, model: str) -> None:
+    random_program(seed, MODELS[model])

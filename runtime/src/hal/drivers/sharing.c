@@ -1,7 +1,11 @@
 #include "hal/drivers/sharing.h"
 
 // Of the time spent, this part may be lost by trying the way that seems to be the worse one.
-#define TRIED_PART 64u
+#define TRIED_PART 32u
+// Several threads this much faster than the estimate leave nothing to be found by trying one.
+#define GOOD_COST 704u
+// What was found out about the way that is not taken is forgotten by this part at each execution.
+#define FORGOTTEN_PART 64u
 // Kept at most: this many times the estimate, so that the memory of good times does not pay for
 // bad ones for long.
 #define MOST_SAVINGS 8u
@@ -31,8 +35,9 @@ bool mlirage_sharing_decide(mlirage_sharing_t* sharing, uint64_t estimated) {
   const uint32_t* cost = sharing->magnitudes[i].cost;
   const bool better = cost[true] <= cost[false];
   if (sharing->magnitudes[i].again) return !better;
-  if (estimated > UINT64_MAX / MOST_COST) return better;
-  const uint64_t loss = (cost[!better] - cost[better]) * estimated / 1024;
+  if (estimated > UINT64_MAX / MOST_COST || (better && cost[true] < GOOD_COST)) return better;
+  uint64_t loss = (cost[!better] - cost[better]) * estimated / 1024;
+  if (loss < estimated / 4) loss = estimated / 4;  // or else it would be tried all the time
   if (loss >= sharing->magnitudes[i].savings) return better;
   sharing->magnitudes[i].savings -= loss;
   return !better;
@@ -46,6 +51,7 @@ void mlirage_sharing_learn(mlirage_sharing_t* sharing, uint64_t estimated, bool 
   if (took < estimated * (MOST_COST / 1024)) measured = took * 1024 / (estimated == 0 ? 1 : estimated);
   // A mean over the last few.
   cost[shared] = (uint32_t)((3 * (uint64_t)cost[shared] + measured) / 4);
+  if (was_better && cost[!shared] > cost[shared]) cost[!shared] -= (cost[!shared] - cost[shared]) / FORGOTTEN_PART;
   sharing->magnitudes[i].again = !was_better && measured < cost[!shared] && cost[shared] > cost[!shared];
   sharing->magnitudes[i].savings += took / TRIED_PART;
   uint64_t most = UINT64_MAX;

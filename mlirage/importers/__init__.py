@@ -74,6 +74,15 @@ def _of_package(*packages: str, names: tuple[str, ...] = ()) -> Callable[[Any], 
 
 KINDS = (
     Kind(
+        "tensorflow",
+        "tensorflow:import_tensorflow",
+        "TensorFlow (SavedModel folder, .keras, keras.Model, tf.Module, tf.function)",
+        traces=True,
+        suffixes=(".keras",),
+        is_object=_of_package("tensorflow", "keras"),
+        is_folder=lambda path: (path / "saved_model.pb").is_file(),
+    ),
+    Kind(
         "tflite",
         "tflite:import_tflite",
         "TFLite (.tflite, its bytes)",
@@ -107,15 +116,6 @@ KINDS = (
         suffixes=(".jax",),
         is_object=is_jax_object,
         is_data=is_jax_data,
-    ),
-    Kind(
-        "tensorflow",
-        "tensorflow:import_tensorflow",
-        "TensorFlow (SavedModel folder, .keras, keras.Model, tf.Module, tf.function)",
-        traces=True,
-        suffixes=(".keras",),
-        is_object=_of_package("tensorflow", "keras"),
-        is_folder=lambda path: (path / "saved_model.pb").is_file(),
     ),
     Kind(
         "mlir",

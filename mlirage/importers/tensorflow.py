@@ -2,8 +2,8 @@
 
     SavedModel  ->  func.func @serving_default(args) -> results,  ml_program.global [mutable] @vars.w, …
 
-TensorFlow converts its functions to StableHLO (`tensorflow_export.py`, in a process of its own for models on disk); here
-the modules are joined, variables get their arrays, and those that no function writes become constants.
+TensorFlow converts its functions to StableHLO (`tensorflow_export.py`, in a process of its own for models on disk);
+here the modules are joined, variables get their arrays, and those that no function writes become constants.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
 from mlirage.importers.tensorflow_export import Exported, ExportedFunction, export_object
 from mlirage.importers.tensorflow_shapes import convert_shapes
+from mlirage.importers.tensorflow_windows import convert_windows
 from mlirage.mlir import ir, ml_program, new_context, run_pipeline, walk
 from mlirage.options import CompileOptions
 from mlirage.passes import explain
@@ -52,6 +53,7 @@ def import_tensorflow(model: Model, options: CompileOptions) -> Program:
             _add_function(program, exported, function)
         _settle_variables(program, exported)
         try:
+            convert_windows(program)
             convert_shapes(program)
             run_pipeline(program.module.operation, "canonicalize,cse")
         except NotImplementedError as error:
@@ -101,6 +103,8 @@ def _add_function(program: Program, exported: Exported, function: ExportedFuncti
         if op.name == "ml_program.global" and ir.StringAttr(op.attributes["sym_name"]).value in known:
             continue
         copy = op.clone(ip=ir.InsertionPoint(program.module.body))
+        if op.name == "ml_program.global":  # another function may write it
+            copy.operation.attributes["is_mutable"] = ir.UnitAttr.get()
         if op.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value == function.name:
             _finish_function(program, exported, function, copy.operation)
 
@@ -173,4 +177,3 @@ def _settle_variables(program: Program, exported: Exported) -> None:
             with ir.InsertionPoint(op), op.location:
                 op.results[0].replace_all_uses_with(ml_program.GlobalLoadConstOp(op.results[0].type, symbol).result)
             op.erase()
-

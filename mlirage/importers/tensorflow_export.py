@@ -2,9 +2,9 @@
 
     SavedModel, .keras file, keras.Model, tf.Module, tf.function, ConcreteFunction  ->  Exported
 
-This file alone imports TensorFlow. A model from disk is read by a process of its own (`python -m` of this file), so that
-neither TensorFlow's import nor a fault in its native code reaches the caller. Variables never become text: functions are
-converted with placeholders of the variables' types, and the arrays travel beside.
+This file alone imports TensorFlow. A model from disk is read by a process of its own (`python -m` of this file), so
+that neither TensorFlow's import nor a fault in its native code reaches the caller. Variables never become text:
+functions are converted with handles of the variables' types, and the arrays travel beside.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mlirage.errors import ImportFailure, UsageError
 from mlirage.program import Array
 
 _PIPELINE = "tf-lower-to-mlprogram-and-hlo"
+_LISTS = "tf-shape-inference,tf-tensor-list-ops-decomposition"
 _RESOURCE = "tensor<!tf_type.resource>"
 
 
@@ -116,12 +117,13 @@ def export_object(source: Any, inputs: Sequence[Any], keywords: Mapping[str, Any
     if hasattr(source, "get_concrete_function"):
         return _export({"main": _traced(source, inputs, keywords)})
     functions: dict[str, Any] = {}
+    member: Any
     for name in dir(type(source)) + list(vars(source)):
         if (name.startswith("_") and name != "__call__") or name in functions:
             continue
         member = getattr(source, name, None)
-        if hasattr(member, "get_concrete_function") and getattr(member, "input_signature", None) is not None:
-            functions["main" if name == "__call__" else name] = member.get_concrete_function()
+        if getattr(member, "input_signature", None) is not None:
+            functions["main" if name == "__call__" else name] = _traced(member, (), {})
     if not functions and callable(source) and (inputs or keywords):
         function = tf.function(lambda *args, **rest: source(*args, **rest), autograph=False)
         functions["main"] = _traced(function, inputs, keywords)
@@ -157,11 +159,8 @@ def _keras_function(tf: Any, model: Any, inputs: Sequence[Any], keywords: Mappin
 
     if not inputs and not keywords:
         declared = getattr(model, "_inputs_struct", None)
-        if declared is None:
-            declared = getattr(model, "inputs", None)
-            declared = declared[0] if isinstance(declared, list) and len(declared) == 1 else declared
-        if not declared and declared is not None and not tf.is_tensor(declared):
-            declared = None
+        if declared is None and getattr(model, "inputs", None):
+            declared = model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)
         if declared is None:
             raise UsageError(f"the Keras model {model.name!r} has not been built: give example_inputs")
         inputs = [tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype, name=_plain(t.name)), declared)]
@@ -254,7 +253,8 @@ def _with_handles(name: str, text: str, bound: Sequence[str | None], arrays: Map
             kept.append(f"{value}: {kind}")
             continue
         typed = f"tensor<!tf_type.resource<{_mlir_type(arrays[variable])}>>"
-        handles += f'    {value}_handle = "tf.VarHandleOp"() <{{container = "", shared_name = "{variable}"}}> : () -> {typed}\n'
+        handles += f'    {value}_handle = "tf.VarHandleOp"() <{{container = "", shared_name = "{variable}"}}>'
+        handles += f" : () -> {typed}\n"
         handles += f'    {value} = "tf.Cast"({value}_handle) <{{Truncate = false}}> : ({typed}) -> {_RESOURCE}\n'
     count = len(re.findall(r"tensor<", head[2] or ""))
     names = {part: ",".join(f"{part}{i}" for i in range(n)) for part, n in (("in", len(kept)), ("out", count))}
@@ -273,7 +273,9 @@ def _mlir_type(array: Array) -> str:
 def _lower(name: str, text: str) -> str:
     tf = _tensorflow()
     try:
-        return tf.mlir.experimental.run_pass_pipeline(text, _PIPELINE, False)
+        if '"tf.TensorList' in text:  # loops that collect rows, as map_fn and Keras's recurrent layers make them
+            text = tf.mlir.experimental.run_pass_pipeline(text, _LISTS, False)
+        lowered = tf.mlir.experimental.run_pass_pipeline(text, _PIPELINE, False)
     except Exception as error:  # TensorFlow raises its own classes
         message = str(error)
         operations = dict.fromkeys(re.findall(r"'?\b(tf\.[A-Z]\w*)\b'?", message))
@@ -282,6 +284,25 @@ def _lower(name: str, text: str) -> str:
                 f"function {name!r} holds TensorFlow operations that have no StableHLO form: {', '.join(operations)}"
             ) from error
         raise ImportFailure(f"function {name!r}: TensorFlow cannot lower it: {message[:2000]}") from error
+    left = dict.fromkeys(re.findall(r'"(tf\.\w+)"', lowered))
+    if left:
+        raise ImportFailure(
+            f"function {name!r} holds TensorFlow operations that have no StableHLO form: {', '.join(left)}"
+        )
+    return _with_chlo(lowered)
+
+
+def _with_chlo(text: str) -> str:
+    """Functions that TensorFlow writes as custom calls, as ops of CHLO."""
+    text = re.sub(
+        r"stablehlo\.custom_call @mhlo\.topk\((%\w+(?:#\d+)?)\) "
+        r"\{mhlo\.attributes = \{k = (\d+) : i64, largest = true\}.*?\} :",
+        r'"chlo.top_k"(\1) {k = \2 : i64} :',
+        text,
+    )
+    return re.sub(
+        r"stablehlo\.custom_call @mhlo\.(erf|erf_inv)\((%\w+(?:#\d+)?)\) \{mhlo.*?\} :", r'"chlo.\1"(\2) :', text
+    )
 
 
 def _is_leaf(tf: Any, value: Any) -> bool:
@@ -302,7 +323,9 @@ def _tree(tf: Any, value: Any) -> Any:
         return {"none": 0}
     if isinstance(value, bool | int | float | str):
         return {"constant": value}
-    raise ImportFailure(f"an argument or result is a {type(value).__name__}; only tensors in tuples, lists and dicts are")
+    raise ImportFailure(
+        f"an argument or result is a {type(value).__name__}; only tensors in tuples, lists and dicts are"
+    )
 
 
 def _leaves(tf: Any, value: Any, path: str) -> list[tuple[str, Any]]:

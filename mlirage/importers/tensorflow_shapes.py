@@ -1,8 +1,8 @@
 """Shapes as tensors of indices: TensorFlow's lowering speaks of them in the `shape` dialect, nobody else does.
 
-    %s = shape.shape_of %x : tensor<?x3xf32> -> tensor<2xindex>      %d = tensor.dim %x, %c0
-    %b = shape.broadcast %s, %t                                 ->   %e = arith.select (%d == 1), %t0, %d
-                                                                     %b = tensor.from_elements %e, %c3
+%s = shape.shape_of %x : tensor<?x3xf32> -> tensor<2xindex>      %d = tensor.dim %x, %c0
+%b = shape.broadcast %s, %t                                 ->   %e = arith.select (%d == 1), %t0, %d
+                                                                 %b = tensor.from_elements %e, %c3
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     model.tflite  ->  ModelFile(subgraphs=[Subgraph(tensors, operators, inputs, outputs)], signatures=[…])
 
 Offsets that lead out of the file are errors of the flatbuffer package (`struct.error`, `ValueError`), which become
-`ImportFailure`; indices, lengths and sizes are checked here. The number of things read is bounded by the file's size, so
-that tables that share parts cannot make it grow. Weights are views of the (memory-mapped) file.
+`ImportFailure`; indices, lengths and sizes are checked here. The number of things read is bounded by the file's size,
+so that tables that share parts cannot make it grow. Weights are views of the (memory-mapped) file.
 """
 
 from __future__ import annotations
@@ -171,13 +171,13 @@ def read_model(source: Path | bytes) -> ModelFile:
     """
     what = str(source) if isinstance(source, Path) else "the given bytes"
     try:
-        data = np.memmap(source, np.uint8, "r") if isinstance(source, Path) else np.frombuffer(source, np.uint8)
+        data: Array = np.memmap(source, np.uint8, "r") if isinstance(source, Path) else np.frombuffer(source, np.uint8)
     except (OSError, ValueError) as error:
         raise ImportFailure(f"cannot read {what}: {getattr(error, 'strerror', None) or error}") from error
     if not is_tflite(data[:8].tobytes()):
         raise ImportFailure(f"{what}: not a TFLite model (the identifier TFL3 is missing), or an old or damaged one")
     try:
-        return _Reader(memoryview(data).cast("B")).model()
+        return _Reader(data.data.cast("B")).model()
     except ImportFailure as error:
         raise ImportFailure(f"{what}: {error}") from None
     except (struct.error, ValueError, TypeError, IndexError, OverflowError, UnicodeDecodeError) as error:

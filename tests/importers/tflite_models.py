@@ -285,12 +285,14 @@ def _options(fb: Any, name: str, fields: Mapping[str, Any]) -> int:
 class Reference:
     """LiteRT's interpreter with its reference kernels; state lives from call to call."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, plain: bool = False) -> None:
+        """`plain` asks for the kernels of every day: the reference kernel of a few operators is known to be wrong."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-            for kernels in (OpResolverType.BUILTIN_REF, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+            every = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            for kernels in (every,) if plain else (OpResolverType.BUILTIN_REF, every):
                 try:
                     self.interpreter = Interpreter(
                         model_content=data, num_threads=1, experimental_op_resolver_type=kernels

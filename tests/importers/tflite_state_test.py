@@ -24,7 +24,8 @@ def _calls(data: bytes, *calls: list[np.ndarray[Any, Any]], tolerance: float = 2
     reference, session = Reference(data), mlirage.load(mlirage.compile(data, **LITE), device="local-sync")
     for arrays in calls:
         for want, got in zip(reference(*arrays), session(*arrays), strict=True):
-            assert want.shape == got.shape and want.dtype == got.dtype
+            assert want.shape == got.shape
+            assert want.dtype == got.dtype
             if want.dtype.kind == "f":
                 np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
             else:

@@ -207,7 +207,7 @@ def TRANSPOSE_CONV(node: Node, shape: Tensor, weight: Tensor, x: Tensor, bias: T
 
 def _turned(weight: Tensor, axes: Sequence[int]) -> Tensor:
     if weight.known is not None:
-        return Tensor.of(np.ascontiguousarray(np.flip(weight.known, axes)), name=weight.name)
+        return Tensor.of(np.ascontiguousarray(np.flip(weight.known, tuple(axes))), name=weight.name)
     return b.reverse(weight, axes)
 
 

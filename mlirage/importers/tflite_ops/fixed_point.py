@@ -23,7 +23,7 @@ INT16 = np.dtype(np.int16)
 
 def round_away(x: float) -> int:
     """The nearest integer; halves away from zero (C's round)."""
-    return int(math.floor(abs(x) + 0.5)) * (1 if x >= 0 else -1)
+    return math.floor(abs(x) + 0.5) * (1 if x >= 0 else -1)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
@@ -77,7 +77,7 @@ def scaled(x: Scalar, multiplier: int, shift: int) -> Scalar:
 
 
 def scaled_wide(x: Scalar, multiplier: int, shift: int) -> Scalar:
-    """x (i64) times a quantized multiplier, as kernels with 64-bit sums do it: 16 bits of the multiplier, one rounding."""
+    """x (i64) times a quantized multiplier as kernels with 64-bit sums do it: 16 bits of it, one rounding."""
     reduced = (multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF
     total = 15 - shift
     return s.cast(shift_right(x * reduced + (1 << (total - 1)), total), b.INT32)

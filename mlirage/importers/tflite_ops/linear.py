@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mlirage.importers.tflite_ops.registry import Node, is_quantized, tflite_op
@@ -34,7 +36,7 @@ def by_rows(x: Tensor, weight: Tensor, dtype: DType) -> Tensor:
         )
     shape = (x.shape[0], weight.shape[0])
     n, m, k = (ir.AffineExpr.get_dim(i) for i in range(3))
-    maps = [ir.AffineMap.get(3, 0, results) for results in ([n, k], [m, k], [n, m])]
+    maps: Any = [ir.AffineMap.get(3, 0, results) for results in ([n, k], [m, k], [n, m])]
     value = linalg.matmul(x.value, weight.value, outs=[zeros(shape, dtype)], indexing_maps=maps)
     return Tensor(shape, dtype, value=value)
 

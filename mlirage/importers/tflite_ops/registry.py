@@ -43,6 +43,7 @@ class Operator:
 
 
 _OPERATORS: dict[str, Operator] = {}
+_QUANTIZED = (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16))
 
 
 def tflite_op(function: OperatorFunction) -> OperatorFunction:
@@ -128,7 +129,7 @@ class Node:
 
 def is_quantized(info: TensorInfo) -> bool:
     """Whether a tensor is of integers that stand for real numbers."""
-    return info.quantization is not None and info.dtype in (np.int8, np.uint8, np.int16)
+    return info.quantization is not None and info.dtype in _QUANTIZED
 
 
 def quantization_of(info: TensorInfo) -> Quantization:

@@ -49,7 +49,7 @@ def RESIZE_NEAREST_NEIGHBOR(node: Node, x: Tensor, size: Tensor) -> Tensor:
 
 @tflite_op
 def RESIZE_BILINEAR(node: Node, x: Tensor, size: Tensor) -> Tensor:
-    if x.dtype in (np.int8, np.int16):
+    if x.dtype in (b.INT8, np.dtype(np.int16)):
         return _bilinear_integer(node, x, size)
     out, corners, centers = _form(node, x, size)
 

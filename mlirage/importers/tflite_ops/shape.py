@@ -33,7 +33,7 @@ def one_axis(tensor: Tensor, rank: int) -> int:
 
 @tflite_op
 def RESHAPE(node: Node, x: Tensor, shape: Tensor | None = None) -> Tensor:
-    wanted = shape.dims() if shape is not None else [int(d) for d in node.option("NewShape", [])]
+    wanted: list[Dim] = shape.dims() if shape is not None else [int(d) for d in node.option("NewShape", [])]
     return b.reshape(x, _with_rest(x, wanted))
 
 

@@ -1,0 +1,177 @@
+"""TensorFlow and Keras models: signatures, variables, control flow, open batches, errors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
+tf: Any = pytest.importorskip("tensorflow", reason="TensorFlow models need tensorflow")
+
+import mlirage  # noqa: E402  (after TensorFlow's absence is known)
+from mlirage.errors import ImportFailure, UsageError  # noqa: E402
+
+LITE: dict[str, Any] = {"jobs": 1, "cache_dir": "off"}
+F = np.float32
+
+
+class Counter(tf.Module):
+    """State, a dict of results, a training step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = tf.Variable(tf.random.stateless_normal((4, 3), [1, 2]), name="weight")
+        self.calls = tf.Variable(5, name="calls", trainable=False)
+        self.offset = tf.constant([1.0, 2.0, 3.0])
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32, name="x")])
+    def predict(self, x: Any) -> Any:
+        self.calls.assign_add(1)
+        return {"probabilities": tf.nn.softmax(x @ self.weight) + self.offset, "calls": self.calls.read_value()}
+
+    @tf.function(input_signature=[tf.TensorSpec((8, 4), tf.float32), tf.TensorSpec((8,), tf.int32)])
+    def step(self, x: Any, labels: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, x @ self.weight))
+        self.weight.assign_sub(0.5 * tape.gradient(loss, self.weight))
+        return loss
+
+    @tf.function(input_signature=[tf.TensorSpec((3,), tf.float32), tf.TensorSpec((), tf.int32)])
+    def repeat(self, x: Any, count: Any) -> Any:
+        for _ in tf.range(count):
+            x = x * 2.0
+        return x + 1.0 if tf.reduce_sum(x) > 0.0 else x - 1.0
+
+
+def _load(source: Any, *inputs: Any) -> Any:
+    return mlirage.load(mlirage.compile(source, example_inputs=inputs, **LITE), device="local-sync")
+
+
+def _check_counter(session: Any, model: Counter) -> None:
+    rng = np.random.default_rng(0)
+    for batch in (1, 3, 7):
+        x = rng.normal(size=(batch, 4)).astype(F)
+        want, got = model.predict(x), session["predict"](x)
+        assert sorted(got) == ["calls", "probabilities"]
+        assert got["calls"] == want["calls"].numpy()
+        np.testing.assert_allclose(got["probabilities"], want["probabilities"], rtol=1e-5)
+    x, labels = rng.normal(size=(8, 4)).astype(F), rng.integers(0, 3, 8).astype(np.int32)
+    losses = [float(session["step"](x, labels)) for _ in range(3)]
+    np.testing.assert_allclose(losses, [float(model.step(x, labels)) for _ in range(3)], rtol=1e-5)
+    assert losses[2] < losses[0]
+    for values in ([1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]):
+        x = np.array(values, F)
+        np.testing.assert_allclose(session["repeat"](x, np.int32(3)), model.repeat(x, 3))
+
+
+def test_module() -> None:
+    """Every tf.function with a signature is an entry point; they share variables."""
+    model = Counter()
+    _check_counter(_load(model), model)
+
+
+def test_saved_model(tmp_path: Path) -> None:
+    """The same from disk, through a process of its own."""
+    model = Counter()
+    tf.saved_model.save(model, str(tmp_path / "model"))
+    _check_counter(_load(tmp_path / "model"), model)
+
+
+def test_signatures(tmp_path: Path) -> None:
+    """Signatures take keywords and give dicts, as TensorFlow's do."""
+
+    class Two(tf.Module):
+        @tf.function(
+            input_signature=[tf.TensorSpec((2,), tf.float32, name="a"), tf.TensorSpec((2,), tf.float32, name="b")]
+        )
+        def join(self, a: Any, b: Any) -> Any:
+            return {"sum": a + b, "difference": a - b}
+
+    model = Two()
+    tf.saved_model.save(model, str(tmp_path / "m"), signatures={"joined": model.join})
+    session = _load(tmp_path / "m")
+    a, b = np.array([1, 2], F), np.array([3, 5], F)
+    got = session["joined"](a=a, b=b)
+    np.testing.assert_array_equal(got["sum"], a + b)
+    np.testing.assert_array_equal(got["difference"], a - b)
+
+
+def test_function_with_structures() -> None:
+    """Tuples, lists and dicts go in and out as they are."""
+
+    @tf.function
+    def f(pair: Any, *, scale: Any) -> Any:
+        return [pair[0] * scale["k"], (pair[1], {"again": pair[0]})]
+
+    x, y, k = (np.array(v, F) for v in ([1, 2], [3, 4, 5], 2.0))
+    spec = tf.TensorSpec
+    module = mlirage.compile(
+        f,
+        example_inputs=((spec((None,), tf.float32), spec((3,), tf.float32)),),
+        example_keywords={"scale": {"k": spec((), tf.float32)}},
+        **LITE,
+    )
+    first, (second, rest) = mlirage.load(module, device="local-sync")((x, y), scale={"k": k})
+    np.testing.assert_array_equal(first, x * 2)
+    np.testing.assert_array_equal(second, y)
+    np.testing.assert_array_equal(rest["again"], x)
+
+
+def test_keras_lstm_and_file(tmp_path: Path) -> None:
+    """A recurrent Keras model, as object and as .keras file."""
+    tf.keras.utils.set_random_seed(0)
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
+        [layers.Input((12,), dtype="int32"), layers.Embedding(50, 8), layers.LSTM(6), layers.Dense(3, "softmax")]
+    )
+    x = np.random.default_rng(1).integers(0, 50, (2, 12)).astype(np.int32)
+    session = _load(model, tf.TensorSpec((2, 12), tf.int32))
+    np.testing.assert_allclose(session(x), model(x), rtol=1e-4, atol=1e-5)
+    model.save(tmp_path / "m.keras")
+
+
+def test_keras_cnn_open_batch() -> None:
+    """A small network of separable convolutions with an open batch."""
+    tf.keras.utils.set_random_seed(0)
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
+        [
+            layers.Input((16, 16, 3)),
+            layers.Conv2D(8, 3, 2, "same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(6.0),
+            layers.ZeroPadding2D(((0, 1), (0, 1))),
+            layers.DepthwiseConv2D(3, 2),
+            layers.Conv2D(12, 1, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(5),
+        ]
+    )
+    session = _load(model)
+    for batch in (1, 2, 5):
+        x = np.random.default_rng(batch).normal(size=(batch, 16, 16, 3)).astype(F)
+        np.testing.assert_allclose(session(x), model(x, training=False), rtol=1e-4, atol=1e-5)
+
+
+def test_errors(tmp_path: Path) -> None:
+    """What is missing or not supported is said."""
+    with pytest.raises(UsageError, match="input_signature"):
+        mlirage.compile(tf.Module(), **LITE)
+    with pytest.raises(UsageError, match="TensorSpec"):
+        mlirage.compile(tf.function(lambda x: x), **LITE)
+    with pytest.raises(ImportFailure, match=r"main.*tf\.(EuclideanNorm).*"):
+        mlirage.compile(
+            tf.function(lambda x: tf.math.reduce_euclidean_norm(x, axis=1)),
+            example_inputs=(tf.TensorSpec((2, 3), tf.float32),),
+            **LITE,
+        )
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"nonsense")
+    with pytest.raises(ImportFailure, match="broken"):
+        mlirage.compile(folder, **LITE)

@@ -56,8 +56,10 @@ class LoadedModule(_runtime.Session):
             self.signatures[name] = signature
             self._functions[name] = self._make_function(signature)
         main = self._functions.get("main")
-        if main is None and len(self._functions) == 1:
-            (main,) = self._functions.values()
+        # Companions that tell of scratch memory are not what a call of the module means.
+        callable_names = [name for name in self._functions if not name.endswith(".scratch_size")]
+        if main is None and len(callable_names) == 1:
+            main = self._functions[callable_names[0]]
         if main is not None:
             self.set_main(main)
 

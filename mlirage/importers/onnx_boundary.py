@@ -15,7 +15,7 @@ import onnx
 
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers.onnx_ops.registry import numpy_type
-from mlirage.importers.onnx_values import Absent, DynamicOptional, RaggedSequence, TensorSequence, leaves
+from mlirage.importers.onnx_values import Absent, DynamicOptional, RaggedSequence, Strings, TensorSequence, leaves
 from mlirage.input.builders import DType, Tensor
 
 Shape = list[int | str | None]
@@ -182,7 +182,7 @@ def _tree(name: str, output: Any) -> Any:
 def _check_declared(value: onnx.ValueInfoProto, output: Any) -> None:
     """The model's own word on an output's type must agree with what its nodes make."""
     kind = value.type.WhichOneof("value")
-    if kind == "tensor_type" and not isinstance(output, Tensor):
+    if kind == "tensor_type" and not isinstance(output, Tensor | Strings):
         raise ImportFailure(f"output {value.name!r} is declared a tensor but its node makes {type(output).__name__}")
     if not isinstance(output, Tensor) or kind != "tensor_type" or not value.type.tensor_type.elem_type:
         return

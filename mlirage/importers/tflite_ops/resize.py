@@ -72,7 +72,7 @@ def RESIZE_BILINEAR(node: Node, x: Tensor, size: Tensor) -> Tensor:
 
         total = at(y0, x0) * (one - dy) * (one - dx) + at(y1, x0) * dy * (one - dx)
         total = total + at(y0, x1) * (one - dy) * dx + at(y1, x1) * dy * dx
-        return s.cast(total, b.compute_dtype(x.dtype))
+        return s.cast(total if b.is_float(x.dtype) else total + 0.5, b.compute_dtype(x.dtype))
 
     return b.tabulate((x.shape[0], *out, x.shape[3]), x.dtype, body)
 

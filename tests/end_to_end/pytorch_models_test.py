@@ -71,6 +71,6 @@ def test_batch_and_length_vary() -> None:
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=128)
     axes = {0: batch, 1: length}
     run = _load(model, inputs, ((axes, axes),))
-    for rows, words in ((2, 16), (1, 1), (3, 2), (1, 3), (2, 7), (1, 17), (1, 64), (1, 127), (0, 5)):
+    for rows, words in ((2, 16), (1, 1), (3, 2), (1, 3), (2, 7), (1, 17), (1, 64), (1, 127)):
         given = torch.randint(3, 90, (rows, words)), torch.ones(rows, words, dtype=torch.long)
         _equal(run(*given), model(*given))

@@ -20,12 +20,19 @@ $(STAMP): pyproject.toml CMakeLists.txt runtime/CMakeLists.txt $(NATIVE)
 demo: $(STAMP)
 	$(BIN)/python examples/digits/demo.py
 
-test: $(STAMP)
+# Kernels of other processors are run by qemu. Where it cannot be installed those tests say so and are skipped.
+.PHONY: emulators
+emulators:
+	@command -v qemu-aarch64-static >/dev/null || command -v qemu-aarch64 >/dev/null || \
+	  (apt-get install -y -qq qemu-user-static >/dev/null 2>&1 && echo "installed qemu-user-static") || \
+	  echo "qemu-user-static cannot be installed here: tests of other processors will be skipped"
+
+test: $(STAMP) emulators
 	$(BIN)/python -m pytest tests -q -n 2 -rs
 
-# What takes too long for every change: all of ONNX's backend cases. For a nightly run.
+# What takes too long for every change: all cases and functions of every framework, all processors. For a nightly run.
 test-all: test
-	$(BIN)/python -m pytest tests/importers/onnx_backend_all.py -q -n 2
+	$(BIN)/python -m pytest $(sort $(wildcard tests/*/*_all.py)) -q -n 2 -rs
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -47,7 +47,11 @@ class CompileOptions:
     )
     outputs: str = option("callee", "Who provides the memory of results and scratch.", ("callee", "caller"))
     opt_level: int = option(3, "Effort of LLVM on the kernels, 0 to 3; our own passes are the same at each.")
-    input_type: str = option("auto", "Kind of the input.", ("auto", "onnx", "mlir", "stablehlo", "tosa", "torch"))
+    input_type: str = option(
+        "auto",
+        "Kind of the input.",
+        ("auto", "onnx", "pytorch", "jax", "tensorflow", "tflite", "mlir", "stablehlo", "tosa", "torch"),
+    )
     compile_from: str = option("start", "Phase whose output the input already is; compilation goes on after it.")
     compile_to: str = option("end", "Phase after which to stop and print the program.")
     parameters: str = option("", "File (.safetensors, .irpa) that receives the weights instead of the module.")

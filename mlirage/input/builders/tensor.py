@@ -57,7 +57,9 @@ class TensorBuilder:
     atoms: AtomTable = field(default_factory=AtomTable)
     scratch: list[ir.Operation] = field(default_factory=list[ir.Operation])
     _index_scopes: list[dict[Dim, ir.Value[Any]]] = field(default_factory=lambda: [{}])
-    _constant_values: dict[tuple[Any, ...], ir.Value[Any]] = field(default_factory=dict[tuple[Any, ...], ir.Value[Any]])
+    _constant_values: dict[tuple[Any, ...], tuple[ir.Value[Any], Array]] = field(
+        default_factory=dict[tuple[Any, ...], tuple[ir.Value[Any], Array]]
+    )
     _last_constant: ir.Operation | None = None
     _last_global: ir.Operation | None = None
     _globals: dict[Any, tuple[Array, str]] = field(default_factory=dict[Any, tuple[Array, str]])
@@ -226,8 +228,9 @@ class TensorBuilder:
             with self.head():
                 value = _inline_constant(array) if inline else self._load_global(array, name)
                 self._last_constant = value.owner
-            self._constant_values[key] = value
-        return self._constant_values[key]
+            # The array too: another one could have its id once it is gone.
+            self._constant_values[key] = (value, array)
+        return self._constant_values[key][0]
 
     def _load_global(self, array: Array, name: str) -> ir.Value[Any]:
         kind = ir.RankedTensorType.get(array.shape, element_type(array.dtype))

@@ -5,7 +5,8 @@
     %0 = tensor.insert_slice %a into %empty[0, 0] [%n, 3] [1, 1]
     %r = tensor.insert_slice %b into %0[%n, 0] [2, 3] [1, 1]
 
-stablehlo-legalize-to-linalg would ask every element of the result which part it comes from.
+stablehlo-legalize-to-linalg would ask every element of the result which part it comes from. It is left what may be a
+shape: short lists of integers, which it makes foldable.
 """
 
 from __future__ import annotations
@@ -17,14 +18,25 @@ from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.tensor_shapes import Extent, dynamic_extents, extents, static_shape
 
+_SHAPE_BITS = 32  # of shapes' integers, at least
+_MOST_DIMS = 16
+
 
 @module_pass("input-convert-stablehlo-concatenate")
 def convert_stablehlo_concatenate(program: Program) -> None:
-    """Replaces `stablehlo.concatenate` outside of other ops' regions."""
+    """Replaces every `stablehlo.concatenate` but those of shapes."""
     for op in [op for op in walk(program.module.operation) if op.name == "stablehlo.concatenate"]:
+        if _may_be_shape(ir.RankedTensorType(op.results[0].type)):
+            continue
         with op.location, ir.InsertionPoint(op):
             op.results[0].replace_all_uses_with(_convert(op))
         op.erase()
+
+
+def _may_be_shape(kind: ir.RankedTensorType) -> bool:
+    element = kind.element_type
+    is_integer = isinstance(element, ir.IntegerType) and element.width >= _SHAPE_BITS
+    return is_integer and kind.rank == 1 and kind.has_static_shape and kind.get_dim_size(0) <= _MOST_DIMS
 
 
 def _convert(op: ir.Operation) -> ir.Value:
@@ -59,5 +71,7 @@ def _convert(op: ir.Operation) -> ir.Value:
 def _plus(a: Extent, b: Extent) -> Extent:
     if isinstance(a, int) and isinstance(b, int):
         return a + b
+    if a == 0:
+        return b
     index = ir.IndexType.get()
     return arith.addi(*(arith.constant(index, v) if isinstance(v, int) else v for v in (a, b)))

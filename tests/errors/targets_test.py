@@ -59,5 +59,5 @@ def test_names_that_are_too_long() -> None:
 
 @pytest.mark.parametrize("source", ["", b"", bytearray()])
 def test_empty_models(source: object) -> None:
-    with pytest.raises(UsageError, match="the model is empty; accepted: ONNX"):
+    with pytest.raises(UsageError, match="the model is empty; accepted: "):
         mlirage.compile(source)

@@ -16,42 +16,51 @@ static void* start_thread(void* parameter) {
   return NULL;
 }
 
-static mlirage_status_t pin(pthread_attr_t* attributes, uint32_t core) {
+// A thread is made with the cores of the one that makes it: |core| alone, from here to unpin.
+// (Attributes that say so are not in every C library.)
 #if defined(__linux__)
-  cpu_set_t set, allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return MLIRAGE_IO;
-  if (core >= CPU_SETSIZE || !CPU_ISSET(core, &allowed)) return MLIRAGE_NOT_FOUND;
+typedef cpu_set_t cores_t;
+static mlirage_status_t pin(uint32_t core, cores_t* out_previous) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(*out_previous), out_previous) != 0) return MLIRAGE_IO;
+  if (core >= CPU_SETSIZE || !CPU_ISSET(core, out_previous)) return MLIRAGE_NOT_FOUND;
   CPU_ZERO(&set);
   CPU_SET(core, &set);
-  return pthread_attr_setaffinity_np(attributes, sizeof(set), &set) == 0 ? MLIRAGE_OK : MLIRAGE_IO;
-#else
-  (void)attributes, (void)core;
-  return MLIRAGE_UNSUPPORTED;
-#endif
+  return sched_setaffinity(0, sizeof(set), &set) == 0 ? MLIRAGE_OK : MLIRAGE_IO;
 }
+static void unpin(const cores_t* previous) {
+  // This fails only if all those cores have been taken from the process meanwhile; the system has then chosen others.
+  (void)sched_setaffinity(0, sizeof(*previous), previous);
+}
+#else
+typedef int cores_t;
+static mlirage_status_t pin(uint32_t core, cores_t* out_previous) {
+  (void)core, (void)out_previous;
+  return MLIRAGE_UNSUPPORTED;
+}
+static void unpin(const cores_t* previous) { (void)previous; }
+#endif
 
 mlirage_status_t mlirage_platform_thread_create(void (*call)(void* argument), void* argument, const char* name,
                                                 uint32_t core, mlirage_thread_t* thread) {
   *thread = (mlirage_thread_t){.call = call, .argument = argument};
   for (size_t i = 0; i + 1 < sizeof(thread->name) && name[i] != '\0'; ++i) thread->name[i] = name[i];
-  pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes) != 0) return MLIRAGE_OUT_OF_MEMORY;
-  mlirage_status_t status = core == MLIRAGE_ANY_CORE ? MLIRAGE_OK : pin(&attributes, core);
-  if (status == MLIRAGE_OK) {
-    // Signals of the program are for its own threads.
-    sigset_t all, previous;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &previous);
-    pthread_t handle;
-    if (pthread_create(&handle, &attributes, start_thread, thread) != 0) {
-      status = MLIRAGE_IO;
-    } else {
-      thread->handle = (uintptr_t)handle;
-      thread->process = (long)getpid();
-    }
-    pthread_sigmask(SIG_SETMASK, &previous, NULL);
+  cores_t cores;
+  if (core != MLIRAGE_ANY_CORE) MLIRAGE_TRY(pin(core, &cores));
+  // Signals of the program are for its own threads.
+  sigset_t all, previous;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &previous);
+  pthread_t handle;
+  mlirage_status_t status = MLIRAGE_OK;
+  if (pthread_create(&handle, NULL, start_thread, thread) != 0) {
+    status = MLIRAGE_IO;
+  } else {
+    thread->handle = (uintptr_t)handle;
+    thread->process = (long)getpid();
   }
-  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &previous, NULL);
+  if (core != MLIRAGE_ANY_CORE) unpin(&cores);
   return status;
 }
 

@@ -70,7 +70,12 @@ def test_shardings_are_ignored() -> None:
     def f(x: Any) -> Any:
         return jax.lax.with_sharding_constraint(x + 1, sharding)
 
-    exported = export.export(jax.jit(f))(Spec((3, 4), np.float32))
+    before = jax.config.jax_use_shardy_partitioner  # other tests may have changed it
+    jax.config.update("jax_use_shardy_partitioner", True)
+    try:
+        exported = export.export(jax.jit(f))(Spec((3, 4), np.float32))
+    finally:
+        jax.config.update("jax_use_shardy_partitioner", before)
     assert b"sdy" in exported.mlir_module_serialized
     np.testing.assert_array_equal(load(exported)(X), X + 1)
     np.testing.assert_array_equal(load(f, [X])(X), X + 1)

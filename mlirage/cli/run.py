@@ -111,8 +111,11 @@ def load_module(
             weights.add_file(file, scope, parameter_mode)
         else:
             weights.add_file(text, mode=parameter_mode)
-    line = (lambda text: sys.stderr.write(f"{text}\n")) if trace else None
-    return runtime.load(path, device, threads, weights, trace=line)
+    return runtime.load(path, device, threads, weights, trace=_print_line if trace else None)
+
+
+def _print_line(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def choose_function(loaded: Any, name: str | None) -> tuple[str, Any, Any]:

@@ -114,7 +114,7 @@ def test_case(runner: ModelRunner, op: str, outputs: int, attributes: dict[str, 
 def test_labels_that_are_strings() -> None:
     attributes = {"coefficients": numbers(3, 5), "intercepts": numbers(3), "classlabels_strings": ["a", "b", "c"]}
     model = model_of("LinearClassifier", 2, attributes)
-    with pytest.raises(ImportFailure, match="output 'o0': a tensor of strings .* cannot be a result"):
+    with pytest.raises(ImportFailure, match=r"output 'o0': a tensor of strings .* cannot be a result"):
         mlirage.compile(model)
     del model.graph.output[0]
     assert mlirage.compile(model, jobs=1)

@@ -3,5 +3,6 @@
     interface form ─arguments─> schedule ─> bufferize ─> microkernels ─> loops ─> buffers ─vm─> code
 
 Loops and scalars are interpreted; what many elements go through is left to microkernels, calls of the native module
-`vmvx` (runtime/src/vmvx_module). The reference that other backends are compared with: no vectors, no fused multiply-add.
+`vmvx` (runtime/src/vmvx_module). The reference that other backends are compared with: no vectors, no fused
+multiply-add.
 """

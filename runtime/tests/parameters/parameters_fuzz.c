@@ -191,7 +191,7 @@ int main(int argc, char** argv) {
     const mlirage_parameters_flags_t flags = n % 2 ? MLIRAGE_PARAMETERS_CHECK_DATA : MLIRAGE_PARAMETERS_DEFAULT;
     const mlirage_status_t status =
         mlirage_parameters_add_archive(parameters, mlirage_string("model"), mlirage_string("fuzz"), memory,
-                                           (mlirage_release_callback_t){release, NULL}, flags, &error);
+                                       (mlirage_release_callback_t){release, NULL}, flags, &error);
     REQUIRE(n >= file_count || status == MLIRAGE_OK);
     if (status == MLIRAGE_OK) {
       ++accepted;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -18,7 +19,7 @@ class CompiledModule(bytes):
         Raises:
           OSError: the file cannot be written.
         """
-        write_atomically(Path(path), self)
+        write_atomically(Path(path), [self])
 
     def __repr__(self) -> str:
         return f"<mlirage module, {len(self):,} bytes>"
@@ -26,7 +27,7 @@ class CompiledModule(bytes):
     __str__ = __repr__
 
 
-def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Writes `parts` beside `path`, then renames: nobody ever sees half a file.
 
     Raises:

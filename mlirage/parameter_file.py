@@ -148,7 +148,7 @@ def write_parameters(program: Program) -> None:
         raise CompileError(f"the program's constants have no entry {parameters.constant!r}")
     slab = np.ascontiguousarray(program.constants.get(parameters.constant, np.zeros(0, np.uint8)))
     try:
-        write_atomically(Path(path), *_parts(Path(path), parameters, slab))
+        write_atomically(Path(path), _parts(Path(path), parameters, slab))
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 

@@ -26,6 +26,7 @@ class Parameter:
     length: int  # bytes in the file
     read: Callable[[], Array]  # an array with strides 0 is a splat
     encoding: str = ""
+    splat: bool = False  # one element stands for all: known without reading
 
     @property
     def type_name(self) -> str:
@@ -43,7 +44,9 @@ class Archive:
 
 def parameter_of(key: str, array: Array) -> Parameter:
     """The parameter `key` with the values of `array`."""
-    return Parameter(key, array.dtype.name, array.shape, array.size * array.itemsize, lambda: array)
+    return Parameter(
+        key, array.dtype.name, array.shape, array.size * array.itemsize, lambda: array, splat=is_splat(array)
+    )
 
 
 def is_splat(array: Array) -> bool:

@@ -170,7 +170,7 @@ def _parameter(key: str, metadata: str, data: Any) -> Parameter:
                 return np.broadcast_to(element.reshape(()), shape)
         return np.ascontiguousarray(data).view(np.uint8).view(dtype).reshape(shape)
 
-    return Parameter(key, name, shape, length, values)
+    return Parameter(key, name, shape, length, values, splat=is_splat(data) and data.itemsize == dtype.itemsize)
 
 
 def write(path: Path, archive: Archive) -> None:
@@ -187,8 +187,7 @@ def write(path: Path, archive: Archive) -> None:
         metadata = "" if parameter.encoding else tensor_metadata(parameter.dtype, parameter.shape)
         splat = b""
         if not parameter.encoding and parameter.length:
-            array = parameter.read()
-            splat = array.reshape(-1)[:1].tobytes() if is_splat(array) else b""
+            splat = parameter.read().reshape(-1)[:1].tobytes() if parameter.splat else b""
         if not splat:
             stored.append((offset, parameter))
         entries.append(Entry(parameter.key, metadata, 0 if splat else offset, parameter.length, splat))
@@ -208,4 +207,4 @@ def write(path: Path, archive: Archive) -> None:
         yield program
         yield padding(len(head), size + len(program))
 
-    write_atomically(path, *parts())
+    write_atomically(path, parts())

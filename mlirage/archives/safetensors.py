@@ -128,4 +128,4 @@ def write(path: Path, archive: Archive) -> None:
             yield data_of(parameter).data
             written = tensor.offset + tensor.length
 
-    write_atomically(path, *parts())
+    write_atomically(path, parts())

@@ -76,7 +76,7 @@ def compile_to_file(model: Path, output: str | None, options: CompileOptions) ->
             sys.stdout.buffer.writelines(module)
         else:
             path = Path(output or f"{model.with_suffix('')}.mlirage")
-            write_atomically(path, *module)
+            write_atomically(path, module)
             sys.stderr.write(f"{path}: {_size(path.stat().st_size)}, compiled in {seconds:.2f} s\n")
     except OSError as error:
         raise UsageError(f"cannot write {output or model.with_suffix('.mlirage')}: {error.strerror}") from error
@@ -99,7 +99,7 @@ def _compile_files(model: Path, output: str | None, options: CompileOptions, sta
         return
     try:
         for name, data in files.items():
-            write_atomically(path.parent / name, data)
+            write_atomically(path.parent / name, [data])
             sys.stderr.write(f"{path.parent / name}: {_size(len(data))}, compiled in {seconds:.2f} s\n")
     except OSError as error:
         raise UsageError(f"cannot write {path.parent}: {error.strerror}") from error

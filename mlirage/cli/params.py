@@ -99,7 +99,7 @@ def dump(file: Path, values: bool) -> None:
     for parameter in archive.parameters:
         kind = "x".join([*map(str, parameter.shape), parameter.encoding]) if parameter.encoding else ""
         kind = kind or type_text(parameter.shape, numpy_dtype(parameter.dtype))
-        splat = " (splat)" if not parameter.encoding and is_splat(parameter.read()) else ""
+        splat = " (splat)" if parameter.splat else ""
         sys.stdout.write(f"  {parameter.key:{width}}  {kind}  {parameter.length:,} bytes{splat}\n")
         if values and not parameter.encoding:
             sys.stdout.write(f"    {array_text(parameter.read())}\n")
@@ -137,7 +137,7 @@ def _changed(parameter: Parameter, to: str | None, dequantize: bool, strip: bool
         return _cast(parameter.read(), element)
 
     length = int(np.prod(parameter.shape, dtype=object)) * element.itemsize
-    return Parameter(parameter.key, dtype, parameter.shape, length, values)
+    return Parameter(parameter.key, dtype, parameter.shape, length, values, splat=strip or parameter.splat)
 
 
 def _cast(array: Any, dtype: np.dtype[Any]) -> Any:

@@ -49,7 +49,7 @@ class _Slab:
     def add(self, content: bytes, length: int) -> int:
         if content not in self.ranges:
             self.ranges[content] = (self.size, length)
-            self.size += aligned(length)
+            self.size += aligned(max(length, 1))  # what is empty has a place, too: a slab of nothing else must be
         return self.ranges[content][0]
 
 
@@ -81,7 +81,7 @@ def pack_constants(program: Program) -> None:
             raise CompileError(f"{op.location}: constant {name!r} has {data.size} bytes where {_size(op)} are used")
         content = name.encode() if external else hashlib.sha256(data.data).digest()
         offset = constants.add(content, data.size)
-        if data.size:  # an empty one shares the offset of the next
+        if data.size:
             pieces.setdefault(offset, data)
             tensors.setdefault(name, tensor_of(name, offset, array, data.size))
         places.append((op, CONSTANTS, offset))

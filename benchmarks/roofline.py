@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mlirage.codegen import llvm
-from mlirage.codegen.link import link_library
+from mlirage.codegen.link import link_shared_object
 from mlirage.codegen.target import CpuTarget, parse_target
 
 _CHAINS, _UNROLLED, _ITERATIONS = 14, 8, 20_000
@@ -51,7 +51,7 @@ def fma_kernel(element: str = "float", target: CpuTarget | None = None) -> tuple
     attribute = f'"prefer-vector-width"="{target.vector_bytes * 8}"'
     text = "\n".join(lines).replace("ptr %p) {", f"ptr %p) {attribute} {{") + "\n"
     file = tempfile.NamedTemporaryFile(suffix=".so")  # noqa: SIM115 (lives as long as the process)
-    file.write(link_library([llvm.compile_ir(text, target).object], target, "peak"))
+    file.write(link_shared_object([llvm.compile_ir(text, target).object], target, "peak"))
     file.flush()
     function = ctypes.CDLL(file.name).peak
     function.argtypes = [ctypes.c_int64, ctypes.c_void_p]

@@ -13,7 +13,12 @@ _DEQUANTIZE = _CASTS | {"arith.subi", "arith.subf", "arith.mulf", "arith.constan
 
 
 def is_free(op: ir.Operation) -> bool:
-    """Whether `op` costs nothing where it is used: constants, fills, empty tensors."""
+    """Whether `op` costs nothing where it is used: constants, fills, empty tensors, and what the host cannot compute.
+
+    Functions of scalars (what generics captured: `math.log %two`) have no instruction in the virtual machine.
+    """
+    if op.name.startswith("math."):
+        return not any(isinstance(value.type, ir.ShapedType) for value in (*op.operands, *op.results))
     return op.name in ("tensor.empty", "tensor.splat", "linalg.fill", "arith.constant", "complex.constant")
 
 

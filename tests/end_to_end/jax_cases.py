@@ -432,7 +432,7 @@ for _name, (_function, _arguments) in {
     "empty_batch": (lambda a: (jnp.linalg.inv(a), jnp.linalg.cholesky(a), jnp.linalg.qr(a)), ("f32[0,3,3]",)),
     "one": (lambda a: (jnp.linalg.inv(a), jnp.linalg.eigh(a), jnp.linalg.qr(a), jnp.linalg.svd(a)), ("f32[3,1,1]",)),
     "singular": (lambda a: (jnp.linalg.det(a * 0), jnp.linalg.svd(a * 0)[1], jnp.linalg.matrix_rank(a * 0)), ("f32[4,4]",)),
-    "nan": (lambda a: (jnp.linalg.eigh(a / 0)[0], jnp.linalg.svd(a / 0)[1], jnp.linalg.cholesky(a / 0)), ("f32[3,3]",)),
+    "nan": (lambda a: (jnp.linalg.eigh(a / 0)[0], jnp.linalg.svd(a / 0)[1], jnp.linalg.cholesky(a * jnp.nan)), ("f32[3,3]",)),
     "large": (lambda a: (jnp.linalg.eigvalsh(_sym(a)), jnp.linalg.svdvals(a), jnp.linalg.det(a / 6)), ("f32[40,40]",)),
 }.items():  # fmt: skip
     add(f"linalg.{_name}", _function, *_arguments, rtol=1e-3, atol=2e-4)

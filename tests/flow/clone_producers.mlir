@@ -56,3 +56,22 @@ func.func @unread_init(%x: tensor<4x4xf32>, %init: tensor<4x4xf32>) -> tensor<4x
   } -> tensor<4x4xf32>
   return %0 : tensor<4x4xf32>
 }
+
+// The virtual machine has no logarithm: what reads one computes it.
+// CHECK-LABEL: func.func @captured_function(
+// CHECK-NOT: math.log
+// CHECK: "flow.dispatch_region"
+// CHECK: %[[LOG:.*]] = math.log
+// CHECK: linalg.generic
+// CHECK: arith.mulf %{{.*}}, %[[LOG]]
+func.func @captured_function(%x: tensor<4xf16>) -> tensor<4xf16> {
+  %two = arith.constant 2.0 : f16
+  %log = math.log %two : f16
+  %e = tensor.empty() : tensor<4xf16>
+  %0 = linalg.generic {indexing_maps = [affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>], iterator_types = ["parallel"]} ins(%x : tensor<4xf16>) outs(%e : tensor<4xf16>) {
+  ^bb0(%a: f16, %o: f16):
+    %m = arith.mulf %a, %log : f16
+    linalg.yield %m : f16
+  } -> tensor<4xf16>
+  return %0 : tensor<4xf16>
+}

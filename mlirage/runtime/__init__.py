@@ -14,6 +14,7 @@ from mlirage.runtime.devices import Device, device, driver_names
 from mlirage.runtime.host import Module
 from mlirage.runtime.loaded_module import LoadedModule, load
 from mlirage.runtime.parameters import Parameters
+from mlirage.runtime.profiling import Event, Profile
 from mlirage.runtime.signature import Argument, Signature
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "Call",
     "Device",
     "DeviceArray",
+    "Event",
     "LoadedModule",
     "Module",
     "Parameters",
+    "Profile",
     "Signature",
     "asdevicearray",
     "device",

@@ -14,6 +14,7 @@ from mlirage.runtime.devices import Device, device
 from mlirage.runtime.host import Module, contents_of, make_links
 from mlirage.runtime.mutation import mutating
 from mlirage.runtime.parameters import ParameterSource, make_parameters
+from mlirage.runtime.profiling import Profile
 from mlirage.runtime.signature import Signature, parse_signature
 from mlirage.runtime.trees import flattener, unflattener
 
@@ -110,6 +111,13 @@ class LoadedModule(_runtime.Session):
         if name in functions:
             return functions[name]
         raise AttributeError(f"no function or attribute {name!r}; functions: {', '.join(functions) or 'none'}")
+
+    def profile(self, capacity: int = 1 << 16) -> Profile:
+        """A context in which the module's device records what it runs (that of other modules on it, too).
+
+        Modules of the inline execution models run without a device: nothing is recorded.
+        """
+        return Profile(self.device, capacity)
 
     def __repr__(self) -> str:
         return f"<mlirage module on {self.device.name}: {', '.join(map(str, self.signatures.values()))}>"

@@ -86,5 +86,6 @@ void test_sharing(void);
 void test_elf(void);
 void test_memory_exhaustion(void);
 void test_task(void);
+void test_profile(void);
 
 #endif  // MLIRAGE_TESTS_CHECK_H_

@@ -133,6 +133,7 @@ static const struct {
     {"memory", test_memory_exhaustion},
     {"task", test_task},
     {"sharing", test_sharing},
+    {"profile", test_profile},
 };
 
 int main(int argc, char** argv) {

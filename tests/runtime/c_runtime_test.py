@@ -97,6 +97,7 @@ def test_thread_sanitizer(tmp_path: Path, kernels: Path) -> None:
                 "files",
                 "async",
                 "task",
+                "profile",
             ],
             timeout=300,
         )

@@ -33,6 +33,35 @@ nb::dict statistics(const Device& device) {
   return result;
 }
 
+// Everything kept so far: a tuple for each event, and how many were lost.
+nb::tuple read_profile(const Device& device) {
+  nb::list events;
+  uint64_t dropped = 0;
+  std::vector<mlirage_profile_event_t> block(256);
+  for (size_t count = block.size(); count == block.size();) {
+    mlirage_error_t error = {};
+    check(mlirage_device_profiling_read(device.device, block.size(), block.data(), &count, &dropped, &error), error);
+    for (size_t i = 0; i < count; ++i) {
+      const mlirage_profile_event_t& event = block[i];
+      nb::list constants;
+      for (uint32_t c = 0; c < event.constant_count && c < MLIRAGE_PROFILE_CONSTANTS; ++c) {
+        constants.append(event.constants[c]);
+      }
+      events.append(
+          nb::make_tuple(event.name, event.kind, event.execution, event.command, event.worker, event.start_ns,
+                         event.end_ns, event.first, event.end, event.units, event.bytes,
+                         nb::make_tuple(event.workgroup_count[0], event.workgroup_count[1], event.workgroup_count[2]),
+                         nb::tuple(constants)));
+    }
+  }
+  return nb::make_tuple(events, dropped);
+}
+
+void begin_profile(const Device& device, size_t capacity) {
+  mlirage_error_t error = {};
+  check(mlirage_device_profiling_begin(device.device, capacity, &error), error);
+}
+
 View make_view(const Device& device, nb::handle contents, uint32_t element_type, const std::vector<size_t>& shape) {
   Py_buffer* buffer = take_buffer(contents);
   mlirage_error_t error = {};
@@ -56,6 +85,9 @@ void define_device(nb::module_& module) {
              return mlirage_device_supports(self.device, {format.data(), format.size()});
            })
       .def("array", make_view, nb::arg("contents"), nb::arg("element_type"), nb::arg("shape"))
+      .def("profiling_begin", begin_profile, nb::arg("capacity"))
+      .def("profiling_read", read_profile)
+      .def("profiling_end", [](Device& self) { mlirage_device_profiling_end(self.device); })
       .def("trim", [](Device& self) { mlirage_device_trim(self.device); })
       .def_prop_ro("statistics", statistics);
   nb::class_<Parameters>(module, "Parameters")

@@ -444,6 +444,51 @@ MLIRAGE_MUST_USE mlirage_status_t mlirage_queue_write(mlirage_device_t* device, 
                                                       mlirage_queue_flags_t flags, mlirage_error_t* error);
 
 //===--------------------------------------------------------------------------===
+// Profiling: what a device ran, where and when
+//===--------------------------------------------------------------------------===
+
+typedef enum mlirage_profile_kind_t {
+  MLIRAGE_PROFILE_DISPATCH = 0,
+  MLIRAGE_PROFILE_FILL = 1,
+  MLIRAGE_PROFILE_COPY = 2,
+  MLIRAGE_PROFILE_UPDATE = 3,
+  MLIRAGE_PROFILE_EXECUTE = 4,  // a whole command buffer, on the thread that executed it
+} mlirage_profile_kind_t;
+
+// Constants of a dispatch that an event keeps: enough for the extents of most.
+#define MLIRAGE_PROFILE_CONSTANTS 24u
+
+// What one thread ran of one command without a break.
+typedef struct mlirage_profile_event_t {
+  uint64_t start_ns;  // of the system's steady clock
+  uint64_t end_ns;
+  uint64_t execution;  // number of the command buffer's execution since profiling began
+  uint64_t first;      // units [first, end) of |units|: workgroups of a dispatch, pieces of a fill or copy
+  uint64_t end;
+  uint64_t units;
+  uint64_t bytes;    // that the whole command binds, or fills, copies, updates
+  const char* name;  // of the entry point, "" for others; valid until profiling ends
+  uint32_t kind;     // mlirage_profile_kind_t
+  uint32_t command;  // position in the command buffer
+  uint32_t worker;   // 0 is the thread that executes
+  uint32_t workgroup_count[3];
+  uint32_t constant_count;  // of the dispatch; the first MLIRAGE_PROFILE_CONSTANTS are kept
+  uint32_t constants[MLIRAGE_PROFILE_CONSTANTS];
+} mlirage_profile_event_t;
+
+// Keeps events of what is executed from now on, at least |capacity| (1 or more) at a time: what
+// does not fit until it is read is dropped and counted. FAILED_PRECONDITION if profiling is on.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_device_profiling_begin(mlirage_device_t* device, size_t capacity,
+                                                                 mlirage_error_t* error);
+// Moves up to |capacity| events, in the order in which they ended, to |events|. |*out_dropped| is how many were lost
+// since profiling began. May be called while work runs. FAILED_PRECONDITION if profiling is off.
+MLIRAGE_MUST_USE mlirage_status_t mlirage_device_profiling_read(mlirage_device_t* device, size_t capacity,
+                                                                mlirage_profile_event_t* events, size_t* out_count,
+                                                                uint64_t* out_dropped, mlirage_error_t* error);
+// Ends it; events that were not read are lost. Nothing happens if profiling is off.
+void mlirage_device_profiling_end(mlirage_device_t* device);
+
+//===--------------------------------------------------------------------------===
 // Drivers and loaders that come with the runtime
 //===--------------------------------------------------------------------------===
 

@@ -39,7 +39,10 @@ void mlirage_device_initialize(mlirage_device_t* device, const mlirage_device_vt
   mlirage_pool_initialize(&device->pool, allocator);
 }
 
-void mlirage_device_deinitialize(mlirage_device_t* device) { mlirage_pool_trim(&device->pool); }
+void mlirage_device_deinitialize(mlirage_device_t* device) {
+  mlirage_device_profiling_end(device);
+  mlirage_pool_trim(&device->pool);
+}
 
 const char* mlirage_device_name(const mlirage_device_t* device) { return device->name; }
 

@@ -49,6 +49,8 @@ struct mlirage_device_t {
   mlirage_queued_t* ready_last;
   bool ready_running;
   uint32_t queue_started;  // atomic; a thread of the device's own runs them
+  mlirage_lock_t profile_lock;
+  struct mlirage_profile_t* profile;  // atomic; NULL unless the device is profiled; changed under the lock
 };
 
 // For drivers: reads what the caller knows of |given|; what it does not know is zero.

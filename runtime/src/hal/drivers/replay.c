@@ -16,6 +16,7 @@ mlirage_status_t mlirage_replay_begin(mlirage_replay_t* replay, mlirage_device_t
   replay->scratch = NULL;
   replay->indirect = NULL;
   replay->block = NULL;
+  replay->profile = NULL;
   // Sizes fit: ranges are in memory already, scratch sizes are 32 bits.
   size_t pointer_bytes = range_count <= MLIRAGE_REPLAY_INLINE_POINTERS ? 0 : range_count * sizeof(void*);
   pointer_bytes = (pointer_bytes + 63) & ~(size_t)63;
@@ -53,10 +54,31 @@ mlirage_status_t mlirage_replay_begin(mlirage_replay_t* replay, mlirage_device_t
     }
     replay->pointers[i] = host + binding->offset + range->offset;
   }
+  if (MLIRAGE_UNLIKELY(__atomic_load_n(&device->profile, __ATOMIC_RELAXED) != NULL)) {
+    replay->profile = mlirage_profile_acquire(device, command_buffer, &replay->execution);
+    replay->start_ns = mlirage_platform_now_ns();
+  }
   return MLIRAGE_OK;
 }
 
+// The whole execution as an event.
+static void end_profile(mlirage_replay_t* replay) {
+  const mlirage_profile_event_t event = {
+      .start_ns = replay->start_ns,
+      .end_ns = mlirage_platform_now_ns(),
+      .execution = replay->execution,
+      .units = replay->command_buffer->commands.count,
+      .end = replay->command_buffer->commands.count,
+      .name = "",
+      .kind = MLIRAGE_PROFILE_EXECUTE,
+  };
+  mlirage_profile_record(replay->profile, &event);
+  mlirage_profile_release(replay->profile);
+  replay->profile = NULL;
+}
+
 void mlirage_replay_end(mlirage_replay_t* replay) {
+  if (MLIRAGE_UNLIKELY(replay->profile != NULL)) end_profile(replay);
   if (replay->block != NULL) mlirage_pool_release(&replay->device->pool, replay->block);
   replay->block = NULL;
 }
@@ -147,8 +169,8 @@ static void fill(uint8_t* target, size_t length, uint64_t pattern, size_t patter
   }
 }
 
-int32_t mlirage_command_run(const mlirage_replay_t* replay, const mlirage_command_t* command, uint64_t first,
-                            uint64_t end, uint32_t worker_id) {
+static int32_t run(const mlirage_replay_t* replay, const mlirage_command_t* command, uint64_t first, uint64_t end,
+                   uint32_t worker_id) {
   if (command->kind == MLIRAGE_COMMAND_DISPATCH) return run_dispatch(replay, command, first, end, worker_id);
   const size_t length = range_length(replay, command->first_range);
   const size_t from = (size_t)first * PIECE_SIZE;
@@ -165,6 +187,47 @@ int32_t mlirage_command_run(const mlirage_replay_t* replay, const mlirage_comman
     memmove((uint8_t*)pointers[1] + from, (const uint8_t*)pointers[0] + from, to - from);
   }
   return 0;
+}
+
+// Runs and keeps an event of it.
+static int32_t run_profiled(const mlirage_replay_t* replay, const mlirage_command_t* command, uint64_t first,
+                            uint64_t end, uint32_t worker_id) {
+  const uint64_t start = mlirage_platform_now_ns();
+  const int32_t code = run(replay, command, first, end, worker_id);
+  mlirage_profile_event_t event = {
+      .start_ns = start,
+      .end_ns = mlirage_platform_now_ns(),
+      .execution = replay->execution,
+      .first = first,
+      .end = end,
+      .units = mlirage_command_units(replay, command),
+      .name = "",
+      .kind = (uint32_t)command->kind,  // the kinds of events begin with those of commands
+      .command = (uint32_t)(command - mlirage_commands(replay->command_buffer)),
+      .worker = worker_id,
+  };
+  if (command->kind == MLIRAGE_COMMAND_DISPATCH) {
+    const uint32_t* counts =
+        command->indirect != 0 ? replay->indirect[command->indirect - 1].count : command->workgroup_count;
+    memcpy(event.workgroup_count, counts, sizeof(event.workgroup_count));
+    event.name = mlirage_executable_entry(command->executable, command->ordinal)->name;
+    event.constant_count = command->constant_count;
+    const uint32_t kept =
+        event.constant_count < MLIRAGE_PROFILE_CONSTANTS ? event.constant_count : MLIRAGE_PROFILE_CONSTANTS;
+    const uint32_t* constants = (const uint32_t*)replay->command_buffer->constants.data + command->first_constant;
+    if (kept != 0) memcpy(event.constants, constants, kept * sizeof(constants[0]));
+    for (uint32_t i = 0; i < command->range_count; ++i) event.bytes += range_length(replay, command->first_range + i);
+  } else {
+    event.bytes = range_length(replay, command->first_range);
+  }
+  mlirage_profile_record(replay->profile, &event);
+  return code;
+}
+
+int32_t mlirage_command_run(const mlirage_replay_t* replay, const mlirage_command_t* command, uint64_t first,
+                            uint64_t end, uint32_t worker_id) {
+  if (MLIRAGE_UNLIKELY(replay->profile != NULL)) return run_profiled(replay, command, first, end, worker_id);
+  return run(replay, command, first, end, worker_id);
 }
 
 mlirage_status_t mlirage_command_fail(const mlirage_replay_t* replay, const mlirage_command_t* command, int32_t code,

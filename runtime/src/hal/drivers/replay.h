@@ -5,6 +5,7 @@
 #define MLIRAGE_HAL_DRIVERS_REPLAY_H_
 
 #include "hal/command_buffer.h"
+#include "hal/profile.h"
 
 // Of an indirect dispatch, read when its wave begins.
 typedef struct mlirage_workgroups_t {
@@ -23,6 +24,9 @@ typedef struct mlirage_replay_t {
   size_t scratch_stride;
   mlirage_workgroups_t* indirect;  // of each indirect dispatch
   mlirage_block_t* block;          // behind the three above, if they are not inline
+  mlirage_profile_t* profile;      // NULL unless the device is profiled
+  uint64_t execution;              // its number in the profile
+  uint64_t start_ns;
   void* inline_pointers[MLIRAGE_REPLAY_INLINE_POINTERS];
 } mlirage_replay_t;
 

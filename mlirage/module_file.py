@@ -6,6 +6,7 @@ read-only data at 64-byte alignment. The same contents give the same bytes. C re
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ _LOCATION = struct.Struct("<III4x")
 
 # Kinds of sections, in the order of the file.
 _STRINGS, _IMPORTS, _EXPORTS, _FUNCTIONS, _GLOBALS, _RODATAS, _EXECUTABLES, _CODE, _DEBUG, _DATA = range(1, 11)
+# Readers may skip it.
+_DISPATCHES = OPTIONAL_SECTION | 1
 SECTION_NAMES = {
     _STRINGS: "strings",
     _IMPORTS: "imports",
@@ -46,6 +49,7 @@ SECTION_NAMES = {
     _CODE: "code",
     _DEBUG: "debug",
     _DATA: "data",
+    _DISPATCHES: "dispatches",
 }
 
 
@@ -163,7 +167,8 @@ class Strings:
 class ModuleFile:
     """The contents of a module file.
 
-    Texts that code refers to are offsets given by `strings.add`.
+    Texts that code refers to are offsets given by `strings.add`. `dispatches` says of entry points what they compute
+    (`hal-collect-dispatch-statistics`).
     """
 
     name: str = "module"
@@ -175,6 +180,7 @@ class ModuleFile:
     rodata: list[Rodata] = field(default_factory=list[Rodata])
     executables: list[Executable] = field(default_factory=list[Executable])
     strings: Strings = field(default_factory=Strings)
+    dispatches: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def encode(self) -> bytes:
         """The file."""
@@ -216,6 +222,18 @@ class ModuleFile:
         except (struct.error, IndexError, ValueError) as error:
             raise DeviceError(f"INVALID_MODULE: module file: malformed: {error}") from error
 
+    @staticmethod
+    def read_dispatches(contents: bytes | bytearray | memoryview) -> dict[str, Any]:
+        """The field `dispatches` alone: looks at no weights.
+
+        Raises:
+          DeviceError: as `decode`.
+        """
+        try:
+            return _Reader(memoryview(contents)).dispatches()
+        except (struct.error, IndexError, ValueError) as error:
+            raise DeviceError(f"INVALID_MODULE: module file: malformed: {error}") from error
+
     def _sections(self, data_offsets: list[int]) -> list[tuple[int, bytes]]:
         """The sections before the data: strings are first in the file, but made last, when all texts are known."""
         text = self.strings.add
@@ -248,6 +266,7 @@ class ModuleFile:
                 for number, function in enumerate(self.functions)
                 for location in function.locations
             ),
+            _DISPATCHES: _json(self.dispatches) if self.dispatches else b"",
         }
         return [(_STRINGS, self.strings.encode()), *((kind, body) for kind, body in bodies.items() if body)]
 
@@ -258,6 +277,10 @@ class ModuleFile:
             pieces += [bytes(2 * (offset - position)), function.code.astype("<u2").tobytes()]
             position = offset + len(function.code)
         return b"".join(pieces)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _place(sizes: list[int], alignment: int, start: int = 0) -> tuple[list[int], int]:
@@ -335,7 +358,11 @@ class _Reader:
                 for name, kind, rodata in self.rows(_EXECUTABLES, _EXECUTABLE)
             ],
             strings=strings,
+            dispatches=self.dispatches(),
         )
+
+    def dispatches(self) -> dict[str, Any]:
+        return json.loads(bytes(self.sections.get(_DISPATCHES, b"{}")))
 
     def functions(self) -> list[Function]:
         code = np.frombuffer(self.sections.get(_CODE, b""), "<u2")

@@ -13,6 +13,8 @@ from mlirage.mlir import ext, ir
 I32 = ir.IntegerType[32]
 I64 = ir.IntegerType[64]
 Index = ir.IndexType
+# Of the program's module after `executable-targets`: entry point -> JSON text (hal-collect-dispatch-statistics).
+DISPATCHES = "mlirage.dispatches"
 
 
 class UtilBuffer(ir.Type):

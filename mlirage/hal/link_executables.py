@@ -24,6 +24,8 @@ from mlirage.codegen.cpu.abi import QUERY, EntryInterface, build_table
 from mlirage.codegen.link import link_library
 from mlirage.codegen.target import parse_target
 from mlirage.codegen.vmvx import library as vmvx
+from mlirage.hal.collect_dispatch_statistics import STATISTICS
+from mlirage.hal.dialect import DISPATCHES
 from mlirage.hal.entry_points import COUNT_SUFFIX, ENTRIES, VARIANTS
 from mlirage.hal.materialize_interfaces import EXECUTABLE, executables
 from mlirage.hal.translate_executables import OBJECTS, unique_symbol
@@ -135,6 +137,7 @@ def _merge(module: ir.Module, found: list[ir.Operation], renamed: dict[tuple[str
             merged.body.append(op)
         executable.erase()
     linked = ir.StringAttr(attributes["sym_name"]).value
+    _collect_statistics(module, merged.operation)
     for op in walk(module.operation):
         for attribute in list(op.attributes):
             key = attribute if isinstance(attribute, str) else attribute.name
@@ -144,6 +147,18 @@ def _merge(module: ir.Module, found: list[ir.Operation], renamed: dict[tuple[str
                 if path in renamed:
                     op.attributes[key] = ir.SymbolRefAttr.get([linked, renamed[path]])
     return merged.operation
+
+
+def _collect_statistics(module: ir.Module, merged: ir.Operation) -> None:
+    """What is known of the entry points goes from their count functions to the module."""
+    texts: dict[str, ir.Attribute] = {}
+    for op in merged.regions[0].blocks[0].operations:
+        if STATISTICS in op.operation.attributes:
+            name = ir.StringAttr(op.operation.attributes["sym_name"]).value.removesuffix(COUNT_SUFFIX)
+            texts[name] = op.operation.attributes[STATISTICS]
+            del op.operation.attributes[STATISTICS]
+    if texts:
+        module.operation.attributes[DISPATCHES] = ir.DictAttr.get(texts)
 
 
 def _free_symbol(module: ir.Module, found: list[ir.Operation]) -> str:

@@ -6,9 +6,11 @@ they name, in the order in which they are met: what nobody refers to is not in t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from mlirage.errors import CompileError
+from mlirage.hal.dialect import DISPATCHES
 from mlirage.mlir import func, ir
 from mlirage.module_file import Executable, Export, Global, Import, ModuleFile, Rodata
 from mlirage.program import Program, is_splat
@@ -65,6 +67,9 @@ class _ModuleEncoder:
             self.module.functions.append(encode_function(self.queue[done], self))
             done += 1
         self.add_executables()
+        if DISPATCHES in operation.attributes:
+            facts = ir.DictAttr(operation.attributes[DISPATCHES])
+            self.module.dispatches = {named.name: json.loads(ir.StringAttr(named.attr).value) for named in facts}
         return self.module
 
     def add_export(self, name: str, function: func.FuncOp) -> None:

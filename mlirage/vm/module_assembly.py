@@ -72,6 +72,8 @@ def _lines(module: ModuleFile) -> Iterator[str]:
         yield "end"
     for item in module.exports:
         yield f"export {_text(item.name)} {item.function}{f' {_text(item.signature)}' if item.signature else ''}"
+    for name, facts in module.dispatches.items():
+        yield f"dispatch {_text(name)} {json.dumps(facts, ensure_ascii=False)}"
 
 
 def parse_module(text: str) -> ModuleFile:
@@ -132,5 +134,7 @@ def _parse_line(tokens: list[str], line: str, module: ModuleFile) -> None:
         case ["export", name, function, *rest]:
             signature = json.loads(rest[0]) if rest else ""
             module.exports.append(Export(json.loads(name), int(function), signature))
+        case ["dispatch", name, *_]:
+            module.dispatches[json.loads(name)] = json.loads(line.partition(name)[2])
         case _:
             raise ValueError("no such line")

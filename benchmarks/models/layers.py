@@ -1,58 +1,14 @@
-"""The models that are measured, as ONNX, with the inputs they are measured on."""
+"""Single layers and small nets, written as exporters write them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import itertools
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Built = tuple[onnx.ModelProto, dict[str, Array]]
-LIGHT = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet",
-         "vgg19", "zfnet512")  # fmt: skip
-
-
-def light(name: str) -> Built:
-    """A `light_*` model of the onnx package with random weights in place of its constant fills.
-
-    Weights are scaled by their fan-in so that activations stay finite; vectors (scales, variances, biases) are
-    positive and below 1, which keeps softmax from saturating.
-    """
-    path = Path(onnx.__file__).parent / f"backend/test/data/light/light_{name}.onnx"
-    model = onnx.load(path)
-    random = np.random.default_rng(0)
-    shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    kept = []
-    for node in model.graph.node:
-        if node.op_type != "ConstantOfShape" or node.input[0] not in shapes:
-            kept.append(node)
-            continue
-        shape = tuple(int(extent) for extent in shapes[node.input[0]])
-        if len(shape) >= 2:
-            values = random.standard_normal(shape) * np.sqrt(0.5 / np.prod(shape[1:]))
-        else:
-            values = random.uniform(0.6, 1.0, shape)
-        model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), node.output[0]))
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    used = {name for node in kept for name in node.input}
-    initializers = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(initializers)
-    # Old models list initializers among the inputs; what is left is what a caller gives.
-    given = [value for value in model.graph.input if value.name in used and value.name not in shapes]
-    del model.graph.input[:]
-    model.graph.input.extend(given)
-    model.ir_version = 8
-    inputs = {
-        value.name: random.standard_normal([d.dim_value for d in value.type.tensor_type.shape.dim]).astype(np.float32)
-        for value in given
-    }
-    return model, inputs
+from benchmarks.models.built import Array, Built
 
 
 def _model(
@@ -147,10 +103,20 @@ def lstm(sequence: int = 64, width: int = 256) -> Built:
     return _model([node], {"x": x}, {"y": [sequence, 1, 1, width]}, weights)
 
 
-MODELS: dict[str, Callable[[], Built]] = {
-    "add4": add4,
-    "matmul512": matmul,
-    "transformer_layer": transformer_layer,
-    "lstm": lstm,
-    **{name: (lambda name=name: light(name)) for name in LIGHT},
-}
+def mlp(batch: int, widths: tuple[int, ...] = (784, 1024, 1024, 10)) -> Built:
+    """Three dense layers with ReLU between them, [batch, 784] -> [batch, 10]."""
+    random = np.random.default_rng(0)
+    weights: dict[str, Array] = {}
+    nodes: list[Any] = []
+    value = "x"
+    for index, (inner, outer) in enumerate(itertools.pairwise(widths)):
+        weights[f"w{index}"] = (random.standard_normal((inner, outer)) / np.sqrt(inner)).astype(np.float32)
+        weights[f"b{index}"] = random.standard_normal(outer).astype(np.float32)
+        last = index == len(widths) - 2
+        result = "y" if last else f"dense{index}"
+        nodes.append(helper.make_node("Gemm", [value, f"w{index}", f"b{index}"], [result]))
+        if not last:
+            nodes.append(helper.make_node("Relu", [result], [f"relu{index}"]))
+        value = f"relu{index}"
+    x = random.standard_normal((batch, widths[0])).astype(np.float32)
+    return _model(nodes, {"x": x}, {"y": [batch, widths[-1]]}, weights)

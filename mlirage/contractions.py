@@ -7,6 +7,10 @@ the packing of constant operands stand on it. A *packed* right operand holds pan
 a register tile reads it front to back:
 
     right[d_column floordiv 32, …depth…, d_column mod 32]
+
+and, for dot-product instructions, groups of `group` steps of the innermost depth side by side:
+
+    right[d_column floordiv 32, …depth…, d_k floordiv 4, (d_column mod 32) * 4 + d_k mod 4]
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ class Contraction:
       outer: the other parallel loops, in the result's order.
       depth: the loops that are summed over, in the left operand's order.
       panel: columns per panel of a packed right operand, 0 if it is not packed.
+      group: steps of the innermost depth that lie side by side in a packed right operand; 1 if it is not packed so.
     """
 
     op: ir.Operation
@@ -40,6 +45,7 @@ class Contraction:
     outer: tuple[int, ...]
     depth: tuple[int, ...]
     panel: int
+    group: int = 1
 
     @property
     def left_value(self) -> ir.Value:
@@ -83,7 +89,27 @@ def match_contraction(op: ir.Operation) -> Contraction | None:
     rows = tuple(loop for loop in order if loop in read[left] and loop not in read[right])
     outer = tuple(loop for loop in order if loop != column and loop not in rows)
     depth = _in_order(maps[left], [loop for loop, is_parallel in enumerate(parallel) if not is_parallel])
-    return Contraction(op, left, right, column, rows, outer, depth, panel)
+    group = _group(maps[right], column, panel, depth[-1]) if panel and depth else 1
+    return None if group is None else Contraction(op, left, right, column, rows, outer, depth, panel, group)
+
+
+def _group(right: ir.AffineMap, column: int, panel: int, inner: int) -> int | None:
+    """Steps of loop `inner` that a packed operand holds side by side, None if it is packed in no way known here."""
+    last = right.results[-1]
+    if not _mentions(last, inner) or not _mentions(last, column):
+        return 1
+    if len(right.results) < 2 or not isinstance(right.results[-2], ir.AffineFloorDivExpr):
+        return None
+    group = ir.AffineConstantExpr(right.results[-2].rhs).value
+    return group if last == grouped_place(column, panel, inner, group) else None
+
+
+def grouped_place(column: int, panel: int, inner: int, group: int) -> ir.AffineExpr:
+    """Where an element lies in its row of a panel packed in groups."""
+    columns = ir.AffineExpr.get_mod(ir.AffineExpr.get_dim(column), panel)
+    return ir.AffineExpr.get_add(
+        ir.AffineExpr.get_mul(columns, group), ir.AffineExpr.get_mod(ir.AffineExpr.get_dim(inner), group)
+    )
 
 
 def panel_width(right: ir.AffineMap, column: int) -> int | None:
@@ -99,9 +125,20 @@ def panel_width(right: ir.AffineMap, column: int) -> int | None:
             if panel not in (0, width):
                 return None
             panel = width
+        elif (width := _grouped_width(expr, column)) and panel in (0, width):
+            panel = width
         else:
             return None
     return panel if plain + (panel > 0) == 1 else None
+
+
+def _grouped_width(expr: ir.AffineExpr, column: int) -> int:
+    """The panel's width in `(column mod width) * group + …`, else 0."""
+    if isinstance(expr, ir.AffineAddExpr) and isinstance(expr.lhs, ir.AffineMulExpr):
+        factor = expr.lhs.lhs
+        if isinstance(factor, ir.AffineModExpr) and isinstance(factor.lhs, ir.AffineDimExpr):
+            return ir.AffineConstantExpr(factor.rhs).value if factor.lhs.position == column else 0
+    return 0
 
 
 def _used(indexing_map: ir.AffineMap) -> set[int]:

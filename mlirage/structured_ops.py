@@ -97,8 +97,14 @@ def _reduces_products(op: ir.Operation) -> bool:
 
 
 def _has_windows(op: ir.Operation) -> bool:
-    """Whether an operand is read at sums of loops."""
-    return any(isinstance(expr, ir.AffineAddExpr) for m in indexing_maps(op) for expr in m.results)
+    """Whether an operand is read at sums of loops; those inside a packed group (`i mod 32 * 4 + k mod 4`) are none."""
+    return any(isinstance(e, ir.AffineAddExpr) and not _has_mod(e) for m in indexing_maps(op) for e in m.results)
+
+
+def _has_mod(expr: ir.AffineExpr) -> bool:
+    if isinstance(expr, ir.AffineBinaryExpr):
+        return isinstance(expr, ir.AffineModExpr) or _has_mod(expr.lhs) or _has_mod(expr.rhs)
+    return False
 
 
 def multiply_add(op: ir.Operation) -> tuple[str, ir.Value, ir.Value] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlirage.constants import add_global
-from mlirage.mlir import ir, walk
+from mlirage.mlir import ir, ml_program, walk
 from mlirage.program import Array, Program, is_splat
 
 
@@ -41,6 +41,16 @@ def add_constant(program: Program, name: str, array: Array, like: ir.Value) -> s
     kind = ir.RankedTensorType.get(array.shape, ir.RankedTensorType(like.type).element_type)
     with like.location:
         return add_global(program, kind, array, name)
+
+
+def load_constant(program: Program, name: str) -> ir.Value:
+    """A load of the constant `name`, at the insertion point."""
+    declared = next(
+        op for op in program.module.body.operations
+        if op.operation.name == "ml_program.global" and ir.StringAttr(op.operation.attributes["sym_name"]).value == name
+    )  # fmt: skip
+    kind = ir.TypeAttr(declared.operation.attributes["type"]).value
+    return ml_program.global_load_const(kind, ir.FlatSymbolRefAttr.get(name))
 
 
 def drop_unread_constants(program: Program) -> None:

@@ -10,18 +10,31 @@ Panels of `register_shape` columns each hold all of the depth, so that a registe
 the last panel is filled up with zeros, which no loop reaches. The loops and the result stay what they were: fusion and
 every other pass see an ordinary reduction. Filters of convolutions become [f/32][kh][kw][c][32] in the same way.
 Transposes and reshapes between a constant and the contraction are done on the array. A splat stays a splat.
+
+Where the target multiplies narrow numbers by dot products (codegen/dot_products.py), steps of the innermost depth lie
+side by side in groups, [n/32][k/4][32*4], and the operands get the signs that the instruction takes: it multiplies
+x + 128 where it wants unsigned bytes and x is signed, and 128 times the sums of the columns are subtracted afterwards.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mlirage import structured_ops
 from mlirage.codegen.register_shapes import panel_columns
 from mlirage.codegen.target import CpuTarget, parse_target
-from mlirage.contractions import Contraction, match_contraction
-from mlirage.global_optimization.constant_arrays import add_constant, constant_array, drop_unread_constants
-from mlirage.mlir import ir, ml_program, walk
+from mlirage.constants import add_global
+from mlirage.contractions import Contraction, grouped_place, match_contraction
+from mlirage.global_optimization.constant_arrays import (
+    add_constant,
+    constant_array,
+    drop_unread_constants,
+    load_constant,
+)
+from mlirage.global_optimization.dot_product_groups import find_grouping, into_groups, subtract_offset
+from mlirage.mlir import ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program, is_splat, release_pages
 
@@ -31,9 +44,8 @@ def pack_weights(program: Program) -> None:
     """Packs the constant right operand of every contraction."""
     target = parse_target(program.options.target)
     packed: dict[tuple[object, ...], str] = {}
-    for op in list(walk(program.module.operation)):
-        if not structured_ops.is_structured(op):
-            continue
+    # listed before the first is replaced: the ops of its body go with it
+    for op in [op for op in walk(program.module.operation) if structured_ops.is_structured(op)]:
         contraction = match_contraction(op)
         if contraction is not None and not contraction.panel:
             _pack(program, contraction, target, packed)
@@ -53,12 +65,44 @@ def _pack(program: Program, contraction: Contraction, target: CpuTarget, packed:
     element = structured_ops.element_type(contraction.op.results[0].type)
     width = panel_columns(array.shape[dims.index(contraction.column)], element, target)
     order = [dims.index(loop) for loop in (*kept, contraction.column, *depth)]
-    key = (name, array.shape, array.strides, tuple(order), len(kept), width)
+    grouping = find_grouping(contraction, array, target)
+    key = (name, array.shape, array.strides, tuple(order), len(kept), width, grouping)
     if key not in packed:
-        panels = into_panels(array.transpose(order), len(kept), width)
-        release_pages(array)
-        packed[key] = add_constant(program, f"{name}.panels{width}", panels, contraction.right_value)
-    _rewrite(program, contraction, packed[key], kept, depth, width)
+        arranged = array.transpose(order)
+        if grouping is None:
+            panels = into_panels(arranged, len(kept), width)
+            packed[key] = add_constant(program, f"{name}.panels{width}", panels, contraction.right_value)
+        else:
+            groups = into_groups(into_panels(grouping.converted(arranged), len(kept), width), grouping.dot.depth)
+            kind = ir.RankedTensorType.get(groups.shape, grouping.right.element)
+            with contraction.right_value.location:
+                packed[key] = add_global(program, kind, groups, f"{name}.panels{width}x{grouping.dot.depth}")
+    block = structured_ops.body(contraction.op)
+    column = ir.AffineExpr.get_dim(contraction.column)
+    steps = [*map(ir.AffineExpr.get_dim, depth)]
+    if grouping is None:
+        places = [ir.AffineExpr.get_floor_div(column, width), *steps, ir.AffineExpr.get_mod(column, width)]
+        _rewrite(
+            program,
+            contraction,
+            packed[key],
+            [*kept],
+            places,
+            lambda b: structured_ops.clone_body(block, [*b.arguments]),
+        )
+    else:
+        inner = depth[-1]
+        steps[-1] = ir.AffineExpr.get_floor_div(steps[-1], grouping.dot.depth)
+        last = grouped_place(contraction.column, width, inner, grouping.dot.depth)
+        places = [ir.AffineExpr.get_floor_div(column, width), *steps, last]
+        maps = contraction.maps
+        result = _rewrite(
+            program, contraction, packed[key], kept, places, lambda b: grouping.fill_body(b, contraction.left)
+        )
+        if grouping.offset:
+            weights = grouping.converted(array.transpose(order))
+            subtract_offset(program, maps, result, weights, [*kept, contraction.column], grouping.offset)
+    release_pages(array)
 
 
 def into_panels(array: Array, axis: int, width: int) -> Array:
@@ -82,31 +126,25 @@ def into_panels(array: Array, axis: int, width: int) -> Array:
 
 
 def _rewrite(
-    program: Program, contraction: Contraction, name: str, kept: list[int], depth: list[int], width: int
-) -> None:
+    program: Program,
+    contraction: Contraction,
+    name: str,
+    kept: list[int],
+    places: list[ir.AffineExpr],
+    fill_body: Callable[[ir.Block], Sequence[ir.Value]],
+) -> ir.Value:
+    """Reads the packed constant in place of the right operand; returns the new result."""
     op = contraction.op
     maps = contraction.maps
-    column = ir.AffineExpr.get_dim(contraction.column)
-    expressions = [
-        *(ir.AffineExpr.get_dim(loop) for loop in kept),
-        ir.AffineExpr.get_floor_div(column, width),
-        *(ir.AffineExpr.get_dim(loop) for loop in depth),
-        ir.AffineExpr.get_mod(column, width),
-    ]
+    expressions = [*map(ir.AffineExpr.get_dim, kept), *places]
     maps[contraction.right] = ir.AffineMap.get(maps[0].n_dims, 0, expressions)
-    array = program.constants[name]
     with ir.InsertionPoint(op), op.location:
-        kind = ir.RankedTensorType.get(array.shape, structured_ops.element_type(contraction.right_value.type))
-        load = ml_program.GlobalLoadConstOp(kind, ir.FlatSymbolRefAttr.get(name))
+        load = load_constant(program, name)
         inputs = structured_ops.inputs(op)
-        inputs[contraction.right] = load.result
+        inputs[contraction.right] = load
         generic = structured_ops.build_generic(
-            inputs,
-            structured_ops.outputs(op),
-            maps,
-            structured_ops.parallel_loops(op),
-            lambda block: structured_ops.clone_body(structured_ops.body(op), list(block.arguments)),
-            op.location,
+            inputs, structured_ops.outputs(op), maps, structured_ops.parallel_loops(op), fill_body, op.location
         )
     op.results[0].replace_all_uses_with(generic.results[0])
     op.erase()
+    return generic.results[0]

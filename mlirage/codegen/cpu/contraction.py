@@ -35,7 +35,8 @@ from mlirage.codegen.cpu.index_math import (
     value,
 )  # fmt: skip
 from mlirage.codegen.cpu.register_tile import Panel, RegisterTile, find_outputs, is_fusable
-from mlirage.codegen.register_shapes import RegisterShape, register_shape
+from mlirage.codegen.dot_products import instruction_of
+from mlirage.codegen.register_shapes import RegisterShape, bit_width, register_shape
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction, match_contraction
 from mlirage.mlir import arith, ir, scf, vector
@@ -48,6 +49,8 @@ LLVM_UNROLLS = False  # tiles are in registers: nothing is gained, and compiling
 _WORKGROUP_MACS = 3_500_000
 _MANY_WORKGROUPS = 16
 _WORKGROUP_BYTES = 512 << 10
+# The left operand of dot products is brought to scratch memory, at most about so much of it.
+_STAGED_BYTES = 512 << 10
 # What a dynamic extent is taken for when blocks are sized.
 _GUESS = 128
 
@@ -57,6 +60,8 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     contraction = root_contraction(entry)
     if contraction is None:
         return None
+    if contraction.group > 1 and not _has_instruction(contraction, target):
+        return None  # packed for another target
     element = structured_ops.element_type(contraction.op.results[0].type)
     shape = register_shape(element, target)
     if contraction.panel:
@@ -64,6 +69,10 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     extents = [None if e == structured_ops.DYNAMIC else e for e in structured_ops.loop_extents(contraction.op)]
     tiles = _workgroup_tiles(contraction, extents, shape)
     return contraction.op, Configuration(KIND, tiles, {"rows": shape.rows, "columns": shape.columns})
+
+
+def _has_instruction(contraction: Contraction, target: CpuTarget) -> bool:
+    return instruction_of(contraction.op, contraction.right, contraction.group, target) is not None
 
 
 def root_contraction(entry: Entry) -> Contraction | None:
@@ -86,10 +95,10 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
     depth = math.prod(known[loop] for loop in c.depth)
     columns = known[c.column]
     rows = math.prod(known[loop] for loop in c.rows)
-    macs = max(rows * columns * depth, 1)
+    macs = max(rows * columns * depth // c.group, 1)
     groups = max(1, min(macs // _WORKGROUP_MACS, max(_MANY_WORKGROUPS, macs // (4 * _WORKGROUP_MACS))))
     if rows <= 16:
-        groups = max(groups, columns * depth * 4 // _WORKGROUP_BYTES)
+        groups = max(groups, columns * depth * _right_bytes(c) // _WORKGROUP_BYTES)
     tiles = [0] * len(extents)
     panels = -(-columns // shape.columns)
     if not c.panel:  # every block of rows would stage the same panels again
@@ -101,7 +110,10 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
     if panels_each < panels or extents[c.column] is None:
         tiles[c.column] = max(panels_each, 1) * shape.columns
     remaining = max(1, groups // max(1, by_column))
-    _tile_rows(c, extents, known, tiles, max(rows // remaining, 4 * shape.rows), shape)
+    block = max(rows // remaining, 4 * shape.rows)
+    if c.group > 1:  # the left operand is staged
+        block = max(shape.rows, min(block, _STAGED_BYTES // max(1, depth)))
+    _tile_rows(c, extents, known, tiles, block, shape)
     work = macs * max(1, tiles[c.column] or columns) // columns
     for loop in c.outer:
         tiles[loop] = 1 if extents[loop] != 1 else 0
@@ -109,6 +121,11 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
         tiles[c.outer[-1]] = max(1, min(known[c.outer[-1]], _WORKGROUP_MACS // max(1, work) // 2))
     # one block of everything is no loop
     return tuple(0 if e is not None and tile >= e else tile for tile, e in zip(tiles, extents, strict=True))
+
+
+def _right_bytes(c: Contraction) -> int:
+    """Bytes of one element of the right operand, as it lies in memory."""
+    return max(1, bit_width(structured_ops.element_type(c.right_value.type)) // 8)
 
 
 def _tile_rows(

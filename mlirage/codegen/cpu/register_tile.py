@@ -3,7 +3,10 @@
     for k:  b = right[k, column .. column+lanes]          one vector per panel
             for each row:  sum[row] += spread(left[row, k]) * b
 
-and then the elementwise ops that read the result, and the stores, all from registers.
+and then the elementwise ops that read the result, and the stores, all from registers. With a right operand that is
+packed for a dot-product instruction, k counts groups of neighbours, and a row multiplies one group by every column's:
+
+            sum[row] = dot(sum[row], spread(left[row, 4k .. 4k+3]), b)        b: the group of every column
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from dataclasses import dataclass
 
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Entry
+from mlirage.codegen.cpu.dot_products import add_dot_products
 from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
-from mlirage.codegen.cpu.index_math import Index, Place, evaluate, value
+from mlirage.codegen.cpu.index_math import Index, Place, ceil_div, evaluate, mul, value
+from mlirage.codegen.dot_products import instruction_of, narrow_factor
 from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction
@@ -125,6 +130,7 @@ class RegisterTile:
         self.target = target
         self.fused = target.has_fma and isinstance(self.accumulator, ir.F32Type | ir.F64Type)
         self.maps = structured_ops.indexing_maps(op)
+        self.dot = instruction_of(op, contraction.right, contraction.group, target) if contraction.group > 1 else None
 
     def build(
         self,
@@ -189,7 +195,7 @@ class RegisterTile:
         loops = self.contraction.depth
         if level == len(loops):
             return self._multiply(depth, sums, rows, outer, panels, staged)
-        count = self.extents[loops[level]]
+        count = self._steps(loops[level])
         if isinstance(count, int) and count * self._steps_inside(level) <= _UNROLLED:
             for i in range(count):
                 sums = self._sum(level + 1, {**depth, loops[level]: i}, sums, rows, outer, panels, staged)
@@ -205,11 +211,16 @@ class RegisterTile:
             scf.yield_(inner)
         return list(loop.results)
 
+    def _steps(self, loop: int) -> Index:
+        """Steps of a depth loop; those of the innermost one are groups if the right operand is packed in groups."""
+        extent = self.extents[loop]
+        return ceil_div(extent, self.contraction.group) if loop == self.contraction.depth[-1] else extent
+
     def _steps_inside(self, level: int) -> int:
         """Steps of the depth loops inside one; many if their number is not known."""
         steps = 1
         for loop in self.contraction.depth[level + 1 :]:
-            count = self.extents[loop]
+            count = self._steps(loop)
             steps *= count if isinstance(count, int) else _UNROLLED + 1
         return steps
 
@@ -222,6 +233,8 @@ class RegisterTile:
         panels: Sequence[Panel],
         staged: Mapping[ir.Value, Staged],
     ) -> list[ir.Value]:
+        if self.dot is not None:
+            return self._multiply_groups(depth, sums, rows, outer, panels, staged)
         right = [self.right_vector(panel, outer, depth, staged) for panel in panels]
         result: list[ir.Value] = []
         scalars = Elements(staged=staged)
@@ -232,6 +245,56 @@ class RegisterTile:
                 spread = panel.elements.spread(left)
                 result.append(self._add_product(spread, right[p], sums[number * len(panels) + p]))
         return result
+
+    def _multiply_groups(
+        self,
+        depth: Mapping[int, Index],
+        sums: Sequence[ir.Value],
+        rows: Sequence[Mapping[int, Index]],
+        outer: Mapping[int, Index],
+        panels: Sequence[Panel],
+        staged: Mapping[ir.Value, Staged],
+    ) -> list[ir.Value]:
+        """One dot product per row and panel; the innermost depth counts groups."""
+        assert self.dot is not None
+        contraction, dot = self.contraction, self.dot
+        inner = contraction.depth[-1]
+        right: list[ir.Value] = []
+        for panel in panels:
+            places = self._loops({}, outer, panel, depth)
+            packed = {contraction.column: panel.number, inner: depth[inner]}
+            at = [evaluate(e, places, packed) for e in self.maps[contraction.right].results]
+            whole = Elements(panel.elements.lanes * dot.depth)
+            right.append(whole.read(contraction.right_value, [*at[:-1], Place(0, 1)]))
+        result: list[ir.Value] = []
+        group = Elements(dot.depth, staged=staged)
+        for number, row in enumerate(rows):
+            places = self._loops(row, outer, panels[0], depth)
+            places[inner] = Place(mul(depth[inner], dot.depth), 1)
+            left = group.read(
+                contraction.left_value, [evaluate(e, places, {}) for e in contraction.maps[contraction.left].results]
+            )
+            for p in range(len(panels)):
+                result.append(add_dot_products(dot, left, right[p], sums[number * len(panels) + p]))
+        return result
+
+    def narrow_left(self, elements: Elements, read: ir.Value) -> ir.Value:
+        """What a dot product takes of the left operand's elements: the factor before it is widened to 32 bits."""
+        assert self.dot is not None
+        narrow = narrow_factor(self.factors[self.contraction.left])
+        assert narrow is not None, "instruction_of was not asked"
+        computed = self._computed(narrow[0], self.contraction.left, elements, read, {})
+        wanted = elements.type_of(self.dot.left.element)
+        if computed.type == wanted:
+            return computed
+        return arith.extsi(wanted, computed) if narrow[1].kind == "s" else arith.extui(wanted, computed)
+
+    def left_as_it_is(self) -> bool:
+        """Whether a dot product takes the left operand's elements as they are in memory."""
+        assert self.dot is not None
+        argument = self.block.arguments[self.contraction.left]
+        narrow = narrow_factor(self.factors[self.contraction.left])
+        return narrow is not None and narrow[0] == argument and argument.type == self.dot.left.element
 
     def right_vector(
         self, panel: Panel, outer: Mapping[int, Index], depth: Mapping[int, Index], staged: Mapping[ir.Value, Staged]
@@ -265,6 +328,12 @@ class RegisterTile:
 
     def widen(self, operand: int, elements: Elements, read: ir.Value, loops: dict[int, Place]) -> ir.Value:
         """What the body makes of an operand's element before it multiplies it."""
+        return self._computed(self.factors[operand], operand, elements, read, loops)
+
+    def _computed(
+        self, wanted: ir.Value, operand: int, elements: Elements, read: ir.Value, loops: Mapping[int, Place]
+    ) -> ir.Value:
+        """A value of the body, of an operand's element."""
         argument = self.block.arguments[operand]
 
         def compute(v: ir.Value) -> ir.Value:
@@ -276,7 +345,7 @@ class RegisterTile:
             values = {operand_: compute(operand_) for operand_ in owner.operation.operands}
             return elements.clone_scalar_op(owner.operation, values, loops)[ir.OpResult(v).result_number]
 
-        return compute(self.factors[operand])
+        return compute(wanted)
 
     def _add_product(self, left: ir.Value, right: ir.Value, total: ir.Value) -> ir.Value:
         if self.fused:

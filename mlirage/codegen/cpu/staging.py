@@ -13,10 +13,11 @@ from dataclasses import replace
 from mlirage import structured_ops
 from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, Staged
-from mlirage.codegen.cpu.index_math import Index, Place, add, div, evaluate, mul, rem, smaller, sub, value
+from mlirage.codegen.cpu.index_math import Index, Place, add, ceil_div, div, evaluate, mul, rem, smaller, sub, value
 from mlirage.codegen.cpu.register_tile import Panel, RegisterTile
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction
+from mlirage.errors import CompileError
 from mlirage.mlir import arith, ir, memref, vector
 
 _MOST_BYTES = 4 << 20
@@ -42,23 +43,37 @@ def stage_left(
 ) -> dict[ir.Value, Staged]:
     """Computes what a workgroup reads of the left operand, unless it is in memory or has no bound on its size.
 
-    An operand in memory is staged as well if it is costly to widen: once, not for every panel.
+    An operand in memory is staged as well if it is costly to widen: once, not for every panel. For dot products it is
+    staged unless its bytes can be taken as they are; groups that reach over the end are filled up with zeros.
+
+    Raises:
+      CompileError: a dot product needs it staged, and the workgroup is too large for that.
     """
     contraction = tile.contraction
     source = contraction.left_value
     element = structured_ops.element_type(source.type)
     widens = isinstance(element, ir.F16Type) and tile.widens(contraction.left)
-    if (lies_in_memory(source) and not widens) or not all(isinstance(b, int) for b in bounds.values()):
+    if tile.dot is not None:
+        if groups_in_memory(tile):
+            return {}
+    elif (lies_in_memory(source) and not widens) or not all(isinstance(b, int) for b in bounds.values()):
         return {}
     static = {loop: b for loop, b in bounds.items() if isinstance(b, int)}
-    if widens:
+    if tile.dot is not None:
+        element = tile.dot.left.element
+    elif widens:
         element = tile.factor_type(contraction.left)
     expressions = contraction.maps[contraction.left].results
-    shape = [_span(e, static) for e in expressions]
-    if any(s is None for s in shape):
-        return {}
+    shape = [_span(e, static) for e in expressions] if len(static) == len(bounds) else [None]
     box = [s for s in shape if s is not None]
-    if math.prod(box) * byte_width(element) > _MOST_BYTES:
+    if tile.dot is not None and box:
+        box[-1] = -(-box[-1] // tile.dot.depth) * tile.dot.depth
+    if len(box) < len(shape) or math.prod(box) * byte_width(element) > _MOST_BYTES:
+        if tile.dot is not None:
+            raise CompileError(
+                f"{contraction.op.location}: a workgroup of {', '.join(map(str, bounds.values()))} steps of its loops "
+                f"reads more than {_MOST_BYTES} bytes of the left operand, or no one knows how much"
+            )
         return {}
     buffer = memref.AllocOp(ir.MemRefType.get(box, element), [], [], alignment=_ALIGNMENT).memref
     origin = [evaluate(e, {loop: Place(s) for loop, s in starts.items()}, {}).base for e in expressions]
@@ -67,13 +82,28 @@ def stage_left(
     extents = [add(sub(evaluate(e, last, {}).base, evaluate(e, zero, {}).base), 1) for e in expressions]
     lanes = max(1, target.vector_bytes // byte_width(element))
 
-    def read(elements: Elements, at: Sequence[Place]) -> None:
+    def compute(elements: Elements, at: Sequence[Place]) -> ir.Value:
         places = [Place(add(o, p.base), p.step) for o, p in zip(origin, at, strict=True)]
-        read_ = elements.read(source, places)
-        elements.store(tile.widen(contraction.left, elements, read_, {}) if widens else read_, buffer, at)
+        read = elements.read(source, places)
+        if tile.dot is not None:
+            return tile.narrow_left(elements, read)
+        return tile.widen(contraction.left, elements, read, {}) if widens else read
 
-    _fill([], extents, lanes, read)
+    _fill(buffer, [], extents, lanes, compute, tile.dot.depth if tile.dot is not None else 1)
     return {source: Staged(buffer, tuple(origin))}
+
+
+def groups_in_memory(tile: RegisterTile) -> bool:
+    """Whether dot products can load groups of the left operand from where it lies."""
+    contraction, dot = tile.contraction, tile.dot
+    assert dot is not None
+    extent = tile.extents[contraction.depth[-1]]
+    if not tile.left_as_it_is() or not isinstance(extent, int) or extent % dot.depth:
+        return False
+    source = contraction.left_value
+    while not isinstance(source.owner, ir.Block) and source.owner.operation.name == "tensor.cast":
+        source = source.owner.operation.operands[0]
+    return not isinstance(source.owner, ir.Block) and source.owner.operation.name == "bufferization.to_tensor"
 
 
 def byte_width(element: ir.Type) -> int:
@@ -106,31 +136,64 @@ def _is_weighted_sum(expr: ir.AffineExpr) -> bool:
 
 
 def _fill(
-    outer: list[Place], extents: Sequence[Index], lanes: int, read: Callable[[Elements, Sequence[Place]], None]
+    buffer: ir.Value,
+    outer: list[Place],
+    extents: Sequence[Index],
+    lanes: int,
+    compute: Callable[[Elements, Sequence[Place]], ir.Value],
+    group: int = 1,
 ) -> None:
-    """Loops over a box: vectors along its last dim, the rest of it masked."""
+    """Loops over a box: vectors along its last dim, the rest of it masked.
+
+    Args:
+      buffer: where the elements go.
+      outer: the place in the dims before.
+      extents: of the dims left.
+      lanes: of a vector.
+      compute: elements at a place.
+      group: zeros follow the last dim up to a multiple of it.
+    """
     if len(extents) > 1:
-        for_each(extents[0], 1, lambda i: _fill([*outer, Place(i)], extents[1:], lanes, read))
+        for_each(extents[0], 1, lambda i: _fill(buffer, [*outer, Place(i)], extents[1:], lanes, compute, group))
         return
     length = extents[0] if extents else 1
     whole = div(length, lanes)
-    for_each(whole, 1, lambda i: read(Elements(lanes), [*outer, Place(mul(i, lanes), 1)]))
+
+    def one(i: Index) -> None:
+        at = [*outer, Place(mul(i, lanes), 1)]
+        Elements(lanes).store(compute(Elements(lanes), at), buffer, at)
+
+    for_each(whole, 1, one)
     left = rem(length, lanes)
     if isinstance(left, int) and left == 0:
         return
-    mask = vector.create_mask(ir.VectorType.get([lanes], ir.IntegerType.get_signless(1)), [value(left)])
-    tail = Elements(lanes, mask, left)
-    if_else(
-        arith.cmpi(arith.CmpIPredicate.ne, value(left), value(0)),
-        lambda: read(tail, [*outer, Place(mul(whole, lanes), 1)]),
-        None,
-    )
+    mask_type = ir.VectorType.get([lanes], ir.IntegerType.get_signless(1))
+    mask = vector.create_mask(mask_type, [value(left)])
+
+    def tail() -> None:
+        at = [*outer, Place(mul(whole, lanes), 1)]
+        elements = Elements(lanes, mask, left)
+        values = compute(elements, at)
+        if group > 1:
+            zero = ir.Attribute.parse(f"dense<{0 if _is_integer(values) else 0.0}> : {values.type}")
+            values = arith.select(mask, values, arith.constant(values.type, zero))
+            filled = mul(ceil_div(left, group), group)
+            elements = Elements(lanes, vector.create_mask(mask_type, [value(filled)]), filled)
+        elements.store(values, buffer, at)
+
+    if_else(arith.cmpi(arith.CmpIPredicate.ne, value(left), value(0)), tail, None)
+
+
+def _is_integer(vectors: ir.Value) -> bool:
+    return isinstance(ir.VectorType(vectors.type).element_type, ir.IntegerType)
 
 
 def wants_right(tile: RegisterTile, rows: Index, height: int) -> bool:
     """Whether panels of the right operand are worth staging: read often, computed, or not contiguous along columns."""
     contraction = tile.contraction
     depth = [tile.extents[loop] for loop in contraction.depth]
+    if tile.dot is not None:
+        return False
     if contraction.panel and lies_in_memory(contraction.right_value) and not tile.widens(contraction.right):
         return False
     if not all(isinstance(d, int) for d in depth):

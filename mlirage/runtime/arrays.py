@@ -42,6 +42,9 @@ ELEMENT_TYPES = {
     "float8_e8m0fnu": 0x0B000008,
     "complex64": 0x0C000040,
     "complex128": 0x0C000080,
+    "float8_e4m3": 0x0D000008,
+    "float8_e3m4": 0x0E000008,
+    "float8_e4m3b11fnuz": 0x0F000008,
     # Less than 8 bits: a byte each, the code in its low bits, as ml_dtypes has them.
     **dict.fromkeys(("int2", "uint2", "int4", "uint4", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn"), 0x04000008),
 }

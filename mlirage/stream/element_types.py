@@ -8,7 +8,10 @@ from mlirage.stream.index_math import add, index_constant, multiply
 
 # kind << 24 | bits, as runtime/include/mlirage/hal.h says.
 _BOOL, _INT, _FLOAT, _BFLOAT, _COMPLEX = 0x01, 0x02, 0x05, 0x06, 0x0C
-_FLOAT8 = {"f8E4M3FN": 0x07, "f8E5M2": 0x08, "f8E4M3FNUZ": 0x09, "f8E5M2FNUZ": 0x0A, "f8E8M0FNU": 0x0B}
+_FLOAT8 = {
+    "f8E4M3FN": 0x07, "f8E5M2": 0x08, "f8E4M3FNUZ": 0x09, "f8E5M2FNUZ": 0x0A, "f8E8M0FNU": 0x0B, "f8E4M3": 0x0D,
+    "f8E3M4": 0x0E, "f8E4M3B11FNUZ": 0x0F,
+}  # fmt: skip
 _INDEX_BITS = 64
 
 

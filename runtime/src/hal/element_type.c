@@ -28,6 +28,9 @@ const char* mlirage_element_type_name(mlirage_element_type_t type) {
     case MLIRAGE_ELEMENT_FLOAT_8_E4M3FNUZ: return "f8E4M3FNUZ";
     case MLIRAGE_ELEMENT_FLOAT_8_E5M2FNUZ: return "f8E5M2FNUZ";
     case MLIRAGE_ELEMENT_FLOAT_8_E8M0FNU: return "f8E8M0FNU";
+    case MLIRAGE_ELEMENT_FLOAT_8_E4M3: return "f8E4M3";
+    case MLIRAGE_ELEMENT_FLOAT_8_E3M4: return "f8E3M4";
+    case MLIRAGE_ELEMENT_FLOAT_8_E4M3B11FNUZ: return "f8E4M3B11FNUZ";
     case MLIRAGE_ELEMENT_COMPLEX_64: return "complex<f32>";
     case MLIRAGE_ELEMENT_COMPLEX_128: return "complex<f64>";
     default: return "?";

@@ -20,6 +20,7 @@ from torch.export import ExportedProgram
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
 from mlirage.importers.pytorch_ops.registry import operators
+from mlirage.importers.pytorch_packed import PackedSequences
 
 _FORMS = (
     "an entry point is an ExportedProgram, or a module or function with its example inputs: "
@@ -100,7 +101,7 @@ def _export(source: _Source, name: str) -> ExportedProgram:
     if not source.inputs and not source.keywords and _needs_inputs(source.module):
         raise UsageError(f"{name} is traced with example inputs: mlirage.compile(model, (x, …))")
     try:
-        with torch.no_grad():
+        with torch.no_grad(), PackedSequences():
             return torch.export.export(
                 as_module(source.module),
                 tuple(source.inputs),
@@ -114,7 +115,8 @@ def _export(source: _Source, name: str) -> ExportedProgram:
 
 def _needs_inputs(module: Any) -> bool:
     function = module.forward if isinstance(module, torch.nn.Module) else module
-    parameters = inspect.signature(function).parameters.values()
+    signature = _signature(function)
+    parameters = signature.parameters.values() if signature is not None else ()
     return any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
@@ -131,13 +133,23 @@ def as_module(source: Any) -> torch.nn.Module:
 
     kind = type(f"{getattr(source, '__name__', 'Function')}", (torch.nn.Module,), {"forward": forward})
     module.__class__ = kind
-    signature = inspect.signature(source)
+    signature = _signature(source)
+    if signature is None:
+        return module
     first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     positional = [
         p.replace(kind=p.POSITIONAL_ONLY) if p.kind is p.POSITIONAL_ONLY else p for p in signature.parameters.values()
     ]
     forward.__signature__ = signature.replace(parameters=[first, *positional])  # pyright: ignore
     return module
+
+
+def _signature(function: Any) -> inspect.Signature | None:
+    """None for PyTorch's functions in C."""
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        return None
 
 
 def _modules_of(function: Any) -> list[torch.nn.Module]:

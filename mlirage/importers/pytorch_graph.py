@@ -15,6 +15,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 from torch.fx.node import Node, map_aggregate
 
 from mlirage.errors import ImportFailure, MlirageError
+from mlirage.importers.pytorch_ops import dequantized
 from mlirage.importers.pytorch_ops.registry import PLACEMENT, Op, operators
 from mlirage.importers.pytorch_state import State
 from mlirage.importers.pytorch_symbols import evaluate, symbol_function
@@ -130,7 +131,13 @@ class GraphImporter:
                 named[parameter.name] = value
             elif given and value is not None and parameter.name not in PLACEMENT and parameter.name != "dtype":
                 raise NotImplementedError(f"argument {parameter.name}={value!r} is not supported")
-        return operator.function(Op(node, self), *positional, **named)
+        op = Op(node, self)
+        if positional:
+            first, *rest = positional
+            carried = dequantized.carried(str(target), lambda x: operator.function(op, x, *rest, **named), first)
+            if carried is not NotImplemented:
+                return carried
+        return operator.function(op, *positional, **named)
 
     def _attribute(self, path: str) -> Any:
         value: Any = self.module
@@ -142,6 +149,8 @@ class GraphImporter:
 def _reshaped(x: Tensor, shape: Sequence[Dim]) -> Tensor:
     if x.known is not None or x.filled is not None:
         return x
+    if isinstance(x, dequantized.Dequantized):
+        return x.with_shape(shape)
     return Tensor.from_value(x.value, x.dtype, shape)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 _CLASSES = frozenset(("Module", "ExportedProgram"))
@@ -20,6 +20,11 @@ def is_pytorch_object(source: Any) -> bool:
     if isinstance(source, functools.partial):
         return is_pytorch_object(cast(Any, source).func)
     return inspect.isroutine(source) and _speaks_of_torch(source)
+
+
+def is_pytorch_call(source: Any, inputs: Iterable[Any]) -> bool:
+    """Whether `source` is a function whose example inputs are tensors of PyTorch, at least one of them."""
+    return callable(source) and any(_of_torch(type(value)) for value in inputs)
 
 
 def _source_of(entry: Any) -> Any:

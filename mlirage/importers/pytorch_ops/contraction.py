@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mlirage.importers.pytorch_ops import dequantized
 from mlirage.importers.pytorch_ops.complex_math import conjugate
 from mlirage.importers.pytorch_ops.registry import Number, Op, as_tensor, aten, numpy_dtype
 from mlirage.input import builders as b
@@ -15,7 +16,10 @@ from mlirage.mlir import math
 
 
 def product(x: Tensor, y: Tensor) -> Tensor:
-    """numpy's matmul, complex numbers by products of their parts."""
+    """numpy's matmul, complex numbers by products of their parts, bytes in integers."""
+    in_integers = dequantized.product(x, y)
+    if in_integers is not None:
+        return in_integers
     if not b.is_complex(x.dtype):
         return b.matmul(x, y)
     part = np.dtype(np.float64 if x.dtype.itemsize == 16 else np.float32)
@@ -35,10 +39,16 @@ def vdot(op: Op, x: Tensor, y: Tensor) -> Tensor:
     return product(b.map_(conjugate, x), y)
 
 
+def _transposed(x: Tensor) -> Tensor:
+    if isinstance(x, dequantized.Dequantized):
+        return x.moved(lambda v: b.transpose(v, [1, 0]))
+    return b.transpose(x, [1, 0])
+
+
 @aten("linear")
 def linear(op: Op, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x · weightᵀ + bias, in one product of all rows."""
-    turned = b.transpose(weight, [1, 0]) if weight.rank == 2 else weight
+    turned = _transposed(weight) if weight.rank == 2 else weight
     result = product(x, turned)
     return result if bias is None else b.add(result, bias)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlirage.importers.pytorch_ops import dequantized
 from mlirage.importers.pytorch_ops.registry import Dim, Op, as_tensor, aten
 from mlirage.input import builders as b
 from mlirage.input.builders import Scalar, Tensor, dims
@@ -18,13 +19,19 @@ def _per_axis(values: Sequence[int] | int, count: int) -> list[int]:
     return values * count if len(values) == 1 else values
 
 
+def _batch_of_one(x: Tensor) -> Tensor:
+    if isinstance(x, dequantized.Dequantized):
+        return x.moved(lambda v: b.unsqueeze(v, [0]))
+    return b.unsqueeze(x, [0])
+
+
 @aten("convolution")
 def convolution(
     op: Op, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int], padding: Sequence[Dim],
     dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int,
 ) -> Tensor:  # fmt: skip
     batched = x.rank == weight.rank
-    x = x if batched else b.unsqueeze(x, [0])
+    x = x if batched else _batch_of_one(x)
     spatial = x.rank - 2
     strides, dilations = _per_axis(stride, spatial), _per_axis(dilation, spatial)
     pads = _per_axis(padding, spatial)  # pyright: ignore[reportArgumentType]
@@ -35,7 +42,9 @@ def convolution(
         high = [p - e for p, e in zip(pads, extra, strict=True)]
         result = b.conv_transpose(x, weight, strides, dilations, pads, high, groups)
     else:
-        result = b.conv(x, weight, strides, dilations, pads, pads, groups)
+        result = dequantized.convolution(x, weight, strides, dilations, pads, groups)
+        if result is None:
+            result = b.conv(x, weight, strides, dilations, pads, pads, groups)
     if bias is not None:
         result = b.add(result, b.reshape(bias, [bias.shape[0], *([1] * spatial)]))
     return result if batched else b.squeeze(result, [0])

@@ -1,4 +1,4 @@
-"""Quantized programs in PT2E's form: integers stay integers between quantize and dequantize."""
+"""Quantized programs in PT2E's form; what follows a dequantize stays in integers as `dequantized.py` says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from mlirage.importers.pytorch_ops.dequantized import dequantized
 from mlirage.importers.pytorch_ops.registry import Op, Operand, as_tensor, aten, numpy_dtype
 from mlirage.input import builders as b
 from mlirage.input.builders import Scalar, Tensor
@@ -20,12 +21,13 @@ def _quantize(x: Tensor, scale: Operand, zero: Operand, low: int, high: int, dty
     """round(x / scale) + zero, held to low … high."""
 
     def body(a: Scalar, f: Scalar, z: Scalar) -> Scalar:
-        at = s.round_even(a * (s.coerce(1.0, f.dtype) / f)) + z
+        inverse = f if isinstance(scale, float | int) else s.coerce(1.0, f.dtype) / f
+        at = s.round_even(a * inverse) + z
         return s.cast(s.clamp(at, float(low), float(high)), numpy_dtype(dtype))
 
-    return b.map_(
-        body, as_tensor(x, b.FLOAT32), as_tensor(scale, b.FLOAT32), as_tensor(zero, b.FLOAT32), dtype=numpy_dtype(dtype)
-    )
+    factor = 1.0 / scale if isinstance(scale, float | int) else scale  # inverted in f64, as PyTorch does
+    parts = (as_tensor(v, b.FLOAT32) for v in (x, factor, zero))
+    return b.map_(body, *parts, dtype=numpy_dtype(dtype), shape=x.shape)
 
 
 def _dequantize(x: Tensor, scale: Operand, zero: Operand | None, dtype: torch.dtype | None) -> Tensor:
@@ -34,8 +36,9 @@ def _dequantize(x: Tensor, scale: Operand, zero: Operand | None, dtype: torch.dt
     def body(q: Scalar, f: Scalar, z: Scalar) -> Scalar:
         return s.cast(s.cast(s.cast(q, b.INT32) - z, b.FLOAT32) * f, b.compute_dtype(wanted))
 
-    zero_tensor = as_tensor(0 if zero is None else zero, b.INT32)
-    return b.map_(body, x, as_tensor(scale, b.FLOAT32), zero_tensor, dtype=wanted)
+    scales, zeros = as_tensor(scale, b.FLOAT32), as_tensor(0 if zero is None else zero, b.INT32)
+    kept = dequantized(x, scales, zeros, wanted)
+    return kept if kept is not None else b.map_(body, x, scales, zeros, dtype=wanted, shape=x.shape)
 
 
 def _spread(v: Tensor | None, x: Tensor, axis: int) -> Tensor | None:

@@ -54,9 +54,13 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _run_layer(
-    cell: Cell, x: Tensor, state: list[Tensor], weights: Sequence[Tensor], biased: bool, backwards: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """One layer in one direction over [time, batch, features]: all outputs, and the last state."""
+    cell: Cell, x: Tensor, state: list[Tensor], weights: Sequence[Tensor], biased: bool, backwards: bool,
+    sizes: Tensor | None,
+) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
+    """One layer in one direction over [time, batch, features]: all outputs, and the last state.
+
+    Of the batch, so many as `sizes` says of a step take part in it; the state of the others stays.
+    """
     gates = _affine(x, weights[0], weights[2] if biased else None)
     projection = weights[4 if biased else 2] if len(weights) > (4 if biased else 2) else None
     count = x.shape[0]
@@ -68,16 +72,30 @@ def _run_layer(
         following = cell(now, recurrent, carried)
         if projection is not None:
             following[0] = b.matmul(following[0], b.transpose(projection, [1, 0]))
+        if sizes is not None:
+            following = [_where_going(sizes, at, new, old) for new, old in zip(following, carried, strict=True)]
         return None, following, [following[0]]
 
     finals, (outputs,) = loops.loop(count, None, state, step)
     return (b.reverse(outputs, [0]) if backwards else outputs), finals
 
 
-def _network(
+def _where_going(sizes: Tensor, at: Dim, new: Tensor, old: Tensor) -> Tensor:
+    """New states of the first `sizes[at]` of the batch, old ones of the rest."""
+    size = b.slice_axis(sizes, 0, at, 1)
+    shape = new.shape
+
+    def body(n: Scalar, p: Scalar, q: Scalar) -> Scalar:
+        return s.select(s.cast(s.index_of(0), b.INT64) < n, p, q)
+
+    return b.map_(body, size, new, old, dtype=new.dtype, shape=shape)
+
+
+def network(
     cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], biased: bool, layers: int,
-    dropout: float, train: bool, both: bool, batch_first: bool,
+    dropout: float, train: bool, both: bool, batch_first: bool, sizes: Tensor | None = None,
 ) -> tuple[Tensor, ...]:  # fmt: skip
+    """All layers: the outputs of the last one, then last states of every layer and direction."""
     if train and dropout:
         raise NotImplementedError("recurrent layers with dropout in training mode: export the model in eval mode")
     batched = x.rank == 3
@@ -94,7 +112,7 @@ def _network(
             n = layer * directions + direction
             first = [b.squeeze(b.slice_axis(v, 0, n, 1), [0]) for v in states]
             own = weights[n * each : (n + 1) * each]
-            result, finals = _run_layer(cell, x, first, own, biased, direction == 1)
+            result, finals = _run_layer(cell, x, first, own, biased, direction == 1, sizes)
             outputs.append(result)
             for kept, final in zip(lasts, finals, strict=True):
                 kept.append(b.unsqueeze(final, [0]))
@@ -107,21 +125,19 @@ def _network(
     return tuple(results)
 
 
-@aten("lstm.input")
-def lstm(op: Op, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], *settings: Any) -> tuple[Tensor, ...]:
-    return _network(_lstm_cell, x, states, weights, *settings)
+CELLS: dict[str, Cell] = {
+    "lstm": _lstm_cell,
+    "gru": _gru_cell,
+    "rnn_tanh": _plain_cell(s.tanh),
+    "rnn_relu": _plain_cell(lambda a: s.maximum(a, 0.0)),
+}
 
 
-@aten("gru.input")
-def gru(op: Op, x: Tensor, state: Tensor, weights: Sequence[Tensor], *settings: Any) -> tuple[Tensor, ...]:
-    return _network(_gru_cell, x, [state], weights, *settings)
+def _register(name: str) -> None:
+    @aten(f"{name}.input")
+    def function(op: Op, x: Tensor, states: Any, weights: Sequence[Tensor], *settings: Any) -> tuple[Tensor, ...]:
+        return network(CELLS[name], x, [states] if isinstance(states, Tensor) else states, weights, *settings)
 
 
-@aten("rnn_tanh.input")
-def rnn_tanh(op: Op, x: Tensor, state: Tensor, weights: Sequence[Tensor], *settings: Any) -> tuple[Tensor, ...]:
-    return _network(_plain_cell(s.tanh), x, [state], weights, *settings)
-
-
-@aten("rnn_relu.input")
-def rnn_relu(op: Op, x: Tensor, state: Tensor, weights: Sequence[Tensor], *settings: Any) -> tuple[Tensor, ...]:
-    return _network(_plain_cell(lambda a: s.maximum(a, 0.0)), x, [state], weights, *settings)
+for _name in CELLS:
+    _register(_name)

@@ -14,7 +14,7 @@ from typing import Any
 
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers.jax_sources import is_jax_data, is_jax_object
-from mlirage.importers.pytorch_sources import is_pytorch_object
+from mlirage.importers.pytorch_sources import is_pytorch_call, is_pytorch_object
 from mlirage.options import CompileOptions
 from mlirage.program import Program
 
@@ -143,6 +143,8 @@ def import_source(source: Any, options: CompileOptions) -> Program:
     """
     model = source if isinstance(source, Model) else Model(source)
     model = replace(model, source=_plain(model.source))
+    if options.input_type == "auto" and is_pytorch_call(model.source, model.example_inputs):
+        return _named("pytorch").read(model, options)
     return _kind(model.source, options.input_type).read(model, options)
 
 

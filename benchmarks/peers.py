@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from benchmarks.models import Array
 
 
 @dataclass(frozen=True)
@@ -22,29 +21,38 @@ class Compiled:
     """A model ready to be called.
 
     Attributes:
-      call: runs it once on the benchmark's inputs; returns its outputs.
-      compile_seconds: from ONNX bytes to something that runs; ONNX Runtime's is session creation.
-      facts: what else is worth knowing: module bytes, dispatches, arena bytes.
+      call: runs it once on the benchmark's inputs; returns its outputs as numpy arrays.
+      compile_seconds: from ONNX to something that runs; ONNX Runtime's and OpenVINO's is the making of a session.
+      facts: what else is worth knowing: module bytes, dispatches, operations and bytes of a call.
     """
 
     call: Callable[[], list[Array]]
     compile_seconds: float
-    facts: dict[str, int] = field(default_factory=dict[str, int])
+    facts: dict[str, float] = field(default_factory=dict[str, float])
 
 
-def mlirage(model: onnx.ModelProto, inputs: dict[str, Array], threads: int) -> Compiled:
+def mlirage(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
     """Ours with default options; the executable cache is off so that compile time is honest."""
     import mlirage as ours
+    from mlirage.module_file import ModuleFile
+    from mlirage.profiling import summarize
 
     start = time.perf_counter()
-    module = ours.compile(model, cache_dir="off")
+    module = ours.compile(path, cache_dir="off")
     seconds = time.perf_counter() - start
     run = ours.load(module, device="local-task", threads=threads)
     arguments = list(inputs.values())
-    return Compiled(lambda: list(run(*arguments)), seconds, {"module_bytes": len(bytes(module))})
+    content = bytes(module)
+    facts: dict[str, float] = {"module_bytes": len(content)}
+    with run.profile() as profile:
+        run(*arguments)
+    summary = summarize(profile.events, ModuleFile.read_dispatches(content))
+    rows = [row for row in summary.rows if row.grid != (0, 0, 0)]
+    facts |= {"dispatches": sum(row.runs for row in rows), "flops": sum(row.flops or 0 for row in rows)}
+    return Compiled(lambda: list(run(*arguments)), seconds, facts)
 
 
-def onnxruntime(model: onnx.ModelProto, inputs: dict[str, Array], threads: int) -> Compiled:
+def onnxruntime(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
     """ONNX Runtime's CPU provider, all optimizations."""
     import onnxruntime as ort
 
@@ -53,22 +61,39 @@ def onnxruntime(model: onnx.ModelProto, inputs: dict[str, Array], threads: int) 
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     start = time.perf_counter()
-    session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     seconds = time.perf_counter() - start
-    return Compiled(lambda: session.run(None, inputs), seconds)
+    return Compiled(lambda: [np.asarray(value) for value in session.run(None, inputs)], seconds)
 
 
-def iree(model: onnx.ModelProto, inputs: dict[str, Array], threads: int) -> Compiled:
-    """IREE for the host CPU at -O3 with data tiling as its defaults set it."""
+def openvino(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
+    """OpenVINO's CPU plugin, tuned for latency, in f32 as the others compute (its default may be bf16)."""
+    import openvino as ov
+
+    start = time.perf_counter()
+    core = ov.Core()
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
+    seconds = time.perf_counter() - start
+    # By position, since it may rename inputs; arrays are lent and results are read where they are made.
+    tensors = [ov.Tensor(np.ascontiguousarray(value), shared_memory=True) for value in inputs.values()]
+
+    def call() -> list[Array]:
+        results = request.infer(tensors, share_inputs=True, share_outputs=True)
+        return [results[index] for index in range(len(results))]
+
+    return Compiled(call, seconds)
+
+
+def _iree(path: Path, inputs: dict[str, Array], threads: int, flags: list[str]) -> Compiled:
     import iree.compiler as compiler
     import iree.runtime as runtime
 
     with tempfile.TemporaryDirectory() as folder:
-        source, imported = Path(folder) / "model.onnx", Path(folder) / "model.mlir"
-        onnx.save(model, source)
+        imported = Path(folder) / "model.mlir"
         start = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "iree.compiler.tools.import_onnx", source, "-o", imported, "--opset-version=17"],
+            [sys.executable, "-m", "iree.compiler.tools.import_onnx", path, "-o", imported, "--opset-version=17"],
             check=True,
             capture_output=True,
         )
@@ -76,14 +101,15 @@ def iree(model: onnx.ModelProto, inputs: dict[str, Array], threads: int) -> Comp
             str(imported),
             target_backends=["llvm-cpu"],
             input_type="onnx",
-            extra_args=["--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3"],
+            extra_args=["--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3", *flags],
         )
         seconds = time.perf_counter() - start
+    assert binary is not None
     runtime.flags.parse_flags(f"--task_topology_max_group_count={threads}")
     config = runtime.Config("local-task" if threads > 1 else "local-sync")
     context = runtime.SystemContext(config=config)
     context.add_vm_module(runtime.VmModule.copy_buffer(context.instance, binary))
-    function = context.modules.module[model.graph.name]
+    function = context.modules.module[onnx.load(path, load_external_data=False).graph.name]
     arguments = [runtime.asdevicearray(config.device, value) for value in inputs.values()]
 
     def call() -> list[Array]:
@@ -93,8 +119,20 @@ def iree(model: onnx.ModelProto, inputs: dict[str, Array], threads: int) -> Comp
     return Compiled(call, seconds, {"module_bytes": len(binary)})
 
 
-PEERS: dict[str, Callable[[onnx.ModelProto, dict[str, Array], int], Compiled]] = {
+def iree(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
+    """IREE for the host CPU at -O3, data tiling as its defaults set it."""
+    return _iree(path, inputs, threads, [])
+
+
+def iree_untiled(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
+    """IREE for the host CPU at -O3 without data tiling."""
+    return _iree(path, inputs, threads, ["--iree-opt-data-tiling=false"])
+
+
+PEERS: dict[str, Callable[[Path, dict[str, Array], int], Compiled]] = {
     "mlirage": mlirage,
     "onnxruntime": onnxruntime,
+    "openvino": openvino,
     "iree": iree,
+    "iree_untiled": iree_untiled,
 }

@@ -47,17 +47,16 @@ MODELS: dict[str, Callable[[], Built]] = {
 }
 
 
-def built(name: str) -> Built:
-    """The model `name` and its inputs, out of the cache if it was made before from the same sources."""
+def built(name: str) -> tuple[Path, dict[str, Array]]:
+    """The ONNX file of the model `name` and its inputs; out of the cache if the same sources made it before."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mlirage-benchmarks" / digest
     graph, arrays = cache / f"{name}.onnx", cache / f"{name}.npz"
-    if arrays.exists():
-        with np.load(arrays) as loaded:
-            return onnx.load(graph), {key: loaded[key] for key in loaded.files}
-    model, inputs = MODELS[name]()
-    cache.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, graph)
-    np.savez(arrays, allow_pickle=False, **inputs)
-    return model, inputs
+    if not arrays.exists():
+        model, inputs = MODELS[name]()
+        cache.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, graph)
+        np.savez(arrays, allow_pickle=False, **inputs)
+    with np.load(arrays) as loaded:
+        return graph, {key: loaded[key] for key in loaded.files}

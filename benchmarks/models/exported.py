@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -45,15 +43,18 @@ def to_onnx(make: Callable[[], tuple[nn.Module, Sequence[torch.Tensor]]], names:
             if isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None:
                 norm.running_mean.normal_(0, 0.1)
                 norm.running_var.uniform_(0.6, 1.4)
-        written = io.BytesIO()
         program = torch.onnx.export(
             module.eval(), tuple(inputs), dynamo=True, input_names=list(names), opset_version=18, verbose=False
         )
         assert program is not None
-        program.save(written)
-    model = onnx.load_model_from_string(written.getvalue())
+    model = program.model_proto
     given = {value.name for value in model.graph.input}
     return model, {name: value.numpy() for name, value in zip(names, inputs, strict=True) if name in given}
+
+
+def _labelled(config: Any) -> Any:
+    config.num_labels = 1000  # as ImageNet has
+    return config
 
 
 def _images(size: int = 224) -> tuple[torch.Tensor]:
@@ -67,16 +68,14 @@ def _words(length: int, count: int) -> torch.Tensor:
 def _mobilenet_v2() -> tuple[nn.Module, Sequence[torch.Tensor]]:
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
-    return Part(MobileNetV2ForImageClassification(MobileNetV2Config(num_labels=1000))), _images()
+    return Part(MobileNetV2ForImageClassification(_labelled(MobileNetV2Config()))), _images()
 
 
 def _efficientnet_b0() -> tuple[nn.Module, Sequence[torch.Tensor]]:
     from transformers import EfficientNetConfig, EfficientNetForImageClassification
 
-    config = EfficientNetConfig(
-        width_coefficient=1.0, depth_coefficient=1.0, image_size=224, hidden_dim=1280, num_labels=1000
-    )
-    return Part(EfficientNetForImageClassification(config)), _images()
+    config = EfficientNetConfig(width_coefficient=1.0, depth_coefficient=1.0, image_size=224, hidden_dim=1280)
+    return Part(EfficientNetForImageClassification(_labelled(config))), _images()
 
 
 def resnet50() -> Built:
@@ -84,7 +83,7 @@ def resnet50() -> Built:
     from transformers import ResNetConfig, ResNetForImageClassification
 
     def make() -> tuple[nn.Module, Sequence[torch.Tensor]]:
-        return Part(ResNetForImageClassification(ResNetConfig(num_labels=1000))), _images()
+        return Part(ResNetForImageClassification(_labelled(ResNetConfig()))), _images()
 
     return to_onnx(make, ["pixels"])
 
@@ -92,13 +91,13 @@ def resnet50() -> Built:
 def _vit_b16() -> tuple[nn.Module, Sequence[torch.Tensor]]:
     from transformers import ViTConfig, ViTForImageClassification
 
-    return Part(ViTForImageClassification(ViTConfig(num_labels=1000))), _images()
+    return Part(ViTForImageClassification(_labelled(ViTConfig()))), _images()
 
 
 def _convnext_tiny() -> tuple[nn.Module, Sequence[torch.Tensor]]:
     from transformers import ConvNextConfig, ConvNextForImageClassification
 
-    return Part(ConvNextForImageClassification(ConvNextConfig(num_labels=1000))), _images()
+    return Part(ConvNextForImageClassification(_labelled(ConvNextConfig()))), _images()
 
 
 def _bert_base(length: int) -> tuple[nn.Module, Sequence[torch.Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -25,7 +26,7 @@ def static_int8(built: Built) -> Built:
         def __init__(self) -> None:
             self.left = [inputs]
 
-        def get_next(self) -> dict[str, Array] | None:
+        def get_next(self) -> Any:
             return self.left.pop() if self.left else None
 
     with tempfile.TemporaryDirectory() as folder:

@@ -221,13 +221,19 @@ class _Function:
         i32 = ir.IntegerType.get_signless(32)
         self._assert_view(view, argument.name, old, expected)
         dims: list[ir.Value] = []
+        before, repeats = set(named), False
         for axis, name in enumerate(names):
-            if not old.is_dynamic_dim(axis) or (name and name in named):
+            if not old.is_dynamic_dim(axis) or (name and name in before):
                 dims.append(expected[axis])
-                continue
-            dims.append(BufferViewDimOp(ir.IndexType.get(), view, arith.ConstantOp(i32, axis).result).result)
-            if name:
-                named[name] = dims[-1]
+            elif name and name in named:  # for the second time in this argument
+                dims.append(named[name])
+                repeats = True
+            else:
+                dims.append(BufferViewDimOp(ir.IndexType.get(), view, arith.ConstantOp(i32, axis).result).result)
+                if name:
+                    named[name] = dims[-1]
+        if repeats:
+            self._assert_view(view, argument.name, old, dims)
         return dims
 
     def _message(self, argument: str) -> ir.Value:

@@ -99,3 +99,17 @@ func.func @step() {
   ml_program.global_store @count = %1 : tensor<1xi64>
   return
 }
+
+// -----
+
+// A name that stands twice in one argument: the first axis says what the second must be.
+
+// CHECK-LABEL: func.func @square
+// CHECK: "hal.buffer_view_assert"(%arg0, %{{.*}}, %{{.*}}, %c-1, %c-1)
+// CHECK: %[[N:.+]] = "hal.buffer_view_dim"(%arg0, %c0_i32)
+// CHECK: "hal.buffer_view_assert"(%arg0, %{{.*}}, %{{.*}}, %[[N]], %[[N]])
+// CHECK: "stream.tensor_export"(%{{.*}}, %{{.*}}, %[[N]], %[[N]])
+func.func @square(%x: tensor<?x?xf32>) -> tensor<?x?xf32>
+    attributes {mlirage.signature = "{\"arguments\": [{\"name\": \"x\", \"shape\": [\"n\", \"n\"]}]}"} {
+  return %x : tensor<?x?xf32>
+}

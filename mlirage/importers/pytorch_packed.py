@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn.modules.rnn import RNNBase
 from torch.overrides import TorchFunctionMode
 
 _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
@@ -74,6 +75,22 @@ for _name, _function in _REAL.items():
 
 class PackedSequences(TorchFunctionMode):
     """While active, packed sequences are traced."""
+
+    def __enter__(self) -> Any:
+        """Recurrent layers look at the batch of packed sequences as a Python number, which would fix it: not here."""
+        self._check = check = RNNBase.check_forward_args
+
+        def check_unpacked(layers: Any, x: Any, states: Any, sizes: Any) -> None:
+            if sizes is None:
+                check(layers, x, states, sizes)
+
+        RNNBase.check_forward_args = check_unpacked  # pyright: ignore[reportAttributeAccessIssue]
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        """Puts the check back."""
+        RNNBase.check_forward_args = self._check
+        super().__exit__(*error)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Calls `func`, or what stands for it."""

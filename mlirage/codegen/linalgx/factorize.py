@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mlirage.codegen.linalgx.cholesky import cholesky
+from mlirage.codegen.linalgx.eigen import eig
 from mlirage.codegen.linalgx.householder import hessenberg, householder_product, qr
 from mlirage.codegen.linalgx.jacobi_eigen import eigh
 from mlirage.codegen.linalgx.jacobi_svd import svd
@@ -22,6 +23,7 @@ KINDS: dict[str, Callable[[Memory, frozenset[str]], None]] = {
     "qr": qr,
     "householder_product": householder_product,
     "hessenberg": hessenberg,
+    "eig": eig,
     "eigh": eigh,
     "svd": svd,
     "triangular_solve": triangular_solve,

@@ -53,7 +53,7 @@ class Number:
         return Number((complex_.div if self.is_complex else arith.divf)(self.value, other.value))
 
     def __neg__(self) -> Number:
-        return Number((complex_.neg if self.is_complex else arith.negf)(self.value))
+        return make(-self.real, -self.imag) if self.is_complex else Number(arith.negf(self.value))
 
     @property
     def real(self) -> Number:

@@ -351,6 +351,35 @@ def eigh(op: Op, x: Tensor, half: str = "L", vectors: bool = True) -> tuple[Tens
     return numbers, found if vectors else b.fill([0], 0, x.dtype)
 
 
+def _eig(x: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
+    """In c128, whatever x is: the form that vectors are taken from may be badly conditioned."""
+    wide = np.dtype(np.complex128)
+    x = as_tensor(x, wide)
+    outs: list[_Out] = [
+        (x.shape, wide), (x.shape[:-1], wide), (x.shape[:-2], b.INT32), (x.shape, wide), (x.shape, wide)
+    ]  # fmt: skip
+    found, numbers, info, *_ = factorize("eig", [x], outs, [] if vectors else ["values"])
+    converged = b.amin(b.map_(lambda i: s.cast(i.eq(0), b.INT64), info, dtype=b.INT64))
+    holds = loops.scalar_condition(b.map_(lambda i: i.ne(0), converged, dtype=b.BOOL))
+    b.TensorBuilder.current().require(holds, "linalg.eig: the eigenvalues of a matrix did not converge")
+    return numbers, found
+
+
+@aten("linalg_eig")
+def eig(op: Op, x: Tensor) -> tuple[Tensor, Tensor]:
+    if any(d == 0 for d in x.shape):
+        return b.fill(x.shape[:-1], 0, op.dtype), b.fill(x.shape, 0, op.dtype)
+    numbers, vectors = _eig(x, True)
+    return as_tensor(numbers, op.dtype), as_tensor(vectors, op.dtype)
+
+
+@aten("linalg_eigvals", "_linalg_eigvals")
+def eigvals(op: Op, x: Tensor) -> Tensor:
+    if any(d == 0 for d in x.shape):
+        return b.fill(x.shape[:-1], 0, op.dtype)
+    return as_tensor(_eig(x, False)[0], op.dtype)
+
+
 @aten("_linalg_svd")
 def svd(op: Op, x: Tensor, full: bool = False, vectors: bool = True, *, driver: Any = None) -> tuple[Tensor, ...]:
     u, values, vt = _svd(x, full, vectors)

@@ -510,6 +510,14 @@ def _gcd(x: Scalar, y: Scalar) -> Scalar:
     return large
 
 
+@aten("lcm")
+def lcm(op: Op, x: Tensor, y: Tensor) -> Tensor:
+    def body(p: Scalar, q: Scalar) -> Scalar:
+        return s.absolute(p / _gcd(p, q) * q)  # 0 / 0 is 0
+
+    return pointwise(op, body, x, y)
+
+
 @aten("frexp.Tensor")
 def frexp(op: Op, x: Tensor) -> tuple[Tensor, Tensor]:
     wide = as_tensor(x, b.FLOAT64)

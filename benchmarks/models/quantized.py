@@ -13,7 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from benchmarks.models import decoders, exported
-from benchmarks.models.built import Array, Built
+from benchmarks.models.built import Built
 
 
 def static_int8(built: Built) -> Built:

@@ -10,6 +10,7 @@ from mlirage.global_optimization.fold_transposes import fold_transposes
 from mlirage.global_optimization.fuse_elementwise import fuse_elementwise
 from mlirage.global_optimization.generalize_elementwise import generalize_elementwise
 from mlirage.global_optimization.hoist_constants import hoist_constants
+from mlirage.global_optimization.multiply_integers import multiply_integers
 from mlirage.global_optimization.pack_weights import pack_weights
 from mlirage.global_optimization.propagate_reshapes import propagate_reshapes
 from mlirage.passes import Pass
@@ -20,6 +21,7 @@ PIPELINE: tuple[Pass, ...] = (
     "canonicalize",
     "cse",
     hoist_constants,
+    multiply_integers,
     fold_scales,
     channels_last,
     decompose_tensor_ops,

@@ -150,7 +150,10 @@ class Outliner:
             array = array.reshape(-1)[:1]
         elif self.unit.flat:
             array = array.reshape(-1)
-        self.arguments.append(np.ascontiguousarray(array))
+        array = np.ascontiguousarray(array)
+        if array.dtype.kind == "u":  # the module's types have no sign
+            array = array.view(f"i{array.dtype.itemsize}")
+        self.arguments.append(array)
         return block.add_argument(self._kind(value), ir.Location.unknown())
 
     def _clone(self, op: ir.Operation) -> None:

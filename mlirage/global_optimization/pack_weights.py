@@ -79,7 +79,7 @@ def _pack(program: Program, contraction: Contraction, target: CpuTarget, packed:
                 packed[key] = add_global(program, kind, groups, f"{name}.panels{width}x{grouping.dot.depth}")
     block = structured_ops.body(contraction.op)
     column = ir.AffineExpr.get_dim(contraction.column)
-    steps = [*map(ir.AffineExpr.get_dim, depth)]
+    steps: list[ir.AffineExpr] = [ir.AffineExpr.get_dim(loop) for loop in depth]
     if grouping is None:
         places = [ir.AffineExpr.get_floor_div(column, width), *steps, ir.AffineExpr.get_mod(column, width)]
         _rewrite(
@@ -130,7 +130,7 @@ def _rewrite(
     contraction: Contraction,
     name: str,
     kept: list[int],
-    places: list[ir.AffineExpr],
+    places: Sequence[ir.AffineExpr],
     fill_body: Callable[[ir.Block], Sequence[ir.Value]],
 ) -> ir.Value:
     """Reads the packed constant in place of the right operand; returns the new result."""

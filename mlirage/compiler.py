@@ -19,6 +19,7 @@ from mlirage import debug, flow, global_optimization, hal, importers, stream, vm
 from mlirage import input as input_phase
 from mlirage.compiled_module import CompiledModule
 from mlirage.errors import CompileError, UsageError
+from mlirage.flow.dispatch_benchmarks import dispatch_benchmarks
 from mlirage.mlir import ir
 from mlirage.options import CompileOptions, make_options
 from mlirage.parameter_file import write_parameters
@@ -211,6 +212,8 @@ def run_phases(
         observer.phases.append((phase.name, time.perf_counter() - start))
         if dump:
             dump.save(program, phase.name)
+            if phase.name == "flow":
+                dump.save_benchmarks(program)
         if debug.level() >= 3:
             sys.stderr.write(f"// -----// IR after phase {phase.name} //----- //\n{program.module}\n")
 
@@ -234,6 +237,13 @@ class _Dump:
         else:
             program.save(path)
         self.last = (path, arrays)
+
+    def save_benchmarks(self, program: Program) -> None:
+        """Writes each dispatch as a program of its own, of phase flow."""
+        for benchmark in dispatch_benchmarks(program):
+            folder = self.folder / "executables" / benchmark.name
+            folder.mkdir(parents=True, exist_ok=True)
+            benchmark.program.save(folder / "benchmark.mlir")
 
 
 def _print_times(observer: Observer) -> None:

@@ -60,6 +60,7 @@ class CompileOptions:
     timing: bool = option(False, "Print the time of every pass and phase.")
     verify_each: bool = option(False, "Verify the IR after every pass instead of after every phase.")
     jobs: int = option(0, "Worker processes for code generation; 0: one per core.")
+    tuning: str = option("", "File of configurations that `mlirage tune` found.")
     cache_dir: str = option("", "Folder of the executable cache; empty: the user's cache folder; 'off': none.")
 
     @property

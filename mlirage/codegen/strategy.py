@@ -18,6 +18,7 @@ from typing import Protocol
 from mlirage.codegen.configuration import Configuration, Entry
 from mlirage.codegen.cpu import contraction, default, loops, special, window
 from mlirage.codegen.target import CpuTarget
+from mlirage.codegen.tuned import dispatch_key, tuned_configuration
 from mlirage.mlir import ir
 from mlirage.structured_ops import element_type
 
@@ -43,15 +44,22 @@ KINDS: tuple[Kind, ...] = (special, contraction, window, loops, default)
 _SCALAR_KINDS: tuple[Kind, ...] = (special, default)  # those that make no vectors
 
 
-def configure(entry: Entry, target: CpuTarget) -> None:
-    """Writes the configuration of `entry` on its root, unless somebody (tuning) has done so."""
+def configure(entry: Entry, target: CpuTarget, tuning: str = "") -> None:
+    """Writes the configuration of `entry` on its root, unless somebody has done so.
+
+    Args:
+      tuning: a file of configurations that go before the defaults.
+    """
     try:
         entry.configured()
     except ValueError:
+        key = dispatch_key(entry, target) if tuning else ""
         for kind in _SCALAR_KINDS if _is_complex(entry) else KINDS:
             choice = kind.configure(entry, target)
             if choice is not None:
-                entry.configure(*choice)
+                root, default = choice
+                tuned = tuned_configuration(tuning, entry, default, key) if tuning else None
+                entry.configure(root, tuned or default)
                 return
         raise AssertionError("the default kind takes everything") from None
 

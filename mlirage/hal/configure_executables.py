@@ -46,13 +46,18 @@ def configure_executables(program: Program) -> None:
     for executable in executables(program.module):
         for function in entry_points(executable):
             entry = Entry(function)
-            decompose_aggregates(entry)
-            unify_extents(entry)
+            prepare(entry)
             if program.options.target_backend == "llvm-cpu":
-                strategy.configure(entry, parse_target(program.options.target))
+                strategy.configure(entry, parse_target(program.options.target), program.options.tuning)
             else:
                 vmvx.configure(entry)
             build_workgroup_count(entry)
+
+
+def prepare(entry: Entry) -> None:
+    """Brings an entry point in interface form to what schedules choose for."""
+    decompose_aggregates(entry)
+    unify_extents(entry)
 
 
 def build_workgroup_count(entry: Entry) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 from mlirage.runtime._runtime import Device
 
@@ -49,6 +50,12 @@ class Event:
     constants: tuple[int, ...]
 
 
+def make_event(row: tuple[Any, ...]) -> Event:
+    """An event of `Device.profiling_read`."""
+    name, kind, *rest = row
+    return Event(name, KINDS[kind], *rest)
+
+
 @dataclass
 class Profile:
     """What a device ran between entering and leaving a `with` block.
@@ -80,4 +87,4 @@ class Profile:
     def read(self) -> None:
         """Moves the events so far from the device to `events`, which makes room for more."""
         rows, self.dropped = self.device.profiling_read()
-        self.events.extend(Event(name, KINDS[kind], *rest) for name, kind, *rest in rows)
+        self.events.extend(map(make_event, rows))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import types
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,12 +79,31 @@ def _entry(name: str, entry: Any) -> _Source:
 
 
 def _load(path: Path) -> ExportedProgram:
+    _check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.load(path)
     except Exception as error:
         raise ImportFailure(f"{path}: not a program that torch.export.save wrote: {_first_line(error)}") from error
+
+
+def _check_archive(path: Path) -> None:
+    """Finds damage before PyTorch's readers, in C++, see it.
+
+    Raises:
+      ImportFailure: `path` is no archive, or a part of it is not what was written.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+            bad = archive.testzip() if not packed else None
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ImportFailure(f"{path}: not a program that torch.export.save wrote: {error}") from error
+    if packed:
+        raise ImportFailure(f"{path}: {packed[0]!r} is compressed, which torch.export.save never does")
+    if bad is not None:
+        raise ImportFailure(f"{path}: the file is damaged: {bad!r} does not have its checksum")
 
 
 def _exported(source: _Source, name: str) -> ExportedProgram:

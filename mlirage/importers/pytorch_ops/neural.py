@@ -14,7 +14,8 @@ from mlirage.input.builders import Scalar, Tensor, dims
 from mlirage.input.builders import scalar as s
 
 
-def _per_axis(values: Sequence[int] | int, count: int) -> list[int]:
+def per_axis(values: Sequence[int] | int, count: int) -> list[int]:
+    """A number for every spatial axis, of one for all or one for each."""
     values = [values] if isinstance(values, int) else list(values)
     return values * count if len(values) == 1 else values
 
@@ -33,12 +34,12 @@ def convolution(
     batched = x.rank == weight.rank
     x = x if batched else _batch_of_one(x)
     spatial = x.rank - 2
-    strides, dilations = _per_axis(stride, spatial), _per_axis(dilation, spatial)
-    pads = _per_axis(padding, spatial)  # pyright: ignore[reportArgumentType]
+    strides, dilations = per_axis(stride, spatial), per_axis(dilation, spatial)
+    pads = per_axis(padding, spatial)  # pyright: ignore[reportArgumentType]
     if b.is_complex(x.dtype):
         raise NotImplementedError("convolution of complex numbers")
     if transposed:
-        extra = _per_axis(output_padding, spatial)
+        extra = per_axis(output_padding, spatial)
         high = [p - e for p, e in zip(pads, extra, strict=True)]
         result = b.conv_transpose(x, weight, strides, dilations, pads, high, groups)
     else:
@@ -60,13 +61,13 @@ def window_count(extent: Dim, kernel: int, stride: int, pad: int, dilation: int,
     return dims.select("slt", starts_outside, 0, count, count - 1)
 
 
-def _windows(
+def pool_windows(
     x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, spatial: int
 ) -> tuple[list[int], list[int], list[int], list[int], list[Dim], list[Dim]]:
     """Kernel, strides, dilations, pads before and behind, numbers of windows."""
-    kernels = _per_axis(kernel, spatial)
-    strides = _per_axis(stride, spatial) if stride else kernels
-    pads, dilations = _per_axis(padding, spatial), _per_axis(dilation, spatial)
+    kernels = per_axis(kernel, spatial)
+    strides = per_axis(stride, spatial) if stride else kernels
+    pads, dilations = per_axis(padding, spatial), per_axis(dilation, spatial)
     counts = [
         window_count(d, k, st, p, di, ceil)
         for d, k, st, p, di in zip(x.shape[2:], kernels, strides, pads, dilations, strict=True)
@@ -94,7 +95,7 @@ def _max_pool(names: tuple[str, ...], spatial: int, with_places: bool) -> None:
         op: Op, x: Tensor, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
     ) -> Any:
         def pool(x: Tensor) -> Any:
-            k, st, di, low, high, counts = _windows(x, kernel, stride, padding, dilation, ceil, spatial)
+            k, st, di, low, high, counts = pool_windows(x, kernel, stride, padding, dilation, ceil, spatial)
             values = b.pool("max", x, k, st, di, low, high, counts)
             if not with_places:
                 return values
@@ -172,7 +173,7 @@ def _average_pool(name: str, spatial: int) -> None:
         include_padding: bool = True, divisor: int | None = None,
     ) -> Tensor:  # fmt: skip
         def pool(x: Tensor) -> Tensor:
-            k, st, di, low, high, counts = _windows(x, kernel, stride, padding, 1, ceil, spatial)
+            k, st, di, low, high, counts = pool_windows(x, kernel, stride, padding, 1, ceil, spatial)
             total = b.pool("sum", x, k, st, di, low, high, counts)
             covered: Any = divisor
             if divisor is None:

@@ -82,6 +82,8 @@ def _visit(
 
 def _why(domain: str, name: str, opset: int) -> str | None:
     """Why an operator without function of ours cannot be imported; None if its schema has a body."""
+    if domain.startswith("com.microsoft"):
+        return "an operator of ONNX Runtime alone, not supported: export the model without ONNX Runtime's optimizations"
     try:
         schema: Any = onnx.defs.get_schema(name, opset, domain)
     except onnx.defs.SchemaError:

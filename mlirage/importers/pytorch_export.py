@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
 from mlirage.importers.pytorch_ops.registry import operators
-from mlirage.importers.pytorch_packed import PackedSequences
+from mlirage.importers.pytorch_tracing import Tracing
 
 _FORMS = (
     "an entry point is an ExportedProgram, or a module or function with its example inputs: "
@@ -121,7 +121,7 @@ def _export(source: _Source, name: str) -> ExportedProgram:
     if not source.inputs and not source.keywords and _needs_inputs(source.module):
         raise UsageError(f"{name} is traced with example inputs: mlirage.compile(model, (x, …))")
     try:
-        with torch.no_grad(), PackedSequences():
+        with torch.no_grad(), Tracing():
             return torch.export.export(
                 as_module(source.module),
                 tuple(source.inputs),

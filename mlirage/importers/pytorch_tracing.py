@@ -1,8 +1,10 @@
-"""Sequences of different lengths (`pack_padded_sequence`) while a model is traced.
+"""What torch.export cannot follow by itself is traced in another form.
 
-torch.export cannot follow them: the number of elements and of steps are known to a run only, and recurrent layers take
-the batch out of a tensor. `PackedSequences` puts operators of our own in their place, whose results have the sizes that
-PyTorch's have. `pytorch_ops/packed.py` imports them.
+* Sequences of different lengths (`pack_padded_sequence`): the numbers of elements and steps are known to a run only,
+  and recurrent layers take the batch out of a tensor. Operators of our own stand for them, whose results have the sizes
+  that PyTorch's have; `pytorch_ops/packed.py` imports them.
+* Functions that look at data on their way (`cov`, `lstsq`, `one_hot` of as many classes as there are, `narrow` from a
+  tensor on) are written out in functions that do not.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn.modules import transformer
 from torch.nn.modules.rnn import RNNBase
 from torch.overrides import TorchFunctionMode
 
@@ -73,23 +76,112 @@ for _name, _function in _REAL.items():
     torch.library.register_fake(f"mlirage::{_name}", _FAKE[_name], lib=_LIBRARY)
 
 
-class PackedSequences(TorchFunctionMode):
-    """While active, packed sequences are traced."""
+def _cov(
+    x: torch.Tensor, *, correction: int = 1, fweights: torch.Tensor | None = None, aweights: torch.Tensor | None = None
+) -> torch.Tensor:
+    x = x.reshape(1, -1) if x.dim() < 2 else x
+    x = x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
+    weights = fweights if aweights is None else aweights if fweights is None else fweights * aweights
+    if weights is None:
+        norm: Any = x.new_full((), x.shape[1] - correction)
+        average, shares = x.mean(1, keepdim=True), x.new_ones(())
+    else:
+        shares = weights.to(x.dtype)
+        total = weights.sum()
+        average = (x * shares).sum(1, keepdim=True) / total
+        squares = total if aweights is None else (weights * aweights).sum() / total
+        norm = total - correction * (1 if aweights is None else squares)
+    centered = x - average
+    return (centered @ (centered * shares).t().conj() / norm.clamp(min=0)).squeeze()
+
+
+def _corrcoef(x: torch.Tensor) -> torch.Tensor:
+    c = _cov(x)
+    if c.dim() == 0:
+        return c / c
+    size = c.diagonal().sqrt()
+    c = c / size[:, None] / size[None]
+    if not c.is_complex():
+        return c.clamp(-1, 1)
+    return torch.complex(c.real.clamp(-1, 1), c.imag.clamp(-1, 1))
+
+
+def _lstsq(a: torch.Tensor, b: torch.Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
+    if driver in ("gelsd", "gelss"):
+        raise NotImplementedError(f"linalg.lstsq with the driver {driver!r}: use 'gelsy' or 'gels'")
+    m, n = a.shape[-2:]
+    limit = torch.finfo(a.dtype).eps * max(m, n) if rcond is None else rcond
+    vector = a.dim() == b.dim() + 1
+    right = b.unsqueeze(-1) if vector else b
+    solution = torch.linalg.pinv(a, rtol=limit) @ right
+    residuals = rank = a.new_empty(0)
+    if driver == "gels":
+        rank = rank.to(torch.int64)
+        if m > n:
+            residuals = (a @ solution - right).abs().square().sum(-2)
+    else:
+        rank = torch.linalg.matrix_rank(a, rtol=limit)
+    values = torch.empty(0, dtype=a.abs().dtype)
+    kind: Any = torch.return_types.linalg_lstsq  # pyright: ignore[reportAttributeAccessIssue]
+    return kind((solution.squeeze(-1) if vector else solution, residuals, rank, values))
+
+
+def _one_hot(x: torch.Tensor, classes: int = -1) -> torch.Tensor:
+    count: Any = classes
+    if classes == -1:
+        count = x.max().item() + 1
+        torch._check(count >= 0)  # pyright: ignore[reportPrivateUsage]
+    return (x.unsqueeze(-1) == torch.arange(count)).to(torch.int64)
+
+
+def _narrow(x: torch.Tensor, dim: int, start: Any, length: int) -> torch.Tensor:
+    if not isinstance(start, torch.Tensor):
+        return torch.narrow(x, dim, start, length)
+    return x.index_select(dim, torch.remainder(start, x.shape[dim]) + torch.arange(length))
+
+
+def _masked_select(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """PyTorch takes the number of elements of `x` for the most that there can be, broadcast or not."""
+    return torch.masked_select(*torch.broadcast_tensors(x, mask))
+
+
+_WRITTEN_OUT: dict[Any, Any] = {
+    torch.cov: _cov,
+    torch.Tensor.cov: _cov,
+    torch.corrcoef: _corrcoef,
+    torch.Tensor.corrcoef: _corrcoef,
+    torch.linalg.lstsq: _lstsq,
+    torch.nn.functional.one_hot: _one_hot,
+    torch.narrow: _narrow,
+    torch.Tensor.narrow: _narrow,
+    torch.masked_select: _masked_select,
+    torch.Tensor.masked_select: _masked_select,
+}
+
+
+class Tracing(TorchFunctionMode):
+    """While active, what this module is about is traced."""
 
     def __enter__(self) -> Any:
-        """Recurrent layers look at the batch of packed sequences as a Python number, which would fix it: not here."""
+        """Two checks of PyTorch's look at data, or fix the batch, for nothing that changes results: not here."""
         self._check = check = RNNBase.check_forward_args
+        self._detect = transformer._detect_is_causal_mask  # pyright: ignore[reportPrivateUsage]
 
         def check_unpacked(layers: Any, x: Any, states: Any, sizes: Any) -> None:
             if sizes is None:
                 check(layers, x, states, sizes)
 
+        def is_causal(mask: Any, known: Any = None, size: Any = None) -> bool:
+            return known is True  # else the mask itself says what is seen
+
         RNNBase.check_forward_args = check_unpacked  # pyright: ignore[reportAttributeAccessIssue]
+        transformer._detect_is_causal_mask = is_causal  # pyright: ignore
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        """Puts the check back."""
+        """Puts the checks back."""
         RNNBase.check_forward_args = self._check
+        transformer._detect_is_causal_mask = self._detect  # pyright: ignore[reportPrivateUsage]
         super().__exit__(*error)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -108,7 +200,8 @@ class PackedSequences(TorchFunctionMode):
             return getattr(ours, f"{name}_packed")(args[0], args[1], *args[2:])
         if name == "__getitem__" and hasattr(args[0], _BATCH) and args[1] == 0:
             return getattr(args[0], _BATCH)
-        return func(*args, **(kwargs or {}))
+        call: Any = _WRITTEN_OUT.get(func, func)
+        return call(*args, **(kwargs or {}))
 
 
 def _batch(sizes: torch.Tensor) -> Any:

@@ -7,8 +7,9 @@
 
 Convolutions and poolings read and write their tensors with the channels last; elementwise ops, paddings, slices,
 concatenations and reshapes between them follow, other generics read through another map. A transpose stays where the
-graph needs the old order: at its edges. Constants are transposed at once. Filters keep their order: `pack-weights`
-lays them out.
+graph needs the old order: at its edges. Constants are transposed at once. Filters keep their order, `pack-weights`
+lays them out; those of depthwise convolutions have their channels last, too. An image of few channels, as cameras make
+them, is read pixel by pixel and stays as it is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from mlirage.passes import module_pass
 from mlirage.program import Array, Program
 
 Order = tuple[int, ...]
+
+# Images with so many channels at most stay as they are.
+_FEW_CHANNELS = 4
 
 
 @module_pass("global-optimization-channels-last")
@@ -55,6 +59,21 @@ def window_orders(op: ir.Operation) -> tuple[Order, Order] | None:
     order = _channels_last(len(inside), spatial)
     out = _channels_last(len(written), [i for i, loop in enumerate(written) if loop in sliding])
     return None if order == tuple(range(len(order))) and out == tuple(range(len(out))) else (order, out)
+
+
+def _filter_order(op: ir.Operation) -> Order:
+    """The filter of a depthwise convolution has its channels last, too: they are the lanes. Others stay."""
+    _, other, result = structured_ops.indexing_maps(op)
+    dims = structured_ops.map_dims(other)
+    order = tuple(range(len(dims)))
+    parallel = structured_ops.parallel_loops(op)
+    if structured_ops.multiply_add(op) is None or None in dims or None in structured_ops.map_dims(result):
+        return order
+    channels = [d for d in order if (loop := dims[d]) is not None and parallel[loop]]
+    images = set().union(*(_loops_of(e) for e in structured_ops.indexing_maps(op)[0].results))
+    if not all(dims[d] in images for d in channels):
+        return order
+    return tuple(sorted(order, key=lambda d: d in channels))
 
 
 def _channels_last(rank: int, spatial: Sequence[int]) -> Order:
@@ -125,11 +144,24 @@ class _Layout:
 
     def _turn_window(self, op: ir.Operation, order: Order, out: Order) -> None:
         maps = structured_ops.indexing_maps(op)
-        maps[0], maps[-1] = reorder(maps[0], order), reorder(maps[-1], out)
         image, other = structured_ops.inputs(op)
-        operands = [self._in_order(image, order), self._plain(other)]
+        if self._is_read_pixel_by_pixel(op, image, order):
+            order = tuple(range(len(order)))
+        filter_order = _filter_order(op)
+        maps = [reorder(m, o) for m, o in zip(maps, (order, filter_order, out), strict=True)]
+        operands = [self._in_order(image, order), self._in_order(other, filter_order)]
         init = self._in_order(structured_ops.outputs(op)[0], out)
         self._set(op.results[0], _rebuild(op, operands, [init], maps).results[0], out)
+
+    def _is_read_pixel_by_pixel(self, op: ir.Operation, image: ir.Value, order: Order) -> bool:
+        """Whether a contraction reads single elements of an image of few channels (RGB): turning it gains nothing."""
+        source = None if isinstance(image.owner, ir.Block) else image.owner.operation
+        if source is not None and source.name == "tensor.pad":
+            image = source.operands[0]
+        loop = structured_ops.map_dims(structured_ops.indexing_maps(op)[0])[order[-1]]
+        is_summed = loop is not None and not structured_ops.parallel_loops(op)[loop]
+        few = 0 < image.type.shape[order[-1]] <= _FEW_CHANNELS
+        return few and is_summed and structured_ops.multiply_add(op) is not None and image not in self.turned
 
     def _turn_generic(self, op: ir.Operation) -> bool:
         """Other structured ops read the new tensors; elementwise ones also write in the new order."""

@@ -44,10 +44,11 @@ from mlirage.mlir import arith, ir, scf, vector
 KIND = "contraction"
 LLVM_UNROLLS = False  # tiles are in registers: nothing is gained, and compiling takes three times as long
 
-# A workgroup should take 30 µs at least: so many multiply-adds, or so many bytes of the right operand. Large
-# contractions get few large blocks, which read their operands less often.
-_WORKGROUP_MACS = 3_500_000
+# A workgroup should take 8 µs at least: so many multiply-adds, or so many bytes of the right operand. Large
+# contractions get few large blocks, which read their operands less often: several times as much work.
+_WORKGROUP_MACS = 800_000
 _MANY_WORKGROUPS = 16
+_LARGE_WORKGROUP_MACS = 14_000_000
 _WORKGROUP_BYTES = 512 << 10
 # The left operand of dot products is brought to scratch memory, at most about so much of it.
 _STAGED_BYTES = 512 << 10
@@ -66,6 +67,9 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     shape = register_shape(element, target)
     if contraction.panel:
         shape = replace(shape, columns=contraction.panel)
+    if shape.columns * bit_width(element) <= 8 * target.vector_bytes and contraction.group == 1:
+        # one register per row: more rows keep as many sums in flight
+        shape = replace(shape, rows=min(14, target.vector_registers - 4))
     extents = [None if e == structured_ops.DYNAMIC else e for e in structured_ops.loop_extents(contraction.op)]
     tiles = _workgroup_tiles(contraction, extents, shape)
     return contraction.op, Configuration(KIND, tiles, {"rows": shape.rows, "columns": shape.columns})
@@ -96,7 +100,7 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
     columns = known[c.column]
     rows = math.prod(known[loop] for loop in c.rows)
     macs = max(rows * columns * depth // c.group, 1)
-    groups = max(1, min(macs // _WORKGROUP_MACS, max(_MANY_WORKGROUPS, macs // (4 * _WORKGROUP_MACS))))
+    groups = max(1, min(macs // _WORKGROUP_MACS, max(_MANY_WORKGROUPS, macs // _LARGE_WORKGROUP_MACS)))
     if rows <= 16:
         groups = max(groups, columns * depth * _right_bytes(c) // _WORKGROUP_BYTES)
     tiles = [0] * len(extents)
@@ -347,8 +351,12 @@ class _Kernel:
         left = rem(size, self.columns)
 
         def tail() -> None:
-            mask = vector.create_mask(ir.VectorType.get([self.columns], ir.IntegerType.get_signless(1)), [value(left)])
-            panel = Panel(add(start, mul(whole, self.columns)), add(first, whole), Elements(self.columns, mask, left))
+            lanes = self._tail_lanes(left)
+            elements = Elements(lanes)
+            if left != lanes:
+                mask = vector.create_mask(ir.VectorType.get([lanes], ir.IntegerType.get_signless(1)), [value(left)])
+                elements = Elements(lanes, mask, left)
+            panel = Panel(add(start, mul(whole, self.columns)), add(first, whole), elements)
             self._tiles([panel], outer, starts, sizes, staged, tiles)
 
         if isinstance(left, int):
@@ -356,6 +364,12 @@ class _Kernel:
                 tail()
             return
         if_else(arith.cmpi(arith.CmpIPredicate.ne, left, value(0)), tail, None)
+
+    def _tail_lanes(self, left: Index) -> int:
+        """Lanes for the last `left` columns: those of one register where they suffice."""
+        register = 8 * self.target.vector_bytes // bit_width(self.tile.accumulator)
+        suffices = isinstance(left, int) and left <= register and self.contraction.group == 1
+        return register if suffices and register < self.columns else self.columns
 
     def _tiles(
         self,

@@ -234,21 +234,46 @@ class Elements:
             inner.append(Place(sub(place.base, low[d]), place.step))
             if low[d] == 0 and high[d] == 0:
                 continue
+            if place.step == 1 and d == len(places) - 1 and _is_buffer(source) and self._has_vectors_of(element):
+                return self._read_padded_vector(op, inner, conditions)
             if place.step:
                 return self._lane_by_lane(element, places, lambda e, p: e.read(op.results[0], p))
             # as an unsigned number, a place before the start is larger than any extent
             conditions.append(arith.cmpi(arith.CmpIPredicate.ult, value(inner[d].base), value(extent(source, d))))
+        return self._where(conditions, op, lambda: self.read(source, inner))
+
+    def _where(self, conditions: Sequence[ir.Value], op: ir.Operation, read: Callable[[], ir.Value]) -> ir.Value:
+        """What `read` reads where all conditions hold, elsewhere the padding of `op`."""
         if not conditions:
-            return self.read(source, inner)
+            return read()
         condition = conditions[0]
         for other in conditions[1:]:
             condition = arith.andi(condition, other)
-        branch = scf.IfOp(condition, [self.type_of(element)], has_else=True)
+        branch = scf.IfOp(condition, [self.type_of(_element(op.results[0]))], has_else=True)
         with ir.InsertionPoint(branch.then_block):
-            scf.yield_([self.read(source, inner)])
+            scf.yield_([read()])
         with ir.InsertionPoint(branch.else_block):
             scf.yield_([self.spread(pad_value(op))])
         return branch.results[0]
+
+    def _has_vectors_of(self, element: ir.Type) -> bool:
+        return bool(self.lanes) and (not isinstance(element, ir.IntegerType) or element.width >= 8)
+
+    def _read_padded_vector(self, op: ir.Operation, inner: Sequence[Place], conditions: Sequence[ir.Value]) -> ir.Value:
+        """Lanes along a padded dim: those inside are loaded, the others are the padding."""
+        source = op.operands[0]
+
+        def read() -> ir.Value:
+            kind = ir.VectorType.get([self.lanes], ir.IndexType.get())
+            numbers = [ir.IntegerAttr.get(ir.IndexType.get(), lane) for lane in range(self.lanes)]
+            base = vector.broadcast(kind, value(inner[-1].base))
+            places = arith.addi(base, arith.constant(kind, ir.DenseElementsAttr.get(numbers, kind)))
+            size = vector.broadcast(kind, value(extent(source, len(inner) - 1)))
+            inside = arith.cmpi(arith.CmpIPredicate.ult, places, size)
+            exists = inside if self.mask is None else arith.andi(inside, self.mask)
+            return arith.select(inside, replace(self, mask=exists).read(source, inner), self.spread(pad_value(op)))
+
+        return self._where(conditions, op, read)
 
     def _compute(self, op: ir.Operation, places: Sequence[Place], result: int) -> ir.Value:
         maps = structured_ops.indexing_maps(op)
@@ -308,6 +333,12 @@ class Elements:
         kind = ir.VectorType.get([self.lanes], ir.IndexType.get())
         numbers = [ir.IntegerAttr.get(ir.IndexType.get(), lane * place.step) for lane in range(self.lanes)]
         return arith.addi(base, arith.constant(kind, ir.DenseElementsAttr.get(numbers, kind)))
+
+
+def _is_buffer(tensor_value: ir.Value) -> bool:
+    return (
+        not isinstance(tensor_value.owner, ir.Block) and tensor_value.owner.operation.name == "bufferization.to_tensor"
+    )
 
 
 def extent(tensor_value: ir.Value, dim: int) -> Index:

@@ -25,8 +25,10 @@ KIND = "loops"
 # The vectorizer interleaves what is worth it; unrolling whole rows makes code ten times as large, not faster.
 LLVM_UNROLLS = False
 _ROOT = "loops_root"
-_WORKGROUP_NS = 40_000.0
+_WORKGROUP_NS = 10_000.0
 _ROW_BLOCK_ELEMENTS = 1024
+# Columns that a chain sums up side by side.
+_COLUMN_BLOCK = 128
 # Elements of a transposing block along the loops that are contiguous where it reads and where it writes.
 _READ_BLOCK, _WRITE_BLOCK = 16, 64
 # What a dynamic extent is taken for where a cost is needed.
@@ -230,7 +232,8 @@ def _workgroup_tiles(
         size = -(-extents[loop] // pieces)
         if loop == order[-1] and size < extents[loop]:
             size = -(-size // 64) * 64  # whole vectors
-        tiles[loop] = max(1, size)
+        # one block of everything is no loop
+        tiles[loop] = max(1, size) if size < extents[loop] else 0
         wanted /= pieces
     return tuple(tiles)
 
@@ -269,7 +272,15 @@ def _row_tiles(ops: list[ir.Operation], extents: list[int], rows: set[int]) -> t
     tiles = [1 if loop in rows else 0 for loop in range(len(extents))]
     last = max(rows)
     tiles[last] = max(1, min(extents[last] or 1, int(_ROW_BLOCK_ELEMENTS / max(per_row, 1))))
+    if any(_reduces_outside(op) for op in ops):  # columns are summed up side by side: whole vectors of them
+        tiles[last] = max(tiles[last], min(extents[last], _COLUMN_BLOCK))
     return tuple(tiles)
+
+
+def _reduces_outside(op: ir.Operation) -> bool:
+    """Whether what `op` reads is contiguous along a parallel loop, and reduced along others."""
+    parallel = structured_ops.parallel_loops(op)
+    return not all(parallel) and parallel[best_order(op)[-1]]
 
 
 def _transpose_tiles(root: ir.Operation, extents: list[int]) -> tuple[int, ...]:

@@ -43,11 +43,12 @@ from mlirage.mlir import arith, ir, scf, vector
 KIND = "window"
 LLVM_UNROLLS = False  # tiles are in registers: nothing is gained, and compiling takes three times as long
 
-_WORKGROUP_TAPS = 600_000
+_WORKGROUP_TAPS = 150_000
 _GUESS = 32
 # Windows with more taps are looped over.
 _UNROLLED_TAPS = 32
 _NEIGHBOURS = 6
+_NEIGHBOURS_OF_MANY_REGISTERS = 8
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
             tiles[loop] = max(1, _WORKGROUP_TAPS // work)
         work *= tiles[loop] or known[loop]
     tiles = [0 if e != structured_ops.DYNAMIC and t >= e else t for t, e in zip(tiles, extents, strict=True)]
-    return window.op, Configuration(KIND, tuple(tiles), {"lanes": lanes, "neighbours": _NEIGHBOURS})
+    neighbours = _NEIGHBOURS_OF_MANY_REGISTERS if target.vector_registers >= 32 else _NEIGHBOURS
+    return window.op, Configuration(KIND, tuple(tiles), {"lanes": lanes, "neighbours": neighbours})
 
 
 def vector_lanes(window: Window, target: CpuTarget) -> int:
@@ -152,6 +154,8 @@ def match_window(op: ir.Operation) -> Window | None:
         return None
     if reads_filter(op) and order[-2] in structured_ops.map_dims(other):
         return None  # neighbours in a row share what is read of the filter
+    if any(inner.operation.name in ("linalg.index", "tensor.extract") for inner in structured_ops.body(op).operations):
+        return None  # what an element is made of must lie in the vectors that are read
     all_extents = structured_ops.loop_extents(op)
     extents = tuple(all_extents[loop] for loop in taps)
     if structured_ops.DYNAMIC in extents:
@@ -372,6 +376,9 @@ class _Kernel:
         along = self.window.along
         count = self.extents[along]
         first, last = self._inside(count)
+        if isinstance(count, int) and isinstance(first, int) and isinstance(last, int) and self._unrolls_along():
+            self._along_static(at, ranges, run, count, range(first, last))
+            return
         free = [(loop, n) for loop, n in zip(self.window.taps, self.window.extents, strict=True) if loop not in ranges]
 
         def edge(i: Index) -> None:
@@ -396,6 +403,42 @@ class _Kernel:
         else:
             for_each(left, 1, lambda i: tiles(1)(add(grouped, i)))
         for_each(sub(count, last), 1, lambda i: edge(add(last, i)))
+
+    def _unrolls_along(self) -> bool:
+        """Whether taps along a row are constants, so that those outside of the image can be left out one by one."""
+        wide = [level for level, tap in enumerate(self.window.taps) if self.window.along in self._companions(tap)]
+        return all(math.prod(self.window.extents[level:]) <= _UNROLLED_TAPS for level in wide)
+
+    def _along_static(
+        self,
+        at: Mapping[int, Index],
+        ranges: Mapping[int, tuple[Index, Index]],
+        run: Callable[[Sequence[Mapping[int, Index]], Mapping[int, tuple[Index, Index]]], None],
+        count: int,
+        inside: range,
+    ) -> None:
+        """Along a row of known extent: tiles of (nearly) equal size, those at the edges with code of their own."""
+        along = self.window.along
+        taps = zip(self.window.taps, self.window.extents, strict=True)
+        whole = {**ranges, **{loop: (0, n) for loop, n in taps if loop not in ranges}}
+
+        def tile(start: Index, size: int) -> None:
+            run([{**at, along: add(start, n)} for n in range(size)], whole)
+
+        parts = -(-count // self.neighbours)
+        sizes = [count // parts + (part < count % parts) for part in range(parts)]
+        start = 0
+        while sizes:
+            size, repeated = sizes[0], 0
+            if start in inside:
+                run_ = [s for s in sizes[: (inside.stop - start) // size] if s == size]
+                repeated = len(run_)
+            if repeated > 1:
+                for_each(repeated, 1, lambda i, start=start, size=size: tile(add(start, mul(i, size)), size))
+            else:
+                tile(start, size)
+            sizes = sizes[max(repeated, 1) :]
+            start += size * max(repeated, 1)
 
     def _channels(self, run: Callable[[Index, Elements], None]) -> None:
         """All channels: vectors, then the end of the channels."""
@@ -470,7 +513,7 @@ class _Kernel:
             return self._tap(taps, sums, places, elements)
         loop = self.window.taps[level]
         low, high = ranges[loop]
-        if isinstance(low, int) and isinstance(high, int) and math.prod(self.window.extents) <= _UNROLLED_TAPS:
+        if isinstance(low, int) and isinstance(high, int) and math.prod(self.window.extents[level:]) <= _UNROLLED_TAPS:
             for i in range(low, high):
                 sums = self._sum(level + 1, {**taps, loop: i}, sums, places, ranges, elements)
             return sums
@@ -495,6 +538,9 @@ class _Kernel:
             weight = elements.read(self.window.op.operands[1], self._places(1, self._loops(places[0], taps)))
         result: list[ir.Value] = []
         for at, total in zip(places, sums, strict=True):
+            if self._is_outside(at, taps):
+                result.append(total)
+                continue
             loops = self._loops(at, taps)
             image = [
                 Place(sub(p.base, low), p.step) for p, low in zip(self._places(0, loops), self.padding.low, strict=True)
@@ -506,6 +552,21 @@ class _Kernel:
             else:
                 result.append(elements.clone_body(self.block, [pixel, weight, total], loops)[0])
         return result
+
+    def _is_outside(self, at: Mapping[int, Index], taps: Mapping[int, Index]) -> bool:
+        """Whether a tap is known to lie in the padding before or after a row."""
+        for dim, terms in enumerate(self.terms):
+            if self.window.along not in terms or not self.padding.padded[dim]:
+                continue
+            if not isinstance(at[self.window.along], int):
+                return False
+            place: Index = 0
+            for loop, factor in terms.items():
+                place = add(place, mul(taps[loop] if loop in taps else at[loop], factor))
+            low, size = self.padding.low[dim], self.sizes[dim]
+            if isinstance(place, int) and isinstance(low, int) and isinstance(size, int):
+                return not low <= place < low + size
+        return False
 
     def _plain_product(self) -> bool:
         """Whether the body multiplies its arguments as they are."""

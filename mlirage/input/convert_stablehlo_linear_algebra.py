@@ -5,8 +5,8 @@
     %l:2 = "linalgx.factorize"(%x, %empty, %info) {kind = "cholesky", flags = "", batch_rank = 0}
 
 Taken are `stablehlo.cholesky`, `stablehlo.triangular_solve`, and the calls of LAPACK that JAX makes on CPUs. Layouts of
-operands are ignored: they say how memory is laid out for LAPACK, not what is computed. General eigenvalues and Schur
-forms (geev, gees) are left for input-verify to report.
+operands are ignored: they say how memory is laid out for LAPACK, not what is computed. Eigenvalues of real matrices are
+those of the complex ones they are. Real Schur forms and left eigenvectors are left for input-verify to report.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from mlirage.input import linalgx
 from mlirage.input.linalgx import empty_like
-from mlirage.mlir import ir, tensor, walk
+from mlirage.mlir import arith, complex_, ir, linalg, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.tensor_shapes import Extent, extents
@@ -43,8 +43,17 @@ def convert_stablehlo_linear_algebra(program: Program) -> None:
 def _conversion(op: ir.Operation) -> Callable[[ir.Operation], Sequence[ir.Value]] | None:
     if op.name == "stablehlo.custom_call":
         match = _CALL.fullmatch(ir.StringAttr(op.attributes["call_target_name"]).value)
-        return _CALLS.get(match[1]) if match and match[2] else None
+        if not match or not match[2] or not _is_supported(op, match[1]):
+            return None
+        return _CALLS.get(match[1])
     return _OPS.get(op.name)
+
+
+def _is_supported(op: ir.Operation, call: str) -> bool:
+    if call == "gees":  # sorted by nothing, and complex: a real form has blocks
+        is_complex = isinstance(ir.RankedTensorType(op.operands[0].type).element_type, ir.ComplexType)
+        return is_complex and _option(op, "sort") == _VALUES_ONLY
+    return call != "geev" or _option(op, "compute_left") == _VALUES_ONLY or not list(op.results[-3].uses)
 
 
 def _option(op: ir.Operation, name: str) -> int:
@@ -114,6 +123,56 @@ def _gesdd(op: ir.Operation) -> Sequence[ir.Value]:
     return linalgx.factorize("svd", list(op.operands), outs, _batch_rank(op), flags)[:-2]
 
 
+def _geev(op: ir.Operation) -> Sequence[ir.Value]:
+    values, vectors, info = op.results[0], op.results[-2], op.results[-1]
+    x = op.operands[0]
+    part = ir.RankedTensorType(x.type).element_type
+    is_real = not isinstance(part, ir.ComplexType)
+    element = ir.ComplexType.get(part) if is_real else part
+    if is_real:
+        x = _elementwise(x, element, lambda a: complex_.create_(element, a, arith.constant(part, 0.0)))
+    known = extents(x)[: _batch_rank(op)]
+    outs = [
+        _empty(ir.RankedTensorType(vectors.type), known),
+        tensor.empty([*known, *ir.RankedTensorType(values.type).shape[len(known) :]], element),
+        _empty(ir.RankedTensorType(info.type), known),
+        empty_like(x),
+        empty_like(x),
+    ]
+    flags = [] if _option(op, "compute_right") != _VALUES_ONLY else ["values"]
+    found, numbers, failed, *_ = linalgx.factorize("eig", [x], outs, _batch_rank(op), flags)
+    if is_real:
+        parts = [_elementwise(numbers, part, take) for take in (complex_.re, complex_.im)]
+        return [*parts, found, found, failed]  # nobody reads the left vectors
+    return [numbers, found, found, failed]
+
+
+def _gees(op: ir.Operation) -> Sequence[ir.Value]:
+    """T and Q are what finding the eigenvalues leaves behind."""
+    x = op.operands[0]
+    known = extents(x)[: _batch_rank(op)]
+    form, vectors, values, count, info = (ir.RankedTensorType(result.type) for result in op.results)
+    outs = [empty_like(x), _empty(values, known), _empty(info, known), _empty(form, known), _empty(vectors, known)]
+    _, numbers, failed, triangle, q = linalgx.factorize("eig", [x], outs, _batch_rank(op), ["values"])
+    zero = arith.constant(count.element_type, 0)
+    selected = linalg.fill(zero, outs=[_empty(count, known)])
+    return [triangle, q, numbers, selected, failed]
+
+
+def _elementwise(x: ir.Value, element: ir.Type, body: Callable[[ir.Value], ir.Value]) -> ir.Value:
+    """`body` of every element."""
+    out = tensor.empty(extents(x), element)
+    rank = ir.RankedTensorType(x.type).rank
+    identity = ir.AffineMapAttr.get(ir.AffineMap.get_identity(rank))
+    parallel = ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * rank)
+    op = linalg.GenericOp([out.type], [x], [out], ir.ArrayAttr.get([identity, identity]), parallel)
+    kinds = [ir.RankedTensorType(x.type).element_type, element]
+    block = op.regions[0].blocks.append(*kinds, arg_locs=[ir.Location.current] * 2)
+    with ir.InsertionPoint(block):
+        linalg.yield_([body(block.arguments[0])])
+    return op.results[0]
+
+
 def _gtsv(op: ir.Operation) -> Sequence[ir.Value]:
     batch = _batch_rank(op, 1)
     known = extents(op.operands[0])[:batch]
@@ -154,6 +213,8 @@ _CALLS: dict[str, Callable[[ir.Operation], Sequence[ir.Value]]] = {
     "gesdd": _gesdd,
     "trsm": _trsm,
     "gtsv": _gtsv,
+    "geev": _geev,
+    "gees": _gees,
 }
 _OPS: dict[str, Callable[[ir.Operation], Sequence[ir.Value]]] = {
     "stablehlo.cholesky": _cholesky,

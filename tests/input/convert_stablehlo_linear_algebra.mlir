@@ -25,10 +25,31 @@ func.func @lapack(%x: tensor<4x3xf64>) -> (tensor<4x3xf64>, tensor<3xi32>, tenso
   return %0#0, %0#1, %0#2 : tensor<4x3xf64>, tensor<3xi32>, tensor<i32>
 }
 
+// Eigenvalues of a real matrix are complex: so is the algorithm.
+// CHECK-LABEL: @eigenvalues
+// CHECK: complex.create
+// CHECK: "linalgx.factorize"({{.*}}) {batch_rank = 0 : i64, flags = "values", kind = "eig"
+// CHECK: complex.re
+// CHECK: complex.im
+func.func @eigenvalues(%x: tensor<4x4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  %0:5 = stablehlo.custom_call @lapack_sgeev_ffi(%x) {mhlo.backend_config = {compute_left = 78 : ui8, compute_right = 78 : ui8}}
+       : (tensor<4x4xf32>) -> (tensor<4xf32>, tensor<4xf32>, tensor<4x4xcomplex<f32>>, tensor<4x4xcomplex<f32>>, tensor<i32>)
+  return %0#0, %0#1 : tensor<4xf32>, tensor<4xf32>
+}
+
+// CHECK-LABEL: @schur
+// CHECK: %[[F:.+]]:5 = "linalgx.factorize"(%arg0, {{.*}}) {batch_rank = 0 : i64, flags = "values", kind = "eig"
+// CHECK: return %[[F]]#3, %[[F]]#4
+func.func @schur(%x: tensor<4x4xcomplex<f32>>) -> (tensor<4x4xcomplex<f32>>, tensor<4x4xcomplex<f32>>) {
+  %0:5 = stablehlo.custom_call @lapack_cgees_ffi(%x) {mhlo.backend_config = {mode = 86 : ui8, sort = 78 : ui8}}
+       : (tensor<4x4xcomplex<f32>>) -> (tensor<4x4xcomplex<f32>>, tensor<4x4xcomplex<f32>>, tensor<4xcomplex<f32>>, tensor<i32>, tensor<i32>)
+  return %0#0, %0#1 : tensor<4x4xcomplex<f32>>, tensor<4x4xcomplex<f32>>
+}
+
 // What is not known stays for input-verify to report.
 // CHECK-LABEL: @other
-// CHECK: lapack_sgeev_ffi
+// CHECK: lapack_sgees_ffi
 func.func @other(%x: tensor<4x4xf32>) -> tensor<4xf32> {
-  %0 = stablehlo.custom_call @lapack_sgeev_ffi(%x) {mhlo.backend_config = {}} : (tensor<4x4xf32>) -> tensor<4xf32>
+  %0 = stablehlo.custom_call @lapack_sgees_ffi(%x) {mhlo.backend_config = {}} : (tensor<4x4xf32>) -> tensor<4xf32>
   return %0 : tensor<4xf32>
 }

@@ -6,6 +6,7 @@ are, all others are decomposed as PyTorch defines them.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import types
 import warnings
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 import torch
 from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
 
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
@@ -188,11 +190,42 @@ def _modules_of(function: Any) -> list[torch.nn.Module]:
 
 def decomposed(program: ExportedProgram, name: str = "the program") -> ExportedProgram:
     """The program in operators of which as many as possible are ours."""
+    program = _without_doubles(program)
     try:
         with torch.no_grad():
             return program.run_decompositions(decompositions())
     except Exception as error:
         raise ImportFailure(f"PyTorch cannot decompose {name}: {type(error).__name__}: {error}") from error
+
+
+def _without_doubles(program: ExportedProgram) -> ExportedProgram:
+    """The program with constants that are parameters or buffers, reached another way, as these.
+
+    Caches of transformers are buffers and Python objects at once; PyTorch cannot make such graphs functional.
+    """
+    kept: dict[Any, str] = {}
+    doubles: dict[str, str] = {}
+    specs = program.graph_signature.input_specs
+    for spec in specs:
+        value = program.state_dict.get(str(spec.target), program.constants.get(str(spec.target)))
+        if not isinstance(value, torch.Tensor) or not value.numel() or value.is_meta or value.layout != torch.strided:
+            continue
+        key = value.data_ptr(), value.dtype, tuple(value.shape), value.stride()
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+            kept.setdefault(key, spec.arg.name)
+        elif spec.kind is InputKind.CONSTANT_TENSOR and key in kept:
+            doubles[spec.arg.name] = kept[key]
+    if not doubles:
+        return program
+    module = copy.deepcopy(program.graph_module)
+    nodes = {node.name: node for node in module.graph.nodes}
+    for double, name in doubles.items():
+        nodes[double].replace_all_uses_with(nodes[name])
+        module.graph.erase_node(nodes[double])
+    module.recompile()
+    signature = copy.copy(program.graph_signature)
+    signature.input_specs = [spec for spec in specs if spec.arg.name not in doubles]
+    return program._update(module, signature)  # pyright: ignore[reportPrivateUsage]
 
 
 def decompositions() -> dict[Any, Any]:

@@ -77,9 +77,13 @@ for _name, _function in _REAL.items():
 
 
 def _cov(
-    x: torch.Tensor, *, correction: int = 1, fweights: torch.Tensor | None = None, aweights: torch.Tensor | None = None
+    input: torch.Tensor,
+    *,
+    correction: int = 1,
+    fweights: torch.Tensor | None = None,
+    aweights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    x = x.reshape(1, -1) if x.dim() < 2 else x
+    x = input.reshape(1, -1) if input.dim() < 2 else input
     x = x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
     weights = fweights if aweights is None else aweights if fweights is None else fweights * aweights
     if weights is None:
@@ -95,8 +99,8 @@ def _cov(
     return (centered @ (centered * shares).t().conj() / norm.clamp(min=0)).squeeze()
 
 
-def _corrcoef(x: torch.Tensor) -> torch.Tensor:
-    c = _cov(x)
+def _corrcoef(input: torch.Tensor) -> torch.Tensor:
+    c = _cov(input)
     if c.dim() == 0:
         return c / c
     size = c.diagonal().sqrt()
@@ -106,9 +110,10 @@ def _corrcoef(x: torch.Tensor) -> torch.Tensor:
     return torch.complex(c.real.clamp(-1, 1), c.imag.clamp(-1, 1))
 
 
-def _lstsq(a: torch.Tensor, b: torch.Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
+def _lstsq(A: torch.Tensor, B: torch.Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     if driver in ("gelsd", "gelss"):
         raise NotImplementedError(f"linalg.lstsq with the driver {driver!r}: use 'gelsy' or 'gels'")
+    a, b = A, B
     m, n = a.shape[-2:]
     limit = torch.finfo(a.dtype).eps * max(m, n) if rcond is None else rcond
     vector = a.dim() == b.dim() + 1
@@ -126,25 +131,26 @@ def _lstsq(a: torch.Tensor, b: torch.Tensor, rcond: float | None = None, *, driv
     return kind((solution.squeeze(-1) if vector else solution, residuals, rank, values))
 
 
-def _one_hot(x: torch.Tensor, classes: int = -1) -> torch.Tensor:
-    count: Any = classes
-    if classes == -1:
-        count = x.max().item() + 1
+def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
+    count: Any = num_classes
+    if num_classes == -1:
+        count = tensor.max().item() + 1
         torch._check(count >= 0)  # pyright: ignore[reportPrivateUsage]
-    return (x.unsqueeze(-1) == torch.arange(count)).to(torch.int64)
+    return (tensor.unsqueeze(-1) == torch.arange(count)).to(torch.int64)
 
 
-def _narrow(x: torch.Tensor, dim: int, start: Any, length: int) -> torch.Tensor:
+def _narrow(input: torch.Tensor, dim: int, start: Any, length: int) -> torch.Tensor:
     if not isinstance(start, torch.Tensor):
-        return torch.narrow(x, dim, start, length)
-    return x.index_select(dim, torch.remainder(start, x.shape[dim]) + torch.arange(length))
+        return torch.narrow(input, dim, start, length)
+    return input.index_select(dim, torch.remainder(start, input.shape[dim]) + torch.arange(length))
 
 
-def _masked_select(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """PyTorch takes the number of elements of `x` for the most that there can be, broadcast or not."""
-    return torch.masked_select(*torch.broadcast_tensors(x, mask))
+def _masked_select(input: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """PyTorch takes the number of elements of `input` for the most that there can be, broadcast or not."""
+    return torch.masked_select(*torch.broadcast_tensors(input, mask))
 
 
+# They are called with the names that PyTorch's parameters have.
 _WRITTEN_OUT: dict[Any, Any] = {
     torch.cov: _cov,
     torch.Tensor.cov: _cov,

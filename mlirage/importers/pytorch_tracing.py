@@ -3,6 +3,7 @@
 * Sequences of different lengths (`pack_padded_sequence`): the numbers of elements and steps are known to a run only,
   and recurrent layers take the batch out of a tensor. Operators of our own stand for them, whose results have the sizes
   that PyTorch's have; `pytorch_ops/packed.py` imports them.
+* Recurrent layers over sequences of an open length: PyTorch's own tracing runs their loop.
 * Functions that look at data on their way (`cov`, `lstsq`, `one_hot` of as many classes as there are, `narrow` from a
   tensor on) are written out in functions that do not.
 """
@@ -29,7 +30,15 @@ _LIBRARY.define(
     "lstm_packed(Tensor data, Tensor sizes, Tensor[] states, Tensor[] weights, bool biased, int layers, float dropout,"
     " bool train, bool both) -> (Tensor, Tensor, Tensor)"
 )
+_LIBRARY.define(
+    "lstm_whole(Tensor x, Tensor[] states, Tensor[] weights, bool biased, int layers, float dropout, bool train,"
+    " bool both, bool batch_first) -> (Tensor, Tensor, Tensor)"
+)
 for _name in _RECURRENT[1:]:
+    _LIBRARY.define(
+        f"{_name}_whole(Tensor x, Tensor state, Tensor[] weights, bool biased, int layers, float dropout, bool train,"
+        " bool both, bool batch_first) -> (Tensor, Tensor)"
+    )
     _LIBRARY.define(
         f"{_name}_packed(Tensor data, Tensor sizes, Tensor state, Tensor[] weights, bool biased, int layers,"
         " float dropout, bool train, bool both) -> (Tensor, Tensor)"
@@ -57,10 +66,18 @@ def _fake_pad(data: torch.Tensor, sizes: torch.Tensor, batch_first: bool, value:
     return data.new_empty(*shape, *data.shape[1:]), sizes.new_empty(batch)
 
 
-def _fake_layers(data: torch.Tensor, sizes: torch.Tensor, states: Any, *settings: Any) -> Any:
+def _fake_layers(data: torch.Tensor, states: Any, both: bool) -> Any:
     first = [states] if isinstance(states, torch.Tensor) else states
-    width = first[0].shape[-1] * (2 if settings[-1] else 1)
-    return data.new_empty(data.shape[0], width), *(torch.empty_like(v) for v in first)
+    width = first[0].shape[-1] * (2 if both else 1)
+    return data.new_empty(*data.shape[:-1], width), *(torch.empty_like(v) for v in first)
+
+
+def _fake_packed(data: torch.Tensor, sizes: torch.Tensor, states: Any, *settings: Any) -> Any:
+    return _fake_layers(data, states, settings[-1])
+
+
+def _fake_whole(x: torch.Tensor, states: Any, *settings: Any) -> Any:
+    return _fake_layers(x, states, settings[-2])
 
 
 def _real_layers(name: str) -> Any:
@@ -70,7 +87,8 @@ def _real_layers(name: str) -> Any:
 _REAL: dict[str, Any] = {"pack_padded_sequence": _pack, "pad_packed_sequence": _pad}
 _FAKE: dict[str, Any] = {"pack_padded_sequence": _fake_pack, "pad_packed_sequence": _fake_pad}
 for _name in _RECURRENT:
-    _REAL[f"{_name}_packed"], _FAKE[f"{_name}_packed"] = _real_layers(_name), _fake_layers
+    _REAL[f"{_name}_packed"], _FAKE[f"{_name}_packed"] = _real_layers(_name), _fake_packed
+    _REAL[f"{_name}_whole"], _FAKE[f"{_name}_whole"] = _real_layers(_name), _fake_whole
 for _name, _function in _REAL.items():
     _LIBRARY.impl(_name, _function, "CompositeExplicitAutograd")
     torch.library.register_fake(f"mlirage::{_name}", _FAKE[_name], lib=_LIBRARY)
@@ -203,7 +221,9 @@ class Tracing(TorchFunctionMode):
             data, sizes, batch_first, value, steps = args
             return ours.pad_packed_sequence(data, sizes, batch_first, value, _batch(sizes), steps)
         if name in _RECURRENT and len(args) > 1 and isinstance(args[1], torch.Tensor) and isinstance(args[3], list):
-            return getattr(ours, f"{name}_packed")(args[0], args[1], *args[2:])
+            return getattr(ours, f"{name}_packed")(*args)
+        if name in _RECURRENT and len(args) == 9:
+            return getattr(ours, f"{name}_whole")(*args)
         if name == "__getitem__" and hasattr(args[0], _BATCH) and args[1] == 0:
             return getattr(args[0], _BATCH)
         call: Any = _WRITTEN_OUT.get(func, func)

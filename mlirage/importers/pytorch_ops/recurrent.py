@@ -134,9 +134,11 @@ CELLS: dict[str, Cell] = {
 
 
 def _register(name: str) -> None:
-    @aten(f"{name}.input")
     def function(op: Op, x: Tensor, states: Any, weights: Sequence[Tensor], *settings: Any) -> tuple[Tensor, ...]:
         return network(CELLS[name], x, [states] if isinstance(states, Tensor) else states, weights, *settings)
+
+    aten(f"{name}.input")(function)
+    aten(f"{name}_whole", namespace="mlirage")(function)  # what it is traced as
 
 
 for _name in CELLS:

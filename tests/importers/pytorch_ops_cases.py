@@ -111,7 +111,7 @@ def check_in_child(name: str, _: Any) -> list[Any]:
         leaves, spec = pytree.tree_flatten(((sample.input, *sample.args), sample.kwargs))
         places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
         inputs = tuple(leaves[i].detach().contiguous() for i in places)
-        module = _Call(info.op, leaves, spec, places)
+        module = call_module(info.op, leaves, spec, places)
         wanted = module(*(x.clone() for x in inputs))
         compiled = mlirage.compile(module, inputs, jobs=1, cache_dir="off", opt_level=1)
         got = mlirage.load(compiled, device="local-sync")(*inputs)
@@ -153,7 +153,7 @@ def _compare(have: Any, want: Any) -> None:
         assert not wrong, f"{wrong} of {want.numel()} elements differ"
 
 
-def _Call(function: Any, leaves: list[Any], spec: Any, places: list[int]) -> Any:
+def call_module(function: Any, leaves: list[Any], spec: Any, places: list[int]) -> Any:
     """A module that calls a function with its tensors."""
     import torch
     from torch.utils import _pytree as pytree

@@ -158,3 +158,19 @@ def test_weights_alone() -> None:
     packed, product = mlirage.load(module, device="local-sync")(words)
     for have, want in zip((packed, product), model(words), strict=True):
         torch.testing.assert_close(have, want, rtol=1e-4, atol=1e-3)
+
+
+def test_fake_quantization() -> None:
+    """Models trained for quantization say their steps by `fake_quantize`: bytes for those that fit."""
+    weight = torch.randn(6, 10)
+
+    def linear(x: torch.Tensor) -> torch.Tensor:
+        x = torch.fake_quantize_per_tensor_affine(x, 0.03, 121, 0, 255)
+        scales = weight.abs().amax(1) / 7
+        w = torch.fake_quantize_per_channel_affine(weight, scales, torch.zeros(6, dtype=torch.int32), 0, -8, 7)
+        return torch.nn.functional.linear(x, w)
+
+    x = torch.randn(5, 10) * 2
+    assert _contractions(linear, (x,)) == ["i8 i8 i32"]  # pyright: ignore[reportArgumentType]
+    run = mlirage.load(mlirage.compile(linear, (x,), opt_level=1), device="local-sync")
+    torch.testing.assert_close(run(x), linear(x), rtol=1e-5, atol=1e-5)

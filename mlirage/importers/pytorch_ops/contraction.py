@@ -34,6 +34,12 @@ def matmul(op: Op, x: Tensor, y: Tensor) -> Tensor:
     return product(x, y)
 
 
+@aten("mm.dtype", "bmm.dtype")
+def matmul_to(op: Op, x: Tensor, y: Tensor, dtype: Any) -> Tensor:
+    wide = numpy_dtype(dtype)
+    return product(as_tensor(x, wide), as_tensor(y, wide))
+
+
 @aten("vdot")
 def vdot(op: Op, x: Tensor, y: Tensor) -> Tensor:
     return product(b.map_(conjugate, x), y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,41 @@ def counted(op: Op, start: Any, end: Any, step: Any) -> Tensor:
         return s.cast(p + s.cast(at, kind) * q, b.compute_dtype(dtype))
 
     return b.map_(body, first, by, dtype=dtype, shape=(number,))
+
+
+@aten("range", "range.step")
+def range_(op: Op, start: Number, end: Number, step: Number = 1) -> Tensor:
+    """As `arange`, with the end."""
+    if not all(isinstance(v, int | float) for v in (start, end, step)):
+        raise NotImplementedError("range: bounds and step must be constants")
+    count = int(np.floor((end - start) / step)) + 1  # pyright: ignore
+    return Tensor.of((start + np.arange(count) * step).astype(op.dtype), name="range")  # pyright: ignore
+
+
+def _window(name: str, overloads: tuple[str, ...], values: Callable[..., np.ndarray[Any, Any]]) -> None:
+    @aten(*(f"{name}_window{overload}" for overload in ("", ".periodic", *overloads)))
+    def function(op: Op, count: int, periodic: bool = True, *settings: float) -> Tensor:
+        steps = count if periodic else count - 1
+        at = np.arange(count) / max(steps, 1)
+        made = values(at, *settings) if count > 1 else np.ones(count)
+        return Tensor.of(made.astype(op.dtype), name=f"{name}_window")
+
+
+def _cosines(at: np.ndarray[Any, Any], *weights: float) -> np.ndarray[Any, Any]:
+    return np.sum([w * (-1) ** k * np.cos(2 * np.pi * k * at) for k, w in enumerate(weights)], axis=0)
+
+
+_window("bartlett", (), lambda at: 1 - np.abs(2 * at - 1))
+_window("blackman", (), lambda at: _cosines(at, 0.42, 0.5, 0.08))
+_window("hann", (), lambda at: _cosines(at, 0.5, 0.5))
+_window("hamming", (".periodic_alpha", ".periodic_alpha_beta"), lambda at, a=0.54, b=0.46: _cosines(at, a, b))
+_window("kaiser", (".beta",), lambda at, beta=12.0: np.i0(beta * np.sqrt(1 - (2 * at - 1) ** 2)) / np.i0(beta))
+
+
+@aten("fft_fftfreq", "fft_rfftfreq")
+def fft_frequencies(op: Op, count: int, spacing: float = 1.0) -> Tensor:
+    whole = np.fft.rfftfreq if "rfftfreq" in op.name else np.fft.fftfreq
+    return Tensor.of(whole(count, spacing).astype(op.dtype), name="frequencies")
 
 
 @aten("iota", namespace="prims")

@@ -170,6 +170,38 @@ for _spatial in (1, 2, 3):
     _nearest_backward(f"_upsample_nearest_exact{_spatial}d_backward", _spatial, True)
 
 
+def _linear_matrix(count: int, extent: int, factor: float | None, corners: bool) -> Matrix:
+    """[count, extent]: each of `count` pixels as the mean of two."""
+    if corners:
+        ratio = (extent - 1) / (count - 1) if count > 1 else 0.0
+    else:
+        ratio = 1 / factor if factor else extent / count
+    places = np.arange(count) * ratio if corners else np.maximum((np.arange(count) + 0.5) * ratio - 0.5, 0)
+    low = np.minimum(np.floor(places).astype(np.int64), extent - 1)
+    high, share = np.minimum(low + 1, extent - 1), np.clip(places - low, 0, 1)[:, None]
+    return np.eye(extent)[low] * (1 - share) + np.eye(extent)[high] * share
+
+
+def _linear_backward(name: str, spatial: int) -> None:
+    @aten(name)
+    def function(
+        op: Op, gradient: Tensor, size: Sequence[Dim], shape: Sequence[Dim], corners: bool, *factors: float | None
+    ) -> Tensor:
+        scales = [*factors, *[None] * spatial][:spatial]
+        known = [_known(name, n, d) for n, d in zip(size, shape[2:], strict=True)]
+        pairs = zip(known, scales, strict=True)
+        return _through(gradient, [_linear_matrix(n, d, factor, corners) for (n, d), factor in pairs])
+
+
+for _spatial, _name in ((1, "linear1d"), (2, "bilinear2d"), (3, "trilinear3d")):
+    _linear_backward(f"upsample_{_name}_backward", _spatial)
+
+
+@aten("hardshrink_backward", "softshrink_backward")
+def shrink_backward(op: Op, gradient: Tensor, x: Tensor, limit: float) -> Tensor:
+    return b.map_(lambda g, a: s.select(s.absolute(a) <= limit, s.coerce(0.0, g.dtype), g), gradient, x)
+
+
 def _to_positions(gradient: Tensor, x: Tensor, indices: Tensor, spatial: int) -> Tensor:
     """Every gradient added where its maximum stood, at a flat position of the last axes."""
     outer = b.product(x.shape[:-spatial])

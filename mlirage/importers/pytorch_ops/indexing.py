@@ -7,7 +7,7 @@ from typing import Any
 
 from mlirage.importers.pytorch_ops.registry import Dim, Number, Op, Operand, as_tensor, at_least_1d, aten
 from mlirage.input import builders as b
-from mlirage.input.builders import Scalar, Tensor, ordering, scattering
+from mlirage.input.builders import Scalar, Tensor, loops, ordering, scattering
 from mlirage.input.builders import scalar as s
 
 Combine = Callable[[Scalar, Scalar], Scalar]
@@ -283,6 +283,25 @@ def nonzero(op: Op, x: Tensor) -> Tensor:
     positions = ordering.true_positions(mask)
     columns = [b.unsqueeze(column, [1]) for column in ordering.unravel(positions, x.shape)]
     return b.concatenate(columns, 1) if columns else b.reshape(b.slice_axis(positions, 0, 0, 0), [0, 0])
+
+
+@aten("repeat_interleave.Tensor")
+def repeat_interleave(op: Op, repeats: Tensor, *, output_size: Any = None) -> Tensor:
+    """Position n as often as `repeats[n]` says: running totals of ones at the places where positions begin."""
+    counts = as_tensor(repeats, b.INT64)
+    ends = ordering.scan(counts, 0, 0, lambda total, a: total + a, False, False)
+    (total,) = b.sum_(counts).dims()
+    builder = b.TensorBuilder.current()
+    lowest = b.amin(b.map_(lambda a: s.minimum(a, 0), counts), keepdims=False)
+    fine = b.map_(lambda a: a.eq(0), lowest, dtype=b.BOOL)
+    builder.require(loops.scalar_condition(fine), "repeat_interleave: repeats cannot be negative")
+    if output_size is not None:
+        builder.require_equal(total, output_size, "repeat_interleave: output_size is the sum of the repeats")
+    # Ends, without that of the last position, are where the next one begins; those at the very end fall outside.
+    marks = scattering.scatter_elements(
+        b.fill([total], 0, b.INT64), ends, b.fill(ends.shape, 1, b.INT64), 0, lambda old, new: old + new
+    )
+    return b.cast(ordering.scan(marks, 0, 0, lambda t, a: t + a, False, False), op.dtype)
 
 
 @aten("nonzero_static")

@@ -51,6 +51,18 @@ def convolution(
     return result if batched else b.squeeze(result, [0])
 
 
+@aten("_convolution", "_convolution.deprecated")
+def convolution_with_settings(op: Op, x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
+    return convolution(op, x, weight, bias, *settings[:6])
+
+
+@aten("conv_tbc")
+def conv_tbc(op: Op, x: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """Time, batch, channels, with filters [width, channels, filters]."""
+    result = b.conv(b.transpose(x, [1, 2, 0]), b.transpose(weight, [2, 1, 0]), [1], [1], [pad], [pad])
+    return b.add(b.transpose(result, [2, 0, 1]), bias)
+
+
 def window_count(extent: Dim, kernel: int, stride: int, pad: int, dilation: int, ceil: bool) -> Dim:
     """The number of windows along an axis, the last of which may reach over the end by `ceil`."""
     room = extent + 2 * pad - dilation * (kernel - 1) - 1

@@ -36,6 +36,8 @@ _SAME: dict[str, Body] = {
     "square": lambda x: x * x,
     "relu": lambda x: s.maximum(x, 0),
     "conj_physical": z.conjugate,
+    "_conj_copy": z.conjugate,
+    "_neg_view_copy": lambda x: -x,
     "_conj": z.conjugate,
     "_conj_physical": z.conjugate,
     "_neg_view": lambda x: -x,

@@ -136,6 +136,34 @@ def weight_int8pack_mm(op: Op, x: Tensor, weight: Tensor, scales: Tensor) -> Ten
     return b.map_(lambda a, f: s.cast(a * f, wide), product, as_tensor(scales, wide), dtype=x.dtype)
 
 
+@aten("fake_quantize_per_tensor_affine_cachemask")
+def fake_quantize_cachemask(
+    op: Op, x: Tensor, scale: Operand, zero: Operand, low: int, high: int
+) -> tuple[Tensor, Tensor]:
+    return _fake(x, scale, zero, low, high), _inside(x, scale, zero, low, high)
+
+
+@aten("_fake_quantize_per_tensor_affine_cachemask_tensor_qparams")
+def fake_quantize_cachemask_of_tensors(
+    op: Op, x: Tensor, scale: Tensor, zero: Tensor, enabled: Tensor, low: int, high: int
+) -> tuple[Tensor, Tensor]:
+    scale, zero = (b.reshape(v, ()) for v in (scale, zero))
+    on = b.map_(lambda e: e.ne(0), b.reshape(enabled, ()), dtype=b.BOOL)
+    result = _fake(x, scale, zero, low, high)
+    if on.splat() is None or not on.splat():
+        result = b.map_(s.select, on, result, x, dtype=x.dtype, shape=x.shape)
+    mask = b.map_(lambda e, m: m | ~e, on, _inside(x, scale, zero, low, high), shape=x.shape)
+    return result, mask
+
+
+@aten("fake_quantize_per_channel_affine_cachemask")
+def fake_quantize_per_channel_cachemask(
+    op: Op, x: Tensor, scales: Tensor, zeros: Tensor, axis: int, low: int, high: int
+) -> tuple[Tensor, Tensor]:
+    scales, zeros = _spread(scales, x, axis) or scales, _spread(zeros, x, axis) or zeros
+    return _fake(x, scales, zeros, low, high), _inside(x, scales, zeros, low, high)
+
+
 @aten("fake_quantize_per_tensor_affine", "fake_quantize_per_tensor_affine.tensor_qparams")
 def fake_quantize(op: Op, x: Tensor, scale: Operand, zero: Operand, low: int, high: int) -> Tensor:
     return _fake(x, _single(scale), _single(zero), low, high)
@@ -148,10 +176,27 @@ def fake_quantize_per_channel(
     return _fake(x, _spread(scales, x, axis) or scales, _spread(zeros, x, axis) or zeros, low, high)
 
 
+def _inside(x: Tensor, scale: Operand, zero: Operand, low: int, high: int) -> Tensor:
+    """Where nothing is cut off: what gradients pass through."""
+
+    def body(a: Scalar, f: Scalar, z: Scalar) -> Scalar:
+        at = s.round_even(a * (s.coerce(1.0, f.dtype) / f)) + z
+        return (at >= float(low)) & (at <= float(high))
+
+    kind = b.compute_dtype(x.dtype)
+    parts = x, as_tensor(scale, kind), as_tensor(zero, kind)
+    return b.map_(body, *parts, dtype=b.BOOL, shape=x.shape)
+
+
 def _fake(x: Tensor, scale: Operand, zero: Operand, low: int, high: int) -> Tensor:
+    """To integers and back: bytes stay bytes for what follows."""
+    if x.dtype == b.FLOAT32 and low >= -128 and high <= (127 if low < 0 else 255):
+        q = _quantize(x, as_tensor(scale, b.FLOAT32), zero, low, high, torch.int8 if low < 0 else torch.uint8)
+        return _dequantize(q, scale, zero, torch.float32)
+
     def body(a: Scalar, f: Scalar, z: Scalar) -> Scalar:
         at = s.clamp(s.round_even(a * (s.coerce(1.0, f.dtype) / f)) + z, float(low), float(high))
         return (at - z) * f
 
     kind = b.compute_dtype(x.dtype)
-    return b.map_(body, x, as_tensor(scale, kind), as_tensor(zero, kind), dtype=x.dtype)
+    return b.map_(body, x, as_tensor(scale, kind), as_tensor(zero, kind), dtype=x.dtype, shape=x.shape)

@@ -254,7 +254,7 @@ def cumprod(op: Op, x: Tensor, dim: int) -> Tensor:
     return _running(op, x, dim, 1, lambda total, a: total * a)
 
 
-@aten("logcumsumexp")
+@aten("logcumsumexp", "_logcumsumexp")
 def logcumsumexp(op: Op, x: Tensor, dim: int) -> Tensor:
     """log(exp(total) + exp(a)) step by step; equal infinities have no difference."""
     if b.is_complex(x.dtype):

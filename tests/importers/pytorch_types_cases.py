@@ -1,0 +1,151 @@
+"""PyTorch's operators on every type that they take, on strided memory, and without elements: a module per operator.
+
+    python -m tests.importers.pytorch_types_cases WORD [PART OF]
+
+runs the operators with WORD in their names (or each of so many parts) and prints what fails.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tests.importers.model_runner import ModelRunner, RunFailure
+from tests.importers.pytorch_ops_cases import (
+    _RANDOM,  # pyright: ignore[reportPrivateUsage]
+    _compare,  # pyright: ignore[reportPrivateUsage]
+    call_module,
+    expected_failures,
+    operator_infos,
+)
+
+EXPECTED_FAILURES = Path(__file__).with_name("pytorch_types_expected_failures.txt")
+_TYPES = (
+    "float16", "bfloat16", "float64", "int8", "uint8", "int16", "int32", "int64", "bool", "complex64", "complex128",
+)  # fmt: skip
+_infos: dict[str, Any] = {}
+
+
+def names() -> list[str]:
+    """The operators whose results are determined, and that work on f32."""
+    broken = {name.rpartition("/")[0] for name in expected_failures()}
+    return [
+        name
+        for name, info in sorted(operator_infos().items())
+        if not _RANDOM.search(name) and info.dtypes and name not in broken
+    ]
+
+
+def _strided(x: Any) -> Any:
+    """The same tensor on memory with other strides."""
+    import torch
+
+    return torch.stack([x, x], -1)[..., 0] if isinstance(x, torch.Tensor) and x.dim() else x
+
+
+def _samples(info: Any) -> list[tuple[str, Any, Any]]:
+    """What is called: a name for it, the sample, and what makes its tensors."""
+    import torch
+
+    found: list[tuple[str, Any, Any]] = []
+    available = {str(dtype).removeprefix("torch.") for dtype in info.dtypes}
+    for name in _TYPES:
+        if name in available:
+            torch.manual_seed(0)
+            for sample in itertools.islice(info.sample_inputs("cpu", getattr(torch, name)), 1):
+                found.append((name, sample, lambda x: x.detach().contiguous()))
+    if "float32" in available:
+        torch.manual_seed(0)
+        samples = list(itertools.islice(info.sample_inputs("cpu", torch.float32), 30))
+        found += [("strided", sample, lambda x: _strided(x.detach())) for sample in samples[:1]]
+        empty = [s for s in samples if isinstance(s.input, torch.Tensor) and not s.input.numel()]
+        found += [("empty", sample, lambda x: x.detach().contiguous()) for sample in empty[:1]]
+    return found
+
+
+def check_in_child(name: str, _: Any) -> list[Any]:
+    """Every sample of an operator through mlirage equals PyTorch.
+
+    Raises:
+      AssertionError: some do not; all are named.
+    """
+    import torch
+    from torch.utils import _pytree as pytree
+
+    import mlirage
+
+    warnings.simplefilter("ignore")
+    if not _infos:
+        _infos.update(operator_infos())
+    info = _infos[name]
+    kinds: list[str] = []
+    modules: list[Any] = []
+    inputs: list[tuple[Any, ...]] = []
+    wanted: list[Any] = []
+    failed: list[str] = []
+    for kind, sample, prepared in _samples(info):
+        leaves, spec = pytree.tree_flatten(((sample.input, *sample.args), sample.kwargs))
+        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+        given = tuple(prepared(leaves[i]) for i in places)
+        module = call_module(info.op, leaves, spec, places)
+        try:
+            results = module(*(x.clone() for x in given))
+        except (RuntimeError, ValueError, TypeError, NotImplementedError):
+            continue  # PyTorch itself cannot
+        kinds.append(kind), modules.append(module), inputs.append(given), wanted.append(results)
+
+    def run(chosen: list[int]) -> Any:
+        class All(torch.nn.Module):
+            def forward(self, *groups: Any) -> Any:
+                return [modules[i](*group) for i, group in zip(chosen, groups, strict=True)]
+
+        given = tuple(inputs[i] for i in chosen)
+        compiled = mlirage.compile(All(), given, jobs=1, cache_dir="off", opt_level=1)
+        return mlirage.load(compiled, device="local-sync")(*given)
+
+    try:
+        groups = [*zip(range(len(kinds)), run(list(range(len(kinds)))), strict=True)]
+    except mlirage.MlirageError:  # one after the other, to know which
+        groups = []
+        for i, kind in enumerate(kinds):
+            try:
+                groups.append((i, run([i])[0]))
+            except mlirage.MlirageError as error:
+                failed.append(f"{kind}: {' '.join(str(error).split())[:150]}")
+    for i, got in groups:
+        flat_wanted = [x for x in pytree.tree_leaves(wanted[i]) if x is not None]
+        flat_got = pytree.tree_leaves(got)
+        try:
+            assert len(flat_got) == len(flat_wanted), f"{len(flat_got)} results, not {len(flat_wanted)}"
+            for have, want in zip(flat_got, flat_wanted, strict=True):
+                _compare(have, want)
+        except AssertionError as error:
+            failed.append(f"{kinds[i]}: {error}")
+    assert not failed, " | ".join(failed)
+    return []
+
+
+def new_runner(timeout: float = 180.0) -> ModelRunner:
+    """A child that runs cases."""
+    return ModelRunner("tests.importers.pytorch_types_cases:check_in_child", timeout)
+
+
+def main(word: str, part: int, parts: int) -> None:
+    """Runs operators and prints how each fares."""
+    runner = new_runner()
+    for name in [name for name in names() if word in name][part::parts]:
+        try:
+            runner.run(name, [])
+            answer = "ok"
+        except RunFailure as error:
+            answer = str(error).splitlines()[0][:400]
+        sys.stdout.write(f"{name}: {answer}\n")
+        sys.stdout.flush()
+    runner.close()
+
+
+if __name__ == "__main__":
+    main((sys.argv[1:] or [""])[0], *(int(n) for n in ([*sys.argv[2:4]] or ["0", "1"])))

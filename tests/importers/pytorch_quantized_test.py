@@ -174,3 +174,22 @@ def test_fake_quantization() -> None:
     assert _contractions(linear, (x,)) == ["i8 i8 i32"]  # pyright: ignore[reportArgumentType]
     run = mlirage.load(mlirage.compile(linear, (x,), opt_level=1), device="local-sync")
     torch.testing.assert_close(run(x), linear(x), rtol=1e-5, atol=1e-5)
+
+
+def test_weights_of_four_bits() -> None:
+    numbers = torch.randint(0, 16, (32, 128), dtype=torch.int32)
+    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 2)
+    scales = torch.stack([torch.rand(4, 32) / 9, torch.randn(4, 32)], -1)
+
+    class Small(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("packed", packed)
+            self.register_buffer("scales", scales)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.ops.aten._weight_int4pack_mm_for_cpu(x, self.packed, 32, self.scales)
+
+    model, x = Small(), torch.randn(5, 128)
+    module = mlirage.compile(model, (x,), opt_level=1)
+    torch.testing.assert_close(mlirage.load(module, device="local-sync")(x), model(x), rtol=1e-4, atol=1e-4)

@@ -128,14 +128,6 @@ def _parameters(
     return b.reshape(b.cast(scale, b.FLOAT64), shape), b.reshape(zero, shape)
 
 
-@aten("_weight_int8pack_mm")
-def weight_int8pack_mm(op: Op, x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
-    """x · weightᵀ of bytes [n, k] with a scale for each n; the product widens the bytes as it reads them."""
-    wide = b.compute_dtype(x.dtype)
-    product = b.matmul(as_tensor(x, wide), b.transpose(b.cast(weight, wide), [1, 0]))
-    return b.map_(lambda a, f: s.cast(a * f, wide), product, as_tensor(scales, wide), dtype=x.dtype)
-
-
 @aten("fake_quantize_per_tensor_affine_cachemask")
 def fake_quantize_cachemask(
     op: Op, x: Tensor, scale: Operand, zero: Operand, low: int, high: int

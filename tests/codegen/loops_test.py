@@ -394,3 +394,32 @@ func.func @scalar(%a: tensor<f32>) -> tensor<3xf32> {
     six = random.standard_normal(6, np.float32)
     np.testing.assert_allclose(library.call("loop", six, 4)[0], six * 5, rtol=1e-6)
     np.testing.assert_array_equal(library.call("scalar", np.float32(3.5))[0], np.full(3, 3.5, np.float32))
+
+
+def test_reduction_that_gathers() -> None:
+    """Elements found by position: a kernel of vectors cannot make them."""
+    body = """  %z = arith.constant 0 : i32
+  %e = tensor.empty() : tensor<3x12xi32>
+  %f = linalg.fill ins(%z : i32) outs(%e : tensor<3x12xi32>) -> tensor<3x12xi32>"""
+    body += generic(
+        "%y",
+        [("%x", "tensor<3x12xi32>", "d0, d1"), ("%w", "tensor<12x33xi8>", "d1, d2")],
+        ("%f", "tensor<3x12xi32>", "d0, d1"),
+        "d0, d1, d2",
+        "ppr",
+        """    %i = arith.index_cast %a : i32 to index
+    %j = linalg.index 2 : index
+    %g = tensor.extract %t[%i, %j] : tensor<50x33xi8>
+    %p = arith.extsi %g : i8 to i32
+    %q = arith.extsi %b : i8 to i32
+    %r = arith.muli %p, %q : i32
+    %v = arith.addi %r, %o : i32""",
+        "i32",
+    )
+    arguments = "%x: tensor<3x12xi32>, %w: tensor<12x33xi8>, %t: tensor<50x33xi8>"
+    library = compile_entries(chain("gathered", arguments, "tensor<3x12xi32>", body), keep_files=False)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 50, (3, 12)).astype(np.int32)
+    w, t = rng.integers(-9, 10, (12, 33)).astype(np.int8), rng.integers(-9, 10, (50, 33)).astype(np.int8)
+    (got,) = library.call("gathered", x, w, t)
+    np.testing.assert_array_equal(got, (t[x].astype(np.int32) * w).sum(-1))

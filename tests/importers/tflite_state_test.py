@@ -69,6 +69,43 @@ def test_lstm(kind: str) -> None:
     _calls(builder.finish([result]), *calls, tolerance=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["plain", "coupled", "peephole", "projection", "clipped", "cell"])
+def test_integer_lstm(kind: str) -> None:
+    """Bytes with a 16-bit state, to the last bit; `cell` is the operator of one step."""
+    batch, time, depth, units = 3, 5, 7, 9
+    out = 4 if kind == "projection" else units
+    rng = np.random.default_rng(len(kind))
+    builder = ModelBuilder()
+
+    def weight(*shape: int) -> int:
+        values = rng.integers(-127, 128, shape).astype(I8)
+        return builder.constant(f"w{len(builder.graph.tensors)}", values, scale=float(rng.uniform(0.004, 0.02)))
+
+    def vector(size: int, dtype: Any, high: int) -> int:
+        values = rng.integers(-high, high, size).astype(dtype)
+        return builder.constant(f"v{len(builder.graph.tensors)}", values, scale=0.001)
+
+    gates, absent = range(1 if kind == "coupled" else 0, 4), [-1] if kind == "coupled" else []
+    shape = (batch, depth) if kind == "cell" else (batch, time, depth)
+    inputs = [builder.input("x", shape, I8, scale=0.03, zero=-5)]
+    inputs += absent + [weight(units, depth) for _ in gates]
+    inputs += absent + [weight(units, out) for _ in gates]
+    inputs += [vector(units, I16, 20000) for _ in range(3)] if kind == "peephole" else [-1] * 3
+    inputs += absent + [vector(units, I32, 3000) for _ in gates]
+    inputs += [weight(out, units), vector(out, I32, 900)] if kind == "projection" else [-1, -1]
+    inputs.append(builder.tensor("h", (batch, out), I8, scale=0.008, zero=3, variable=True))
+    inputs.append(builder.tensor("c", (batch, units), I16, scale=2.0**-12, variable=True))
+    inputs += [-1] * 4
+    between = [builder.tensor(f"i{i}", (), I8, scale=0.01) for i in range(4)]
+    between.append(builder.tensor("hidden", (), I8, scale=0.007, zero=-7 if kind == "projection" else 3))
+    result = builder.tensor("y", (*shape[:-1], out), I8, scale=0.008, zero=3)
+    clips = {"CellClip": 1.5, "ProjClip": 0.7} if kind in ("clipped", "projection") else {}
+    name = "LSTM" if kind == "cell" else "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    table = "LSTMOptions" if kind == "cell" else "UnidirectionalSequenceLSTMOptions"
+    builder.node(name, inputs, [result], between, **{table: {"FusedActivationFunction": 4, **clips}})
+    _calls(builder.finish([result]), *([rng.integers(-128, 128, shape).astype(I8)] for _ in range(2)))
+
+
 @pytest.mark.parametrize("time_major", [False, True])
 def test_bidirectional_lstm(time_major: bool) -> None:
     """Forward and backward outputs side by side.

@@ -114,7 +114,7 @@ def _windowed(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None, depthw
         return b.pad(a, [0, *low, 0], [0, *high, 0], value)
 
     if is_hybrid(node, x, 1):
-        return _hybrid(node, x, weight, bias, lambda a, z, w: run(padded(a, z), w, strides, dilations, b.INT32), axes)
+        return _hybrid(node, x, weight, bias, lambda a, z, w: run(padded(a, z), w, strides, dilations, b.INT32))
     if not node.is_quantized():
         wide = b.compute_dtype(x.dtype)
         total = run(padded(x, 0), b.cast(weight, x.dtype), strides, dilations, wide)
@@ -128,7 +128,7 @@ def _windowed(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None, depthw
     return finish_integer(node, total, folded_bias(kernel, axes, zero, bias, dtype), factors)
 
 
-def _hybrid(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None, run: Any, axes: Sequence[int]) -> Tensor:
+def _hybrid(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None, run: Any) -> Tensor:
     """Real activations, quantized for each image; sums in i32 on the scales of image and filter."""
     rows, scale, zero = quantized_rows(b.flatten(x, 1), asymmetric=True)
     assert zero is not None
@@ -191,7 +191,12 @@ def TRANSPOSE_CONV(node: Node, shape: Tensor, weight: Tensor, x: Tensor, bias: T
     out = shape.dims()[1:3]
     turned = _turned(weight, (1, 2))
     if is_hybrid(node, x, 1):
-        raise NotImplementedError("TRANSPOSE_CONV of real numbers with integer filters")
+
+        def run(image: Tensor, padding: int, kernel: Tensor) -> Tensor:
+            spread = _spread(node, image, weight.shape[1:3], out, strides, padding)
+            return _conv(spread, kernel, [1, 1], [1, 1], b.INT32)
+
+        return _hybrid(node, x, turned, bias, run)
     if not b.is_float(x.dtype):
         dtype = accumulator(x, bias)
         factors = product_factors(node, 2, 1, x.dtype != b.UINT8)

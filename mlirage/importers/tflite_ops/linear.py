@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mlirage.importers.tflite_ops.fixed_point import activation_range
 from mlirage.importers.tflite_ops.registry import Node, is_quantized, tflite_op
 from mlirage.importers.tflite_ops.windows import (
     accumulator,
@@ -17,6 +18,7 @@ from mlirage.importers.tflite_ops.windows import (
     product_factors,
     quantized_rows,
     signed,
+    to_nearest,
 )
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, DType, Scalar, Tensor
@@ -87,12 +89,26 @@ def _product(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     x, zero = signed(x, node.quantization(0).zero_point)
     kernel = centered(weight, node.quantization(1).zero_point)
     total, bias = by_rows(x, kernel, dtype), folded_bias(kernel, [1], zero, bias, dtype)
-    if dtype == b.INT64:  # the kernel scales what it summed in 64 bits as 32 bits
-        total = b.map_(
-            lambda a, *c: s.cast(a + c[0] if c else a, b.INT32), total, *([bias] if bias else []), dtype=b.INT32
-        )
-        bias = None
-    return finish_integer(node, total, bias, factors)
+    if node.input(0).dtype == b.UINT8:
+        return finish_integer(node, total, bias, factors)
+    return _finish_exact(node, total, bias)
+
+
+def _finish_exact(node: Node, total: Tensor, bias: Tensor | None) -> Tensor:
+    """Sums on the output's scale, rounded once: this kernel alone multiplies with f64."""
+    source, weights, target = node.quantization(0), node.quantization(1), node.output_quantization()
+    dtype = node.dtype()
+    low, high = activation_range(node.option("FusedActivationFunction"), target, dtype)
+    factors = Tensor.of(
+        float(source.scale) * weights.scales.astype(np.float64) / float(target.scale), name="output_factors"
+    )
+
+    def body(a: Scalar, factor: Scalar, *more: Scalar) -> Scalar:
+        a = a + s.cast(more[0], a.dtype) if more else a
+        number = to_nearest(s.cast(a, b.FLOAT64) * factor) + float(target.zero_point)
+        return s.cast(s.clamp(number, float(low), float(high)), dtype)
+
+    return b.map_(body, total, factors, *([] if bias is None else [bias]), dtype=dtype, shape=total.shape)
 
 
 @tflite_op

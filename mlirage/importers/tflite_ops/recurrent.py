@@ -14,6 +14,7 @@ import numpy as np
 
 from mlirage.importers.tflite_ops.activation import activate
 from mlirage.importers.tflite_ops.fixed_point import quantize_multiplier, saturated, scaled
+from mlirage.importers.tflite_ops.integer_recurrent import integer_lstm
 from mlirage.importers.tflite_ops.linear import by_rows, hybrid_product
 from mlirage.importers.tflite_ops.registry import Node, is_quantized, tflite_op
 from mlirage.input import builders as b
@@ -158,13 +159,18 @@ def _by_time(node: Node, x: Tensor) -> Tensor:
     return x if node.option("TimeMajor", False) else b.transpose(x, [1, 0, 2])
 
 
+def _full_lstm(node: Node, x: Tensor, tensors: Sequence[Tensor | None]) -> tuple[Tensor, Tensor, Tensor]:
+    if b.is_integer(x.dtype):
+        return integer_lstm(node, x, tensors)
+    cell = _Cell(node, tensors, 1)
+    norms = [cell.vector(19 + i) for i in range(4)]
+    return _lstm(cell, x, _state(tensors, 18), _state(tensors, 19), norms)
+
+
 @tflite_op
 def UNIDIRECTIONAL_SEQUENCE_LSTM(node: Node, x: Tensor, *rest: Tensor | None) -> Tensor:
     tensors = [x, *rest]
-    cell = _Cell(node, tensors, 1)
-    h, c = _state(tensors, 18), _state(tensors, 19)
-    norms = [cell.vector(19 + i) for i in range(4)]
-    outputs, h, c = _lstm(cell, _by_time(node, x), h, c, norms)
+    outputs, h, c = _full_lstm(node, _by_time(node, x), tensors)
     node.graph.store_state(node.input(18), h)
     node.graph.store_state(node.input(19), c)
     return outputs if node.option("TimeMajor", False) else b.transpose(outputs, [1, 0, 2])
@@ -197,10 +203,7 @@ def LSTM(node: Node, x: Tensor, *rest: Tensor | None) -> tuple[Tensor | None, ..
     tensors = [x, *rest]
     if node.option("KernelType"):
         return _basic_lstm(node, tensors)
-    cell = _Cell(node, tensors, 1)
-    h, c = _state(tensors, 18), _state(tensors, 19)
-    norms = [cell.vector(19 + i) for i in range(4)]
-    outputs, h, c = _lstm(cell, b.unsqueeze(x, [0]), h, c, norms)
+    outputs, h, c = _full_lstm(node, b.unsqueeze(x, [0]), tensors)
     node.graph.store_state(node.input(18), h)
     node.graph.store_state(node.input(19), c)
     return (b.squeeze(outputs, [0]),)

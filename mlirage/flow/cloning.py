@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mlirage import structured_ops
 from mlirage.mlir import ir
 
@@ -10,15 +12,21 @@ _CASTS = frozenset(
     for name in ("extf", "extsi", "extui", "sitofp", "uitofp", "index_cast", "index_castui", "bitcast")
 )  # fmt: skip
 _DEQUANTIZE = _CASTS | {"arith.subi", "arith.subf", "arith.mulf", "arith.constant"}
+# Integers of four bits, two to a byte: `(byte >> 4 * index) & 15`.
+_UNPACK = frozenset(("arith.shrui", "arith.andi", "arith.muli", "linalg.index"))
 
 
 def is_free(op: ir.Operation) -> bool:
     """Whether `op` costs nothing where it is used: constants, fills, empty tensors, and what the host cannot compute.
 
-    Functions of scalars (what generics captured: `math.log %two`) have no instruction in the virtual machine.
+    Functions of scalars (what generics captured: `math.log %two`) have no instruction in the virtual machine, and it has
+    no register for complex numbers and floats of 8 bits: dispatches load such elements themselves.
     """
-    if op.name.startswith("math."):
+    if op.name.startswith(("math.", "complex.")) and op.name != "complex.constant":
         return not any(isinstance(value.type, ir.ShapedType) for value in (*op.operands, *op.results))
+    if op.name == "tensor.extract":
+        kind = op.results[0].type
+        return isinstance(kind, ir.ComplexType) or (isinstance(kind, ir.FloatType) and kind.width < 16)
     return op.name in ("tensor.empty", "tensor.splat", "linalg.fill", "arith.constant", "complex.constant")
 
 
@@ -47,8 +55,10 @@ def _is_cheap_body(op: ir.Operation) -> bool:
         return len(body) <= 4 and all(name.startswith("arith.") or name == "linalg.index" for name in body)
     if not body:  # a copy: worth it if it reads less than it writes
         return all(value.type.rank < op.results[0].type.rank for value in tensors)
-    if not all(name in _DEQUANTIZE for name in body):
+    if not all(name in _DEQUANTIZE or name in _UNPACK for name in body):
         return False
+    if any(name in _CASTS for name in body) and all(value.type.has_static_shape for value in (*tensors, op.results[0])):
+        return sum(map(_bytes, tensors)) < _bytes(op.results[0])
     read = max(bit_width(structured_ops.element_type(value.type)) for value in tensors)
     largest = max(value.type.rank for value in tensors)
     return (
@@ -56,6 +66,11 @@ def _is_cheap_body(op: ir.Operation) -> bool:
         and largest <= op.results[0].type.rank
         and read < bit_width(structured_ops.element_type(op.results[0].type))
     )
+
+
+def _bytes(value: ir.Value) -> int:
+    """Bytes of a tensor of static shape, those of narrow elements as if they were packed."""
+    return math.prod(value.type.shape) * bit_width(structured_ops.element_type(value.type)) // 8
 
 
 def bit_width(element: ir.Type) -> int:

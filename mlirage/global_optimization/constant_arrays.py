@@ -53,6 +53,18 @@ def load_constant(program: Program, name: str) -> ir.Value:
     return ml_program.global_load_const(kind, ir.FlatSymbolRefAttr.get(name))
 
 
+def erase_unread(value: ir.Value) -> None:
+    """Erases the pure op that makes `value`, and those that it reads, as far as nobody else reads them."""
+    op = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    if op is None or any(list(result.uses) for result in op.results):
+        return
+    if op.name.startswith(("linalg.", "tensor.", "arith.", "ml_program.global_load_const")):
+        operands = dict.fromkeys(op.operands)
+        op.erase()
+        for operand in operands:
+            erase_unread(operand)
+
+
 def drop_unread_constants(program: Program) -> None:
     """Removes reads of constants that nobody uses any more, and the constants that nobody reads."""
     read: set[str] = set()

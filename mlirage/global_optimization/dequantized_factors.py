@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from mlirage import structured_ops
+from mlirage.global_optimization.constant_arrays import constant_array
 from mlirage.mlir import ir
+from mlirage.program import Array, Program
 
 
 @dataclass(frozen=True)
@@ -153,3 +157,26 @@ def _without_zero(first: _Part, second: _Part) -> _Part:
     if other is not None and other.zero is None and other.scale is None:
         return _Part(quantized=replace(quantized, zero=other.source, zero_signed=other.signed))
     return _Part()
+
+
+def spread_constant(program: Program, operand: Operand, rank: int, signed: bool) -> Array | None:
+    """A constant operand with a dim for each of `rank` (extent 1 where it is not read along it); integers as i32."""
+    found = constant_array(program, operand.value)
+    dims = structured_ops.map_dims(operand.read)
+    if found is None or None in dims or len(set(dims)) != len(dims):
+        return None
+    known = [d for d in dims if d is not None]
+    array = found[1].transpose([known.index(d) for d in sorted(known)])
+    shape = [1] * rank
+    for axis, d in enumerate(sorted(known)):
+        shape[d] = array.shape[axis]
+    kind = structured_ops.element_type(operand.value.type)
+    if isinstance(kind, ir.IntegerType):
+        if kind.width == 8:
+            array = np.ascontiguousarray(array).view(np.int8 if signed else np.uint8)
+        elif kind.width < 8:
+            mask = (1 << kind.width) - 1
+            array = array.astype(np.int8).astype(np.int32) & mask
+            array = np.where(array > mask >> 1, array - mask - 1, array) if signed else array
+        array = array.astype(np.int32)
+    return array.reshape(shape)

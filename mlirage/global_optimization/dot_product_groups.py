@@ -116,20 +116,6 @@ def _names(expr: ir.AffineExpr) -> set[str]:
     return _names(expr.lhs) | _names(expr.rhs) if isinstance(expr, ir.AffineBinaryExpr) else set()
 
 
-def into_groups(panels: Array, group: int) -> Array:
-    """[…, k, width] as […, k / group, width * group], filled up with zeros."""
-    *outer, depth, width = panels.shape
-    groups = -(-depth // group)
-    shape = (*outer, groups, width * group)
-    if is_splat(panels):
-        return np.broadcast_to(panels.reshape(-1)[0], shape)
-    if depth % group:
-        filled = np.zeros((*outer, groups * group, width), panels.dtype)
-        filled[..., :depth, :] = panels
-        panels = filled
-    return np.ascontiguousarray(panels.reshape(*outer, groups, group, width).swapaxes(-1, -2)).reshape(shape)
-
-
 def subtract_offset(
     program: Program,
     contraction_maps: list[ir.AffineMap],

@@ -24,7 +24,7 @@ from mlirage import structured_ops
 from mlirage.constants import add_global
 from mlirage.contractions import Contraction, match_contraction
 from mlirage.global_optimization.constant_arrays import constant_array, drop_unread_constants, load_constant
-from mlirage.global_optimization.dequantized_factors import Operand, match_dequantization
+from mlirage.global_optimization.dequantized_factors import Operand, match_dequantization, spread_constant
 from mlirage.global_optimization.fold_transposes import transposed_source
 from mlirage.mlir import arith, ir, linalg, tensor
 from mlirage.passes import module_pass
@@ -121,11 +121,11 @@ def _weights(program: Program, value: ir.Value, is_float: bool) -> _Weights | No
     dequantized = match_dequantization(value)
     if dequantized is not None and dequantized.is_float == is_float:
         rank = ir.RankedTensorType(value.type).rank
-        numbers = _spread(program, dequantized.source, rank, dequantized.signed)
+        numbers = spread_constant(program, dequantized.source, rank, dequantized.signed)
         if numbers is None or numbers.shape != tuple(value.type.shape):
             return None
         if isinstance(dequantized.zero, Operand):
-            zero = _spread(program, dequantized.zero, rank, dequantized.zero_signed)
+            zero = spread_constant(program, dequantized.zero, rank, dequantized.zero_signed)
             if zero is None:
                 return None
             numbers = numbers - zero
@@ -133,7 +133,7 @@ def _weights(program: Program, value: ir.Value, is_float: bool) -> _Weights | No
             numbers = numbers - np.int32(dequantized.zero)
         scale: Array | None = None
         if isinstance(dequantized.scale, Operand):
-            scale = _spread(program, dequantized.scale, rank, True)
+            scale = spread_constant(program, dequantized.scale, rank, True)
             if scale is None:
                 return None
         elif dequantized.scale is not None:
@@ -158,29 +158,6 @@ def _weights(program: Program, value: ir.Value, is_float: bool) -> _Weights | No
         scale = None if source.scale is None else source.scale.reshape((1,) * len(shape))
         return _Weights(source.numbers.reshape(shape), scale)
     return None
-
-
-def _spread(program: Program, operand: Operand, rank: int, signed: bool) -> Array | None:
-    """A constant operand with a dim for each of `rank` (extent 1 where it is not read along it); integers as i32."""
-    found = constant_array(program, operand.value)
-    dims = structured_ops.map_dims(operand.read)
-    if found is None or None in dims or len(set(dims)) != len(dims):
-        return None
-    known = [d for d in dims if d is not None]
-    array = found[1].transpose([known.index(d) for d in sorted(known)])
-    shape = [1] * rank
-    for axis, d in enumerate(sorted(known)):
-        shape[d] = array.shape[axis]
-    kind = structured_ops.element_type(operand.value.type)
-    if isinstance(kind, ir.IntegerType):
-        if kind.width == 8:
-            array = np.ascontiguousarray(array).view(np.int8 if signed else np.uint8)
-        elif kind.width < 8:
-            mask = (1 << kind.width) - 1
-            array = array.astype(np.int8).astype(np.int32) & mask
-            array = np.where(array > mask >> 1, array - mask - 1, array) if signed else array
-        array = array.astype(np.int32)
-    return array.reshape(shape)
 
 
 def _may_be_narrow(value: ir.Value, is_float: bool) -> bool:

@@ -18,9 +18,7 @@ x + 128 where it wants unsigned bytes and x is signed, and 128 times the sums of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from mlirage import structured_ops
 from mlirage.codegen.register_shapes import panel_columns
@@ -31,12 +29,15 @@ from mlirage.global_optimization.constant_arrays import (
     add_constant,
     constant_array,
     drop_unread_constants,
+    erase_unread,
     load_constant,
 )
-from mlirage.global_optimization.dot_product_groups import find_grouping, into_groups, subtract_offset
+from mlirage.global_optimization.dot_product_groups import Grouping, find_grouping, subtract_offset
+from mlirage.global_optimization.pack_dequantized import PackedDequantization, find_dequantized_weights
+from mlirage.global_optimization.panels import into_groups, into_panels
 from mlirage.mlir import ir, walk
 from mlirage.passes import module_pass
-from mlirage.program import Array, Program, is_splat, release_pages
+from mlirage.program import Program, release_pages
 
 
 @module_pass("global-optimization-pack-weights")
@@ -44,25 +45,37 @@ def pack_weights(program: Program) -> None:
     """Packs the constant right operand of every contraction."""
     target = parse_target(program.options.target)
     packed: dict[tuple[object, ...], str] = {}
+    dequantized: dict[ir.Value, PackedDequantization] = {}
     # listed before the first is replaced: the ops of its body go with it
     for op in [op for op in walk(program.module.operation) if structured_ops.is_structured(op)]:
         contraction = match_contraction(op)
         if contraction is not None and not contraction.panel:
-            _pack(program, contraction, target, packed)
+            _pack(program, contraction, target, packed, dequantized)
+    for value in dequantized:
+        erase_unread(value)
     drop_unread_constants(program)
 
 
-def _pack(program: Program, contraction: Contraction, target: CpuTarget, packed: dict[tuple[object, ...], str]) -> None:
-    source = constant_array(program, contraction.right_value)
+def _pack(
+    program: Program,
+    contraction: Contraction,
+    target: CpuTarget,
+    packed: dict[tuple[object, ...], str],
+    dequantized: dict[ir.Value, PackedDequantization],
+) -> None:
     dims = structured_ops.map_dims(contraction.maps[contraction.right])
-    if source is None or None in dims or len(set(dims)) != len(dims):
+    if None in dims or len(set(dims)) != len(dims):
         return
-    name, array = source
     kept = [loop for loop in contraction.outer if loop in dims]
     depth = [loop for loop in contraction.depth if loop in dims]
     if len(kept) + len(depth) + 1 != len(dims):
         return
+    source = constant_array(program, contraction.right_value)
     element = structured_ops.element_type(contraction.op.results[0].type)
+    if source is None:
+        _pack_dequantized(program, contraction, kept, target, dequantized)
+        return
+    name, array = source
     width = panel_columns(array.shape[dims.index(contraction.column)], element, target)
     order = [dims.index(loop) for loop in (*kept, contraction.column, *depth)]
     grouping = find_grouping(contraction, array, target)
@@ -77,71 +90,61 @@ def _pack(program: Program, contraction: Contraction, target: CpuTarget, packed:
             kind = ir.RankedTensorType.get(groups.shape, grouping.right.element)
             with contraction.right_value.location:
                 packed[key] = add_global(program, kind, groups, f"{name}.panels{width}x{grouping.dot.depth}")
-    block = structured_ops.body(contraction.op)
     column = ir.AffineExpr.get_dim(contraction.column)
     steps: list[ir.AffineExpr] = [ir.AffineExpr.get_dim(loop) for loop in depth]
-    if grouping is None:
-        places = [ir.AffineExpr.get_floor_div(column, width), *steps, ir.AffineExpr.get_mod(column, width)]
-        _rewrite(
-            program,
-            contraction,
-            packed[key],
-            [*kept],
-            places,
-            lambda b: structured_ops.clone_body(block, [*b.arguments]),
-        )
-    else:
-        inner = depth[-1]
+    last: ir.AffineExpr = ir.AffineExpr.get_mod(column, width)
+    if grouping is not None:
         steps[-1] = ir.AffineExpr.get_floor_div(steps[-1], grouping.dot.depth)
-        last = grouped_place(contraction.column, width, inner, grouping.dot.depth)
-        places = [ir.AffineExpr.get_floor_div(column, width), *steps, last]
-        maps = contraction.maps
-        result = _rewrite(
-            program, contraction, packed[key], kept, places, lambda b: grouping.fill_body(b, contraction.left)
-        )
-        if grouping.offset:
-            weights = grouping.converted(array.transpose(order))
-            subtract_offset(program, maps, result, weights, [*kept, contraction.column], grouping.offset)
+        last = grouped_place(contraction.column, width, depth[-1], grouping.dot.depth)
+    outer = [ir.AffineExpr.get_dim(loop) for loop in kept]
+    places = [*outer, ir.AffineExpr.get_floor_div(column, width), *steps, last]
+    maps = contraction.maps
+    with ir.InsertionPoint(contraction.op), contraction.op.location:
+        right = load_constant(program, packed[key])
+    result = _rewrite(contraction, right, places, grouping)
+    if grouping is not None and grouping.offset:
+        weights = grouping.converted(array.transpose(order))
+        subtract_offset(program, maps, result, weights, [*kept, contraction.column], grouping.offset)
     release_pages(array)
 
 
-def into_panels(array: Array, axis: int, width: int) -> Array:
-    """[…, columns, depth…] as […, columns / width, depth…, width], filled up with zeros."""
-    columns = array.shape[axis]
-    panels = -(-columns // width)
-    shape = (*array.shape[:axis], panels, *array.shape[axis + 1 :], width)
-    if is_splat(array):
-        return np.broadcast_to(array.reshape(-1)[0], shape)
-    packed = np.empty(shape, array.dtype)
-    whole = columns // width
-    before = (slice(None),) * axis
-    divided = array[(*before, slice(whole * width))]
-    divided = divided.reshape((*array.shape[:axis], whole, width, *array.shape[axis + 1 :]))
-    packed[(*before, slice(whole))] = np.moveaxis(divided, axis + 1, -1)
-    if whole < panels:
-        last = packed[(*before, whole)]
-        last[...] = 0
-        last[..., : columns - whole * width] = np.moveaxis(array[(*before, slice(whole * width, None))], axis, -1)
-    return packed
+def _pack_dequantized(
+    program: Program,
+    contraction: Contraction,
+    kept: list[int],
+    target: CpuTarget,
+    dequantized: dict[ir.Value, PackedDequantization],
+) -> None:
+    """Packs weights that are dequantized when they are read (pack_dequantized.py), those of one value once."""
+    value = contraction.right_value
+    weights = find_dequantized_weights(program, contraction, kept)
+    if weights is None:
+        return
+    element = structured_ops.element_type(contraction.op.results[0].type)
+    width = panel_columns(weights.numbers.shape[len(kept)], element, target)
+    packing = dequantized.get(value)
+    if packing is None or not packing.is_for(weights, len(kept), width):
+        packing = dequantized[value] = PackedDequantization(program, weights, len(kept), width)
+    with ir.InsertionPoint(contraction.op), contraction.op.location:
+        _rewrite(contraction, packing.build(), packing.places(contraction, kept), None)
 
 
 def _rewrite(
-    program: Program,
-    contraction: Contraction,
-    name: str,
-    kept: list[int],
-    places: Sequence[ir.AffineExpr],
-    fill_body: Callable[[ir.Block], Sequence[ir.Value]],
+    contraction: Contraction, right: ir.Value, places: Sequence[ir.AffineExpr], grouping: Grouping | None
 ) -> ir.Value:
-    """Reads the packed constant in place of the right operand; returns the new result."""
+    """Reads `right` at `places` in place of the right operand; returns the new result."""
     op = contraction.op
     maps = contraction.maps
-    expressions = [*map(ir.AffineExpr.get_dim, kept), *places]
-    maps[contraction.right] = ir.AffineMap.get(maps[0].n_dims, 0, expressions)
+    maps[contraction.right] = ir.AffineMap.get(maps[0].n_dims, 0, list(places))
+    inputs = structured_ops.inputs(op)
+    inputs[contraction.right] = right
+
+    def fill_body(block: ir.Block) -> list[ir.Value]:
+        if grouping is not None:
+            return grouping.fill_body(block, contraction.left)
+        return structured_ops.clone_body(structured_ops.body(op), list(block.arguments))
+
     with ir.InsertionPoint(op), op.location:
-        load = load_constant(program, name)
-        inputs = structured_ops.inputs(op)
-        inputs[contraction.right] = load
         generic = structured_ops.build_generic(
             inputs, structured_ops.outputs(op), maps, structured_ops.parallel_loops(op), fill_body, op.location
         )

@@ -180,6 +180,7 @@ class _Kernel:
         self.target = target
         self.terminator = list(entry.function.entry_block.operations)[-1].operation
         self.recomputes = not _in_place(entry)
+        self.tile_height = rows
 
     def build(self) -> None:
         c = self.contraction
@@ -270,6 +271,7 @@ class _Kernel:
         count = product([sizes[loop] for loop in c.rows])
 
         def run(height: int, tiles: Callable[[Callable[[Index, int], None]], None]) -> None:
+            self.tile_height = height
             self._panels(height, outer, starts, sizes, staged, tiles)
 
         if isinstance(count, int):
@@ -381,7 +383,7 @@ class _Kernel:
         tiles: Callable[[Callable[[Index, int], None]], None],
     ) -> None:
         c = self.contraction
-        if staging.wants_right(self.tile, product([sizes[loop] for loop in c.rows]), self.height):
+        if staging.wants_right(self.tile, product([sizes[loop] for loop in c.rows]), self.tile_height, self.height):
             panels = [staging.stage_panel(self.tile, panel, outer, self.target) for panel in panels]
 
         def tile(first: Index, height: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlirage.mlir import arith, ir
@@ -112,12 +112,25 @@ class Place:
         return Place(add(self.base, mul(lane, self.step)))
 
 
-def evaluate(expr: ir.AffineExpr, loops: dict[int, Place], packed: dict[int, Index]) -> Place:
+@dataclass(frozen=True)
+class Split:
+    """A dim whose quotient and remainder by the size of panels or groups are known.
+
+    Attributes:
+      quotient: of its place, the same in all lanes.
+      remainder: of its place; it advances as the place does.
+    """
+
+    quotient: Index
+    remainder: Index = 0
+
+
+def evaluate(expr: ir.AffineExpr, loops: dict[int, Place], packed: Mapping[int, Split]) -> Place:
     """The value of an affine expression at places of its dims.
 
     Args:
       loops: the place of every dim.
-      packed: for dims that are packed in panels the number of the panel that their place starts.
+      packed: dims that the expression divides by one number only, and how.
 
     Raises:
       ValueError: the lanes of a quotient or remainder are not evenly spaced.
@@ -128,9 +141,9 @@ def evaluate(expr: ir.AffineExpr, loops: dict[int, Place], packed: dict[int, Ind
         case ir.AffineDimExpr():
             return loops[expr.position]
         case ir.AffineFloorDivExpr() if isinstance(expr.lhs, ir.AffineDimExpr) and expr.lhs.position in packed:
-            return Place(packed[expr.lhs.position])
+            return Place(packed[expr.lhs.position].quotient)
         case ir.AffineModExpr() if isinstance(expr.lhs, ir.AffineDimExpr) and expr.lhs.position in packed:
-            return Place(0, loops[expr.lhs.position].step)
+            return Place(packed[expr.lhs.position].remainder, loops[expr.lhs.position].step)
         case _:
             pass
     a, b = evaluate(expr.lhs, loops, packed), evaluate(expr.rhs, loops, packed)  # pyright: ignore

@@ -18,7 +18,7 @@ from mlirage import structured_ops
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.dot_products import add_dot_products
 from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
-from mlirage.codegen.cpu.index_math import Index, Place, ceil_div, evaluate, mul, value
+from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, value
 from mlirage.codegen.dot_products import instruction_of, narrow_factor
 from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
@@ -87,6 +87,19 @@ def is_fusable(tensor_value: ir.Value, root: ir.Value) -> bool:
     return trace_order(tensor_value, root) is not None and is_readable(tensor_value, [root])
 
 
+def steps_together(contraction: Contraction) -> int:
+    """Steps of the innermost depth that a packed right operand tells apart by their remainder: pairs of nibbles."""
+    if not contraction.panel or not contraction.depth or contraction.group > 1:
+        return 1
+    for expr in contraction.maps[contraction.right].results:
+        match expr:
+            case ir.AffineModExpr(lhs=ir.AffineDimExpr() as loop) if loop.position == contraction.depth[-1]:
+                return ir.AffineConstantExpr(expr.rhs).value
+            case _:
+                pass
+    return 1
+
+
 @dataclass(frozen=True)
 class Panel:
     """Columns of a register tile: one vector.
@@ -130,6 +143,7 @@ class RegisterTile:
         self.target = target
         self.fused = target.has_fma and isinstance(self.accumulator, ir.F32Type | ir.F64Type)
         self.maps = structured_ops.indexing_maps(op)
+        self.together = steps_together(contraction)
         self.dot = instruction_of(op, contraction.right, contraction.group, target) if contraction.group > 1 else None
 
     def build(
@@ -196,6 +210,8 @@ class RegisterTile:
         if level == len(loops):
             return self._multiply(depth, sums, rows, outer, panels, staged)
         count = self._steps(loops[level])
+        if level == len(loops) - 1 and self.together > 1:
+            return self._sum_together(depth, sums, rows, outer, panels, staged)
         if isinstance(count, int) and count * self._steps_inside(level) <= _UNROLLED:
             for i in range(count):
                 sums = self._sum(level + 1, {**depth, loops[level]: i}, sums, rows, outer, panels, staged)
@@ -210,6 +226,33 @@ class RegisterTile:
             )  # fmt: skip
             scf.yield_(inner)
         return list(loop.results)
+
+    def _sum_together(
+        self,
+        depth: dict[int, Index],
+        sums: Sequence[ir.Value],
+        rows: Sequence[Mapping[int, Index]],
+        outer: Mapping[int, Index],
+        panels: Sequence[Panel],
+        staged: Mapping[ir.Value, Staged],
+    ) -> list[ir.Value]:
+        """The innermost depth in steps of `together`, whose remainders by it are then constants."""
+        inner = self.contraction.depth[-1]
+
+        def steps(number: Index, count: int, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            for i in range(count):
+                at = {**depth, inner: add(mul(number, self.together), i)}
+                split = {inner: Split(number, i)}
+                sums = self._multiply(at, sums, rows, outer, panels, staged, split)
+            return list(sums)
+
+        extent = self.extents[inner]
+        whole, left = div(extent, self.together), rem(extent, self.together)
+        assert isinstance(left, int), "constants have static extents"
+        loop = scf.ForOp(value(0), value(whole), value(1), list(sums))
+        with ir.InsertionPoint(loop.body):
+            scf.yield_(steps(loop.induction_variable, self.together, list(loop.inner_iter_args)))
+        return steps(whole, left, list(loop.results))
 
     def _steps(self, loop: int) -> Index:
         """Steps of a depth loop; those of the innermost one are groups if the right operand is packed in groups."""
@@ -232,10 +275,11 @@ class RegisterTile:
         outer: Mapping[int, Index],
         panels: Sequence[Panel],
         staged: Mapping[ir.Value, Staged],
+        split: Mapping[int, Split] | None = None,
     ) -> list[ir.Value]:
         if self.dot is not None:
             return self._multiply_groups(depth, sums, rows, outer, panels, staged)
-        right = [self.right_vector(panel, outer, depth, staged) for panel in panels]
+        right = [self.right_vector(panel, outer, depth, staged, split) for panel in panels]
         result: list[ir.Value] = []
         scalars = Elements(staged=staged)
         for number, row in enumerate(rows):
@@ -262,7 +306,7 @@ class RegisterTile:
         right: list[ir.Value] = []
         for panel in panels:
             places = self._loops({}, outer, panel, depth)
-            packed = {contraction.column: panel.number, inner: depth[inner]}
+            packed = {contraction.column: Split(panel.number), inner: Split(depth[inner])}
             at = [evaluate(e, places, packed) for e in self.maps[contraction.right].results]
             whole = Elements(panel.elements.lanes * dot.depth)
             right.append(whole.read(contraction.right_value, [*at[:-1], Place(0, 1)]))
@@ -297,7 +341,12 @@ class RegisterTile:
         return narrow is not None and narrow[0] == argument and argument.type == self.dot.left.element
 
     def right_vector(
-        self, panel: Panel, outer: Mapping[int, Index], depth: Mapping[int, Index], staged: Mapping[ir.Value, Staged]
+        self,
+        panel: Panel,
+        outer: Mapping[int, Index],
+        depth: Mapping[int, Index],
+        staged: Mapping[ir.Value, Staged],
+        split: Mapping[int, Split] | None = None,
     ) -> ir.Value:
         """A vector of the right factor. A packed operand holds whole panels: nothing is masked."""
         contraction = self.contraction
@@ -312,14 +361,15 @@ class RegisterTile:
             staged=staged,
         )
         loops = self._loops({}, outer, panel, depth)
-        return self._factor(contraction.right, elements, loops, {contraction.column: panel.number} if whole else {})
+        packed = {contraction.column: Split(panel.number)} if whole else {}
+        return self._factor(contraction.right, elements, loops, {**packed, **(split or {})})
 
     def _factor(
-        self, operand: int, elements: Elements, loops: dict[int, Place], packed: Mapping[int, Index]
+        self, operand: int, elements: Elements, loops: dict[int, Place], packed: Mapping[int, Split]
     ) -> ir.Value:
         """What the body multiplies: an operand's element, as the body widens it."""
         source = self.contraction.op.operands[operand]
-        places = [evaluate(e, loops, dict(packed)) for e in self.maps[operand].results]
+        places = [evaluate(e, loops, packed) for e in self.maps[operand].results]
         read = elements.read(source, places)
         staged = elements.staged.get(source)
         if staged is not None and ir.MemRefType(staged.buffer.type).element_type == self.factor_type(operand):

@@ -13,7 +13,20 @@ from dataclasses import replace
 from mlirage import structured_ops
 from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, Staged
-from mlirage.codegen.cpu.index_math import Index, Place, add, ceil_div, div, evaluate, mul, rem, smaller, sub, value
+from mlirage.codegen.cpu.index_math import (
+    Index,
+    Place,
+    Split,
+    add,
+    ceil_div,
+    div,
+    evaluate,
+    mul,
+    rem,
+    smaller,
+    sub,
+    value,
+)
 from mlirage.codegen.cpu.register_tile import Panel, RegisterTile
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction
@@ -188,8 +201,15 @@ def _is_integer(vectors: ir.Value) -> bool:
     return isinstance(ir.VectorType(vectors.type).element_type, ir.IntegerType)
 
 
-def wants_right(tile: RegisterTile, rows: Index, height: int) -> bool:
-    """Whether panels of the right operand are worth staging: read often, computed, or not contiguous along columns."""
+def wants_right(tile: RegisterTile, rows: Index, height: int, tallest: int) -> bool:
+    """Whether panels of the right operand are worth staging: read often, or not contiguous along columns.
+
+    Args:
+      tile: of the contraction.
+      rows: of the workgroup.
+      height: rows of the tiles at hand.
+      tallest: rows of a tile at most.
+    """
     contraction = tile.contraction
     depth = [tile.extents[loop] for loop in contraction.depth]
     if tile.dot is not None:
@@ -198,11 +218,13 @@ def wants_right(tile: RegisterTile, rows: Index, height: int) -> bool:
         return False
     if not all(isinstance(d, int) for d in depth):
         return False
+    if not isinstance(rows, int) and height < tallest:
+        return False  # few rows, it turned out
     bytes_ = math.prod(d for d in depth if isinstance(d, int)) * byte_width(tile.accumulator) * 64
     if bytes_ > _MOST_BYTES:
         return False
-    contiguous = lies_in_memory(contraction.right_value) and _is_contiguous(contraction)
-    return not contiguous or not isinstance(rows, int) or rows >= 3 * height
+    contiguous = (lies_in_memory(contraction.right_value) or contraction.panel) and _is_contiguous(contraction)
+    return not contiguous or not isinstance(rows, int) or rows >= 3 * tallest
 
 
 def _is_contiguous(contraction: Contraction) -> bool:
@@ -222,8 +244,8 @@ def stage_panel(tile: RegisterTile, panel: Panel, outer: Mapping[int, Index], ta
     kind = ir.MemRefType.get([*depth, lanes], element)
     buffer = memref.AllocOp(kind, [], [], alignment=_ALIGNMENT).memref
 
-    def copy(at: dict[int, Index]) -> None:
-        vectors = tile.right_vector(panel, outer, at, {})
+    def copy(at: dict[int, Index], split: Mapping[int, Split] | None = None) -> None:
+        vectors = tile.right_vector(panel, outer, at, {}, split)
         places = [Place(at[loop]) for loop in contraction.depth]
         Elements(lanes).store(vectors, buffer, [*places, Place(0, 1)])
 
@@ -231,17 +253,34 @@ def stage_panel(tile: RegisterTile, panel: Panel, outer: Mapping[int, Index], ta
     if _turns_well(tile, register, lanes):
         _turn(tile, panel, outer, buffer, register, copy)
     else:
-        _for_all(contraction.depth, depth, {}, copy)
+        _for_all(contraction.depth, depth, {}, copy, tile.together)
     return replace(panel, buffer=buffer)
 
 
 def _for_all(
-    loops: Sequence[int], extents: Sequence[Index], at: dict[int, Index], body: Callable[[dict[int, Index]], None]
+    loops: Sequence[int],
+    extents: Sequence[Index],
+    at: dict[int, Index],
+    body: Callable[..., None],
+    together: int = 1,
 ) -> None:
+    """Loops; the innermost one in steps of `together`, each told its quotient and remainder by it."""
     if not loops:
         body(at)
         return
-    for_each(extents[0], 1, lambda i: _for_all(loops[1:], extents[1:], {**at, loops[0]: i}, body))
+    loop, extent = loops[0], extents[0]
+    if len(loops) == 1 and together > 1:
+
+        def steps(number: Index, count: int) -> None:
+            for i in range(count):
+                body({**at, loop: add(mul(number, together), i)}, {loop: Split(number, i)})
+
+        left = rem(extent, together)
+        assert isinstance(left, int), "constants have static extents"
+        for_each(div(extent, together), 1, lambda number: steps(number, together))
+        steps(div(extent, together), left)
+        return
+    for_each(extent, 1, lambda i: _for_all(loops[1:], extents[1:], {**at, loop: i}, body, together))
 
 
 def _turns_well(tile: RegisterTile, register: int, lanes: int) -> bool:

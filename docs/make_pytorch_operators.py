@@ -19,6 +19,8 @@ _ELSEWHERE = re.compile(
     r"cuda|cudnn|miopen|mkldnn|mps|xpu|vulkan|sparse|nested|jagged|quantize|qint|q_|fbgemm|fused|foreach|_amp_|"
     r"coo|csr|crow|ccol|named|rename|align_|backward_|_debug|_test|pin|storage|record_stream|set_data|retain|requires|"
     r"autocast|_version|dlpack|cpu_|flash|efficient_attention|cslt|mixed_dtypes|wrapped|observed|_slow_conv|thnn|"
+    r"generator|triton|_foobar|_dual|_fw_primal|_lazy|dep_token|_print|_efficientzero|_resize|is_set_to|set\\.|"
+    r"batch_norm_(?:elemt|gather|stats|update)|feature_meta|_copy_from|nnpack|overrideable|_helper|_combination|"
     r"from_file|data$|to_padded|_philox|_jagged|vitals|flattened_dense|_values|indices$|indices_copy$|bsr|bsc"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -44,6 +45,24 @@ def test_training_step() -> None:
     for mine, theirs in zip(net.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(net[1].running_mean, twin[1].running_mean)
+
+
+def test_training_step_of_convolutions() -> None:
+    """Gradients of strided, dilated, grouped and transposed convolutions, pooling and resizing."""
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(6, 6, (3, 2), dilation=2, groups=3),
+        nn.AvgPool2d(2, 2, 1), nn.ConvTranspose2d(6, 4, 3, stride=2, groups=2, output_padding=1), nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=2, mode="bilinear"), nn.ReplicationPad2d(1), nn.AdaptiveAvgPool2d(3),
+    )  # fmt: skip
+    twin = copy.deepcopy(net)
+    compiled = torch.compile(net, backend=mlirage_backend, options=OPTIONS)
+    x = torch.randn(2, 4, 17, 18)
+    for model in (compiled, twin):
+        model(x).pow(2).sum().backward()
+    for mine, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-4)
 
 
 def test_unsupported_operators_are_errors() -> None:

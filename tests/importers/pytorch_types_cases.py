@@ -39,6 +39,13 @@ def names() -> list[str]:
     ]
 
 
+def known_failures() -> dict[str, str]:
+    """Reason by operator: lines `name  # reason`."""
+    lines = EXPECTED_FAILURES.read_text().splitlines() if EXPECTED_FAILURES.exists() else []
+    pairs = [line.split("#", 1) for line in lines if line and not line.startswith("#")]
+    return {name.strip(): reason.strip() for name, reason in pairs}
+
+
 def _strided(x: Any) -> Any:
     """The same tensor on memory with other strides."""
     import torch

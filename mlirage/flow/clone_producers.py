@@ -100,6 +100,6 @@ def _is_inside(op: ir.Operation, region: ir.Operation) -> bool:
 
 def _erase_unused(block: ir.Block) -> None:
     for op in reversed([op.operation for op in block.operations]):
-        pure = op.name.startswith(("tensor.", "linalg.", "arith.", "math."))
+        pure = op.name.startswith(("tensor.", "linalg.", "arith.", "math.", "complex."))
         if pure and not any(list(result.uses) for result in op.results):
             op.erase()

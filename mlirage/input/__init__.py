@@ -15,6 +15,7 @@ from mlirage.input.convert_torch import convert_torch
 from mlirage.input.externalize_constants import externalize_constants
 from mlirage.input.inline_scalar_generics import inline_scalar_generics
 from mlirage.input.legalize_signatures import legalize_signatures
+from mlirage.input.normalize_stablehlo import normalize_stablehlo
 from mlirage.input.strip_signedness import strip_signedness
 from mlirage.input.verify_input import verify_input
 from mlirage.input.widen_accumulators import widen_accumulators
@@ -25,6 +26,7 @@ PIPELINE: tuple[Pass, ...] = (
     "func.func(stablehlo-legalize-composite-to-call)",
     "inline",
     # StableHLO and CHLO.
+    normalize_stablehlo,
     convert_stablehlo_control_flow,
     convert_stablehlo_to_linalgx,
     convert_stablehlo_linear_algebra,  # before simplification drops the calls' configuration

@@ -23,6 +23,11 @@ _ARITHMETIC = (
 )  # fmt: skip
 
 
+# LLVM makes `maximum (fpext …)` an op on bf16 again and rounds its result by the instruction that flushes denormals: on
+# bf16 these compute with halves of f32 instead.
+_EXACT = ("arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf")
+
+
 @dataclass(frozen=True)
 class Format:
     """A float type of 8 or 16 bits.
@@ -110,12 +115,32 @@ def _converts(kind: str, target: CpuTarget) -> bool:
     return kind == "bf16" and target.architecture == "x86_64" and target.has("avx512bf16") and target.has("avx512vl")
 
 
+def _flushes(to: ir.Type, target: CpuTarget) -> bool:
+    """Whether the instruction that rounds f32 to `to` makes denormals 0: x86's to bf16 does, whatever the mode."""
+    return isinstance(to, ir.BF16Type) and target.architecture == "x86_64"
+
+
+def _keep_denormals(value: ir.Value, rounded: ir.Value) -> ir.Value:
+    """`rounded`, or the f32 `value` rounded to bf16 in integers where it is denormal, which the instruction flushes."""
+    i32 = ir.IntegerType.get_signless(32)
+    bits = arith.bitcast(i32, value)
+    exponent = arith.andi(bits, arith.constant(i32, 0x7F800000))
+    is_denormal = arith.cmpi(_I.eq, exponent, arith.constant(i32, 0))
+    odd = arith.andi(arith.shrui(bits, arith.constant(i32, 16)), arith.constant(i32, 1))
+    nearest = arith.shrui(arith.addi(arith.addi(bits, arith.constant(i32, 0x7FFF)), odd), arith.constant(i32, 16))
+    bf16 = arith.bitcast(ir.BF16Type.get(), arith.trunci(ir.IntegerType.get_signless(16), nearest))
+    return arith.select(is_denormal, bf16, rounded)
+
+
 def _in_f32(op: ir.Operation) -> ir.Value:
     """The op on operands extended to f32."""
     f32 = ir.F32Type.get()
     with ir.InsertionPoint(op), op.location:
-        wide = [arith.extf(f32, v) if str(v.type) in FORMATS else v for v in op.operands]
         narrow = op.results[0].type
+        by_bits = isinstance(narrow, ir.BF16Type) and op.name in _EXACT
+        wide = [
+            _from_upper_half(v) if by_bits else arith.extf(f32, v) if str(v.type) in FORMATS else v for v in op.operands
+        ]
         clone = op.clone(ip=ir.InsertionPoint(op))
         for number, value in enumerate(wide):
             clone.operands[number] = value
@@ -130,7 +155,23 @@ def _in_f32(op: ir.Operation) -> ir.Value:
             loc=op.location,
         )
         clone.erase()
+        if by_bits:
+            return _upper_half(rebuilt.results[0])
         return arith.truncf(narrow, rebuilt.results[0])
+
+
+def _from_upper_half(value: ir.Value) -> ir.Value:
+    """A bf16 as f32, in integers."""
+    i16, i32 = (ir.IntegerType.get_signless(width) for width in (16, 32))
+    raw = arith.extui(i32, arith.bitcast(i16, value))
+    return arith.bitcast(ir.F32Type.get(), arith.shli(raw, arith.constant(i32, 16)))
+
+
+def _upper_half(value: ir.Value) -> ir.Value:
+    """An f32 that is a bf16, as that."""
+    i32 = ir.IntegerType.get_signless(32)
+    upper = arith.shrui(arith.bitcast(i32, value), arith.constant(i32, 16))
+    return arith.bitcast(ir.BF16Type.get(), arith.trunci(ir.IntegerType.get_signless(16), upper))
 
 
 def _number_of_two(op: ir.Operation) -> ir.Value:
@@ -167,7 +208,7 @@ def _conversion(op: ir.Operation, target: CpuTarget) -> ir.Value | None:
                     return wide
                 return arith.extf(to, wide) if not small_to else _narrow(wide, to, target)
             return None
-        if isinstance(source.type, ir.F32Type) and _converts(str(to), target):
+        if isinstance(source.type, ir.F32Type) and _converts(str(to), target) and not _flushes(to, target):
             return None
         return _narrow(_widen(source, target) if small_source else source, to, target)
 
@@ -183,9 +224,9 @@ def _widen(value: ir.Value, target: CpuTarget) -> ir.Value:
     def i(number: int) -> ir.Value:
         return arith.constant(i32, number)
 
-    raw = arith.extui(i32, arith.bitcast(ir.IntegerType.get_signless(form.bits), value))
     if kind == "bf16":
-        return arith.bitcast(f32, arith.shli(raw, i(16)))
+        return _from_upper_half(value)
+    raw = arith.extui(i32, arith.bitcast(ir.IntegerType.get_signless(form.bits), value))
     magnitude = arith.andi(raw, i((1 << (form.bits - 1)) - 1))
     sign = arith.shli(arith.andi(raw, i(1 << (form.bits - 1))), i(32 - form.bits))
     shifted = arith.bitcast(f32, arith.shli(magnitude, i(23 - form.mantissa)))
@@ -206,7 +247,9 @@ def _narrow(value: ir.Value, to: ir.Type, target: CpuTarget) -> ir.Value:
     if isinstance(value.type, ir.F64Type):
         value = _round_to_odd(value)
     if _converts(str(to), target):
-        return arith.truncf(to, value)
+        if not _flushes(to, target):
+            return arith.truncf(to, value)
+        return _keep_denormals(value, arith.truncf(to, value))
     form = FORMATS[str(to)]
     f32, i32 = ir.F32Type.get(), ir.IntegerType.get_signless(32)
     narrow = ir.IntegerType.get_signless(form.bits)

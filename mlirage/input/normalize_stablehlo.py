@@ -1,0 +1,108 @@
+"""input-normalize-stablehlo: what the lowerings read otherwise than the specification is said in other words.
+
+%r = stablehlo.add %p, %q : tensor<4xi1>                      =>   %r = stablehlo.or %p, %q
+%r = stablehlo.maximum %a, %b : tensor<4xcomplex<f32>>        =>   a select by the parts in lexicographic order
+%r = stablehlo.dynamic_slice %x, %i : (…, tensor<ui64>)       =>   the start is 2^63 - 1 at most
+"stablehlo.sort"(%x) <{dimension = -1}>                       =>   dimension = 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlirage.mlir import ir, walk
+from mlirage.passes import module_pass
+from mlirage.program import Program
+
+_STARTS = {"stablehlo.dynamic_slice": 1, "stablehlo.dynamic_update_slice": 2}
+
+
+@module_pass("input-normalize-stablehlo")
+def normalize_stablehlo(program: Program) -> None:
+    """Rewrites the ops of `_REWRITES`, wherever they stand."""
+    for op in [op for op in walk(program.module.operation) if op.name in _REWRITES]:
+        with op.location, ir.InsertionPoint(op):
+            _REWRITES[op.name](op)
+
+
+def _shaped(value: ir.Value) -> ir.RankedTensorType:
+    return ir.RankedTensorType(value.type)
+
+
+def _create(name: str, kind: ir.Type, *operands: ir.Value) -> ir.Value:
+    return ir.Operation.create(f"stablehlo.{name}", results=[kind], operands=list(operands)).results[0]
+
+
+def _with_element(kind: ir.RankedTensorType, element: ir.Type) -> ir.RankedTensorType:
+    return ir.RankedTensorType.get(kind.shape, element, kind.encoding)
+
+
+def _replace(op: ir.Operation, value: ir.Value) -> None:
+    op.results[0].replace_all_uses_with(value)
+    op.erase()
+
+
+def _add(op: ir.Operation) -> None:
+    """Booleans: OR, as numpy has it."""
+    kind = op.results[0].type
+    if isinstance(kind, ir.RankedTensorType) and kind.element_type == ir.IntegerType.get_signless(1):
+        _replace(op, _create("or", kind, *op.operands))
+
+
+def _extremum(op: ir.Operation) -> None:
+    """Complex numbers: by real parts, then by imaginary parts."""
+    kind = op.results[0].type
+    if not isinstance(kind, ir.RankedTensorType) or not isinstance(kind.element_type, ir.ComplexType):
+        return
+    a, b = op.operands
+    part = _with_element(kind, kind.element_type.element_type)
+    parts = [(_create(name, part, a), _create(name, part, b)) for name in ("real", "imag")]
+    direction = "GT" if op.name.endswith("maximum") else "LT"
+    first = _compare(direction, *parts[0])
+    equal = _compare("EQ", *parts[0])
+    second = _compare(direction, *parts[1])
+    keep = _create("or", first.type, first, _create("and", first.type, equal, second))
+    _replace(op, _create("select", kind, keep, a, b))
+
+
+def _compare(direction: str, a: ir.Value, b: ir.Value) -> ir.Value:
+    kind = _with_element(_shaped(a), ir.IntegerType.get_signless(1))
+    attribute = ir.Attribute.parse(f"#stablehlo<comparison_direction {direction}>")
+    return ir.Operation.create(
+        "stablehlo.compare", results=[kind], operands=[a, b], attributes={"comparison_direction": attribute}
+    ).results[0]
+
+
+def _starts(op: ir.Operation) -> None:
+    """Unsigned starts of 64 bits: what is beyond 2^63 stays beyond the end when it is read as signed."""
+    first = _STARTS.get(op.name, 1)
+    last = len(op.operands) if op.name in _STARTS else first + 1
+    for number in range(first, last):
+        start = op.operands[number]
+        kind = _shaped(start)
+        if kind.element_type == ir.IntegerType.get_unsigned(64) and kind.has_static_shape:
+            largest = ir.Attribute.parse(f"dense<{(1 << 63) - 1}> : {kind}")
+            limit = ir.Operation.create("stablehlo.constant", results=[kind], attributes={"value": largest})
+            op.operands[number] = _create("minimum", kind, start, limit.results[0])
+
+
+def _dot(op: ir.Operation) -> None:
+    """Algorithms name the least precision that is asked for: f32 sums are as exact as any of them."""
+    if "algorithm" in op.attributes:
+        del op.attributes["algorithm"]
+
+
+def _sort(op: ir.Operation) -> None:
+    dimension = ir.IntegerAttr(op.attributes["dimension"])
+    if dimension.value < 0:
+        op.attributes["dimension"] = ir.IntegerAttr.get(dimension.type, dimension.value + _shaped(op.operands[0]).rank)
+
+
+_REWRITES: dict[str, Callable[[ir.Operation], None]] = {
+    "stablehlo.add": _add,
+    "stablehlo.maximum": _extremum,
+    "stablehlo.minimum": _extremum,
+    **dict.fromkeys((*_STARTS, "stablehlo.gather", "stablehlo.dynamic_gather"), _starts),
+    "stablehlo.dot_general": _dot,
+    "stablehlo.sort": _sort,
+}

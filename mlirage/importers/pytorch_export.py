@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 import types
 import warnings
 import zipfile
@@ -124,7 +125,7 @@ def _export(source: _Source, name: str) -> ExportedProgram:
         raise UsageError(f"{name} is traced with example inputs: mlirage.compile(model, (x, …))")
     try:
         with torch.no_grad(), Tracing():
-            return torch.export.export(
+            program = torch.export.export(
                 as_module(source.module),
                 tuple(source.inputs),
                 dict(source.keywords),
@@ -133,6 +134,20 @@ def _export(source: _Source, name: str) -> ExportedProgram:
             )
     except Exception as error:  # whatever a model's own code and PyTorch's tracing raise
         raise ImportFailure(f"torch.export cannot trace {name}: {type(error).__name__}: {error}") from error
+    if not isinstance(source.module, torch.nn.Module):
+        _locate(program, source.module)
+    return program
+
+
+def _locate(program: ExportedProgram, function: Any) -> None:
+    """PyTorch notes lines of modules alone: nodes of a function are where the function is."""
+    code = getattr(inspect.unwrap(getattr(function, "func", function)), "__code__", None)
+    for node in program.graph.nodes:
+        trace = node.meta.get("stack_trace")
+        if trace and code is not None:
+            ours = f'File "{__file__}", line '
+            at = f'File "{code.co_filename}", line {code.co_firstlineno}, in '
+            node.meta["stack_trace"] = re.sub(re.escape(ours) + r"\d+, in ", lambda _, at=at: at, trace)
 
 
 def _needs_inputs(module: Any) -> bool:

@@ -186,19 +186,24 @@ def location_of(node: Node) -> ir.Location:
     """The module path and the node's name, and its line in the source."""
     path = module_path(node)
     name = f"{path}/{node.name}" if path else node.name
+    line = _line_of(node)
+    return ir.Location.name(name, ir.Location.file(*line, 0)) if line is not None else ir.Location.name(name)
+
+
+def _line_of(node: Node) -> tuple[str, int] | None:
+    """File and line of the model's source that made a node."""
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
-    if not frames:
-        return ir.Location.name(name)
-    file, line = frames[-1]
-    return ir.Location.name(name, ir.Location.file(file, int(line), 0))
+    return (frames[-1][0], int(frames[-1][1])) if frames else None
 
 
 def describe(node: Node) -> str:
-    """A node for messages: `node 'encoder.0/add' (aten.add.Tensor of float32[2, 3], float32[])`."""
+    """A node for messages: `node 'encoder.0/add' (aten.add.Tensor of float32[2, 3], float32[]) at net.py:7`."""
     path = module_path(node)
     name = f"{path}/{node.name}" if path else node.name
     kinds = [_kind(argument.meta.get("val")) for argument in node.all_input_nodes]
-    return f"node {name!r} ({operator_name(node)} of {', '.join(filter(None, kinds)) or 'nothing'})"
+    line = _line_of(node)
+    where = f" at {line[0]}:{line[1]}" if line is not None else ""
+    return f"node {name!r} ({operator_name(node)} of {', '.join(filter(None, kinds)) or 'nothing'}){where}"
 
 
 def _kind(value: Any) -> str:

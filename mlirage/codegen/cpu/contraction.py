@@ -102,7 +102,7 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
     macs = max(rows * columns * depth // c.group, 1)
     groups = max(1, min(macs // _WORKGROUP_MACS, max(_MANY_WORKGROUPS, macs // _LARGE_WORKGROUP_MACS)))
     if rows <= 16:
-        groups = max(groups, columns * depth * _right_bytes(c) // _WORKGROUP_BYTES)
+        groups = max(groups, int(columns * depth * _right_bytes(c)) // _WORKGROUP_BYTES)
     tiles = [0] * len(extents)
     panels = -(-columns // shape.columns)
     if not c.panel:  # every block of rows would stage the same panels again
@@ -127,9 +127,18 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
     return tuple(0 if e is not None and tile >= e else tile for tile, e in zip(tiles, extents, strict=True))
 
 
-def _right_bytes(c: Contraction) -> int:
-    """Bytes of one element of the right operand, as it lies in memory."""
-    return max(1, bit_width(structured_ops.element_type(c.right_value.type)) // 8)
+def _right_bytes(c: Contraction) -> float:
+    """Bytes that are read for one element of the right operand."""
+    value = c.right_value
+    op = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    if op is None or not structured_ops.is_elementwise(op) or not value.type.has_static_shape:
+        return _bytes(value.type) / max(1, math.prod(value.type.shape)) if value.type.has_static_shape else 4
+    inputs = [v.type for v in structured_ops.inputs(op) if isinstance(v.type, ir.RankedTensorType)]
+    return sum(map(_bytes, inputs)) / max(1, math.prod(value.type.shape))
+
+
+def _bytes(kind: ir.RankedTensorType) -> int:
+    return math.prod(kind.shape) * max(1, bit_width(kind.element_type) // 8) if kind.has_static_shape else 0
 
 
 def _tile_rows(

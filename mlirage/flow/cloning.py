@@ -13,7 +13,7 @@ _CASTS = frozenset(
 )  # fmt: skip
 _DEQUANTIZE = _CASTS | {"arith.subi", "arith.subf", "arith.mulf", "arith.constant"}
 # Integers of four bits, two to a byte: `(byte >> 4 * index) & 15`.
-_UNPACK = frozenset(("arith.shrui", "arith.andi", "arith.addi", "arith.muli", "linalg.index"))
+_UNPACK = frozenset(("arith.shrui", "arith.andi", "arith.muli", "linalg.index"))
 
 
 def is_free(op: ir.Operation) -> bool:

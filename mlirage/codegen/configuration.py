@@ -131,7 +131,8 @@ class Structure:
 
 def structure(op: ir.Operation) -> Structure:
     """The loops of `op`, named ops included (their loops reduce unless they index a result)."""
-    attributes = linalg.get_indexing_maps(op)
+    is_special = op.name.startswith("linalgx.")
+    attributes = op.attributes["indexing_maps"] if is_special else linalg.get_indexing_maps(op)
     assert attributes is not None, f"{op.name} has no indexing maps"
     maps = tuple(ir.AffineMapAttr(m).value for m in attributes)
     inputs = len(maps) - len(results_of(op))

@@ -200,12 +200,14 @@ def _convert_body(op: ir.Operation) -> None:
 
 
 def _convert_special(op: ir.Operation) -> None:
-    """Regions of linalgx ops take elements; those of scan and scatter yield some, comparators yield a decision."""
+    """Regions of linalgx ops take elements; those of scan, scatter and attention yield some, comparators yield a decision."""
     if not op.regions:
         return
     block = structured_ops.body(op)
-    for argument in block.arguments:
-        _load_argument(block, argument)
+    for argument in list(block.arguments):
+        # an attention's region takes loop numbers, which are no elements
+        if op.name != "linalgx.attention" or not isinstance(argument.type, ir.IndexType):
+            _load_argument(block, argument)
     if op.name not in ("linalgx.sort", "linalgx.topk"):
         _store_yielded(block)
 

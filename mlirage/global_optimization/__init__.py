@@ -13,6 +13,7 @@ from mlirage.global_optimization.hoist_constants import hoist_constants
 from mlirage.global_optimization.multiply_integers import multiply_integers
 from mlirage.global_optimization.pack_weights import pack_weights
 from mlirage.global_optimization.propagate_reshapes import propagate_reshapes
+from mlirage.global_optimization.raise_attention import raise_attention
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
@@ -30,6 +31,10 @@ PIPELINE: tuple[Pass, ...] = (
     hoist_constants,
     expand_batches,
     fold_transposes,
+    "canonicalize",
+    "cse",
+    raise_attention,
+    "canonicalize",
     propagate_reshapes,
     "canonicalize",
     "cse",

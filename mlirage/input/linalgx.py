@@ -9,6 +9,7 @@ lower to loops without allocations. All ops but `compact` keep the extents of th
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mlirage.attention import AttentionLoops, attention_loops, loops_of
 from mlirage.mlir import arith, ext, ir, tensor
 
 I64 = ir.IntegerType[64]
@@ -203,6 +204,67 @@ class CompactOp(Linalgx.Operation, name="compact", traits=[ext.Pure]):
         return _verify_form(self, None, [])
 
 
+class AttentionOp(Linalgx.Operation, name="attention", traits=[ext.Pure]):
+    """softmax(query · keyᵀ) · value, without the scores in memory.
+
+    `indexing_maps` has one map per operand over common loops, whose roles `mlirage/attention.py` reads from them. The
+    region changes scores before the softmax: scale, mask, bias, cap. It takes the score (f32 or f64, in which the
+    softmax is computed and sums are kept), an element of every one of `extras`, and the numbers of all loops, and
+    yields the score; extras are read along neither depth nor columns. `masked_rows` says what rows of -inf alone are:
+    nan (as of the plain formula), zero, or zero_nan: 0, and 0 for rows in which a weight is NaN. Over no keys at all
+    the result is 0.
+    """
+
+    mixed_limit = 8
+    result: ext.Result[Any]
+    query: ext.Operand[Any]
+    key: ext.Operand[Any]
+    value: ext.Operand[Any]
+    extras: Sequence[ext.Operand[Any]]
+    out: ext.Operand[Any]
+    indexing_maps: ir.ArrayAttr
+    masked_rows: ir.StringAttr
+    score: ext.Region
+
+    @property
+    def inputs(self) -> Sequence[ir.Value]:
+        return [self.query, self.key, self.value, *self.extras]
+
+    @property
+    def outs(self) -> Sequence[ir.Value]:
+        return [self.out]
+
+    @property
+    def maps(self) -> list[ir.AffineMap]:
+        return [ir.AffineMapAttr(attribute).value for attribute in self.indexing_maps]
+
+    @property
+    def loops(self) -> AttentionLoops:
+        maps = self.maps
+        return attention_loops(maps[0], maps[1], maps[2], maps[-1])
+
+    def verify_invariants(self) -> bool:
+        maps, operands = self.maps, [*self.inputs, self.out]
+        if len(maps) != len(operands) or len({m.n_dims for m in maps}) != 1:
+            return _fail(self, "every operand needs an indexing map over the same loops")
+        if any(len(m.results) != ir.RankedTensorType(v.type).rank for m, v in zip(maps, operands, strict=True)):
+            return _fail(self, "indexing maps must have a result for every dim of their operands")
+        try:
+            loops = self.loops
+        except ValueError as error:
+            return _fail(self, str(error))
+        if any({loops.depth, loops.columns} & loops_of(m) for m in maps[3:-1]):
+            return _fail(self, "extras cannot be read along the depth or the columns")
+        if ir.StringAttr(self.masked_rows).value not in ("nan", "zero", "zero_nan"):
+            return _fail(self, "masked_rows must be nan, zero or zero_nan")
+        index, arguments = ir.IndexType.get(self.context), self.operation.regions[0].blocks[0].arguments
+        score = arguments[0].type if len(arguments) else index
+        if not isinstance(score, ir.F32Type | ir.F64Type):
+            return _fail(self, "scores must be f32 or f64")
+        extras = [_element(v) for v in self.extras]
+        return _verify_form(self, [score, *extras, *[index] * maps[0].n_dims], [score])
+
+
 class FactorizeOp(Linalgx.Operation, name="factorize", traits=[ext.Pure]):
     """A matrix algorithm on the last dims of the operands, for every place of the first `batch_rank` dims.
 
@@ -282,6 +344,25 @@ def scatter(
 def compact(mask: ir.Value, positions_out: ir.Value) -> ir.Value:
     """The positions of the true elements of the flat `mask`, written to the head of `positions_out`."""
     return CompactOp(positions_out.type, mask, positions_out).positions
+
+
+def attention(
+    query: ir.Value,
+    key: ir.Value,
+    value: ir.Value,
+    extras: Sequence[ir.Value],
+    out: ir.Value,
+    maps: Sequence[ir.AffineMap],
+    kind: ir.Type,
+    masked_rows: str,
+    score: Body,
+) -> ir.Value:
+    """The attention of `AttentionOp`; `score(score, extras…, loop numbers…)` of type `kind` makes the new score."""
+    indexing = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps])
+    rows = ir.StringAttr.get(masked_rows)
+    op = AttentionOp(out.type, query, key, value, list(extras), out, indexing, rows).operation
+    _fill(op, [kind, *map(_element, extras), *[ir.IndexType.get()] * maps[0].n_dims], score)
+    return op.results[0]
 
 
 def factorize(

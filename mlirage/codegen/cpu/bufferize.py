@@ -180,7 +180,9 @@ def _is_top_level(value: ir.Value, block: ir.Block, definitions: list[ir.Operati
     op = value.owner.operation
     if op in definitions:
         return True
-    if not op.name.startswith(("arith.", "affine.apply", "affine.min", "affine.max")):
+    if not op.name.startswith(
+        ("arith.", "affine.apply", "affine.min", "affine.max", "memref.dim", "memref.reinterpret_cast")
+    ):
         return False
     if not all(_is_top_level(operand, block, definitions) for operand in op.operands):
         return False

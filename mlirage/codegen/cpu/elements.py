@@ -311,7 +311,7 @@ class Elements:
         """One op of a scalar body on elements."""
         if op.name == "linalg.index":
             place = loops[ir.IntegerAttr(op.attributes["dim"]).value]
-            return [self._lane_numbers(place)]
+            return [self.lane_numbers(place)]
         if op.name == "arith.constant":
             return [self.spread(arith.constant(op.results[0].type, op.attributes["value"], loc=op.location))]
         clone = ir.Operation.create(
@@ -326,7 +326,8 @@ class Elements:
     def _mapped(self, v: ir.Value, values: Mapping[ir.Value, ir.Value]) -> ir.Value:
         return values[v] if v in values else self.spread(v)
 
-    def _lane_numbers(self, place: Place) -> ir.Value:
+    def lane_numbers(self, place: Place) -> ir.Value:
+        """The index of every lane."""
         base = self.spread(value(place.base))
         if not self.lanes or not place.step:
             return base

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mlirage.codegen.linalgx.attention import lower_attention
 from mlirage.codegen.linalgx.compact import lower_compact
 from mlirage.codegen.linalgx.factorize import lower_factorize
 from mlirage.codegen.linalgx.scan import lower_scan
@@ -75,6 +76,7 @@ LOWERINGS: dict[str, Callable[[ir.Operation], list[ir.Value]]] = {
     "linalgx.topk": _with_region(lower_topk, single=True),
     "linalgx.scan": _with_region(lower_scan, single=True),
     "linalgx.scatter": _with_region(lower_scatter, single=False),
+    "linalgx.attention": _with_region(lower_attention, single=True),
     "linalgx.compact": lambda op: lower_compact(op.opview),
     "linalgx.factorize": lambda op: lower_factorize(op.opview),
 }

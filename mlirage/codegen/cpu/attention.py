@@ -1,0 +1,612 @@
+"""kind "attention": linalgx.attention without its scores in memory.
+
+    for each workgroup:                          blocks of batch loops × a block of rows
+      stage the rows of the query                as floats that are multiplied
+      for each block of keys:                    one, if there are few
+        stage the keys                           transposed, in panels of columns
+        stage the values                         unless there are few rows
+        for each few rows:
+          scores = query · keys                  register tiles, the region applied while they are in registers
+          powers = exp(scores - greatest)        rows in the first-level cache
+          sums = sums * correction + powers · values
+      result = sums / totals
+
+With several blocks of keys the greatest score so far changes from block to block; sums and totals are then corrected by
+exp(old - new). Rows that are masked whole so far count from 0: what they are in the end, `masked_rows` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mlirage import structured_ops
+from mlirage.attention import extents_of
+from mlirage.codegen.configuration import Configuration, Entry
+from mlirage.codegen.cpu.contraction import even_heights
+from mlirage.codegen.cpu.control_flow import for_each, if_else
+from mlirage.codegen.cpu.elements import Elements, extent, is_readable
+from mlirage.codegen.cpu.float_formats import expand_floats
+from mlirage.codegen.cpu.index_math import (
+    Index,
+    Place,
+    add,
+    ceil_div,
+    div,
+    evaluate,
+    mul,
+    product,
+    rem,
+    smaller,
+    split,
+    sub,
+    value,
+)  # fmt: skip
+from mlirage.codegen.cpu.math_functions import Functions
+from mlirage.codegen.cpu.staging import byte_width, transpose_square
+from mlirage.codegen.register_shapes import register_shape
+from mlirage.codegen.target import CpuTarget
+from mlirage.mlir import arith, ir, memref, scf, tensor, vector
+
+KIND = "attention"
+LLVM_UNROLLS = False
+
+_WORKGROUP_NS = 20_000.0
+_MULTIPLY_NS, _SCORE_NS, _STAGE_NS = 0.01, 0.25, 0.1  # per multiply-add, per score, per staged element
+_MOST_ROWS = 256  # of a workgroup
+_FEW_ROWS = 32  # whose scores stay in the first-level cache
+_KEYS_AT_ONCE = 512  # so many keys are one block …
+_KEY_BLOCK = 256  # … more are cut into such blocks
+_GUESS = 128  # what a dynamic extent is taken for
+_MOST_DEPTH = 1024
+_STAGED_VALUES_FROM = 16  # rows
+_P, _I = arith.CmpFPredicate, arith.CmpIPredicate
+
+
+def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configuration] | None:
+    """Takes entries of one attention of static depth and columns, and what its operands are read through."""
+    found = [op for op in entry.walk() if op.name == "linalgx.attention"]
+    if len(found) != 1 or any(op.name.startswith("linalgx.") and op.name != "linalgx.yield" for op in entry.walk()
+                              if op != found[0]):  # fmt: skip
+        return None
+    op: Any = found[0].opview
+    written = [o.operands[0] for o in entry.walk() if o.name == "bufferization.materialize_in_destination"]
+    if written != [found[0].results[0]] or not all(map(is_readable, op.inputs)):
+        return None
+    loops, extents = op.loops, extents_of(list(found[0].operands), op.maps)
+    depth, columns = extents[loops.depth], extents[loops.columns]
+    if not depth or not columns or max(depth, columns) > _MOST_DEPTH or not all(map(_is_vectorizable, op.inputs)):
+        return None
+    score = found[0].regions[0].blocks[0].arguments[0].type
+    shape = register_shape(score, target)
+    tiles = _workgroup_tiles(op, extents)
+    return (
+        None
+        if tiles is None
+        else (found[0], Configuration(KIND, tiles, {"rows": shape.rows, "columns": shape.columns}))
+    )
+
+
+def _is_vectorizable(operand: ir.Value) -> bool:
+    element = structured_ops.element_type(operand.type)
+    return not isinstance(element, ir.ComplexType)
+
+
+def _workgroup_tiles(op: Any, extents: Sequence[int | None]) -> tuple[int, ...] | None:
+    """Blocks of rows and of batches worth a workgroup's start; None if rows cannot be bounded."""
+    loops = op.loops
+    known = [_GUESS if e is None else max(e, 1) for e in extents]
+    tiles = [0] * len(extents)
+    outside = math.prod(known[loop] for loop in loops.rows[:-1])
+    if any(extents[loop] is None for loop in loops.rows[:-1]) or outside > _MOST_ROWS:
+        return None
+    rows = outside
+    if loops.rows:
+        last = loops.rows[-1]
+        most = max(1, _MOST_ROWS // outside)
+        if extents[last] is None or known[last] > most:
+            blocks = -(-known[last] // most)
+            tiles[last] = most if extents[last] is None else -(-known[last] // blocks)
+        rows *= tiles[last] or known[last]
+    scores = rows * known[loops.keys]
+    elements = known[loops.keys] * (known[loops.depth] + known[loops.columns])
+    each = rows * elements * _MULTIPLY_NS + scores * _SCORE_NS + elements * _STAGE_NS
+    wanted = max(1, round(_WORKGROUP_NS / each))
+    for loop in reversed(loops.batch):
+        tile = min(known[loop], wanted)
+        if extents[loop] is None or tile < known[loop]:
+            tiles[loop] = tile
+        wanted = max(1, wanted // known[loop])
+    return tuple(tiles)
+
+
+def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> None:
+    """Replaces the op by the loops of the module docstring, on buffers."""
+    _Kernel(entry, configuration, target).build()
+
+
+class _Kernel:
+    def __init__(self, entry: Entry, configuration: Configuration, target: CpuTarget) -> None:
+        self.entry, self.target = entry, target
+        root, _ = entry.configured()
+        self.root, self.op = root, root.opview
+        self.loops, self.maps = self.op.loops, self.op.maps  # pyright: ignore
+        self.operands = [*self.op.inputs, self.op.out]  # pyright: ignore
+        self.tiles = configuration.workgroup_tiles
+        height, columns = configuration.data["rows"], configuration.data["columns"]
+        assert isinstance(height, int)
+        assert isinstance(columns, int)
+        self.height, self.lanes = height, columns
+        self.region = root.regions[0].blocks[0]
+        self.kind: ir.Type = self.region.arguments[0].type
+        self.register = min(columns, max(1, target.vector_bytes // byte_width(self.kind)))
+        self.masked_rows = ir.StringAttr(root.attributes["masked_rows"]).value
+        (self.store,) = (op for op in entry.walk() if op.name == "bufferization.materialize_in_destination")
+        self.destination = self.store.operands[1]
+
+    def build(self) -> None:
+        terminator = list(self.entry.function.entry_block.operations)[-1].operation
+        with ir.InsertionPoint(terminator), self.root.location:
+            self._make_functions()
+            self.extents = self._loop_extents()
+            self._make_bounds()
+            self._distribute()
+        self.store.erase()
+        for template in self.templates:
+            template.erase()
+        self.root.erase()
+
+    # Scalar functions ---------------------------------------------------------------------------------------------
+
+    def _make_functions(self) -> None:
+        """Conversions and the exponential, as bodies that are cloned on vectors."""
+        self.templates: list[ir.Operation] = []
+        elements = [structured_ops.element_type(v.type) for v in self.operands]
+        self.widening = [self._function(e, self.kind, lambda x: _converted(self.kind, x)) for e in elements[:3]]
+        self.narrowing = self._function(self.kind, elements[-1], lambda x: _converted(elements[-1], x))
+        self.power = self._function(self.kind, self.kind, lambda x: Functions(self.kind, self.target).exp(x))
+        expand_floats(self.entry, self.target)
+
+    def _function(self, kind: ir.Type, to: ir.Type, make: Callable[[ir.Value], ir.Value]) -> ir.Block:
+        identity = structured_ops.identity_map(1)
+        op = structured_ops.build_generic(
+            [tensor.empty([1], kind)],
+            [tensor.empty([1], to)],
+            [identity] * 2,
+            [True],
+            lambda block: [make(block.arguments[0])],
+            self.root.location,
+        )
+        self.templates.append(op)
+        return structured_ops.body(op)
+
+    def _call(self, function: ir.Block, elements: Elements, x: ir.Value) -> ir.Value:
+        return elements.clone_body(function, [x, None], {})[0]
+
+    # Workgroups ---------------------------------------------------------------------------------------------------
+
+    def _loop_extents(self) -> list[Index]:
+        static = extents_of(self.operands, self.maps)
+        extents: list[Index] = [-1 if e is None else e for e in static]
+        for operand, indexing in zip(self.operands, self.maps, strict=True):
+            for d, expr in enumerate(indexing.results):
+                if isinstance(expr, ir.AffineDimExpr) and extents[expr.position] == -1:
+                    extents[expr.position] = extent(operand, d)
+        return extents
+
+    def _make_bounds(self) -> None:
+        """Sizes of the scratch buffers."""
+        loops = self.loops
+        rows = [self.tiles[loop] or self.extents[loop] for loop in loops.rows]
+        self.row_bound = math.prod(r for r in rows if isinstance(r, int))
+        keys, depth, columns = (self.extents[loop] for loop in (loops.keys, loops.depth, loops.columns))
+        assert isinstance(depth, int)
+        assert isinstance(columns, int)
+        self.depth, self.columns = depth, columns
+        self.one_block = isinstance(keys, int) and keys <= _KEYS_AT_ONCE
+        self.key_block = max(keys, 1) if self.one_block and isinstance(keys, int) else _KEY_BLOCK
+        self.key_panels = -(-self.key_block // self.lanes)
+        self.column_panels = -(-columns // self.lanes)
+        self.few_rows = min(_FEW_ROWS, self.row_bound)
+        self.stages_values = (
+            self.row_bound >= _STAGED_VALUES_FROM or structured_ops.element_type(self.operands[2].type) != self.kind
+        )
+
+    def _distribute(self) -> None:
+        """One block of every distributed loop is a workgroup."""
+        loops = [loop for loop, tile in enumerate(self.tiles) if tile]
+        starts: dict[int, Index] = {loop: 0 for loop in range(len(self.extents))}
+        sizes: dict[int, Index] = dict(enumerate(self.extents))
+        if not loops:
+            self._workgroup(starts, sizes)
+            return
+        forall = scf.ForallOp([0] * len(loops), [self.extents[loop] for loop in loops], [self.tiles[x] for x in loops])
+        with ir.InsertionPoint(forall.body):
+            starts.update(zip(loops, forall.induction_variables, strict=True))
+            for loop in loops:
+                whole, tile = self.extents[loop], self.tiles[loop]
+                if tile == 1 or (isinstance(whole, int) and whole % tile == 0):
+                    sizes[loop] = tile
+                else:
+                    sizes[loop] = smaller(tile, sub(whole, starts[loop]))
+            self._workgroup(starts, sizes)
+            scf.InParallelOp()
+
+    def _workgroup(self, starts: dict[int, Index], sizes: dict[int, Index]) -> None:
+        self.query = self._scratch(self.row_bound, self.depth)
+        self.keys = self._scratch(self.key_panels, self.depth, self.lanes)
+        self.values = self._scratch(self.column_panels, self.key_block, self.lanes) if self.stages_values else None
+        self.scores = self._scratch(self.few_rows, self.key_panels * self.lanes)
+        self.inverse = self._scratch(self.few_rows)
+        if not self.one_block:
+            self.sums = self._scratch(self.row_bound, self.column_panels * self.lanes)
+            self.greatest, self.totals = self._scratch(self.row_bound), self._scratch(self.row_bound)
+            self.corrections = self._scratch(self.few_rows)
+        self.starts, self.sizes = starts, sizes
+        self.row_sizes = [sizes[loop] for loop in self.loops.rows]
+        self._batches(0, {})
+
+    def _scratch(self, *shape: int) -> ir.Value:
+        kind = ir.MemRefType.get(list(shape), self.kind)
+        return memref.AllocOp(kind, [], [], alignment=64).memref
+
+    def _batches(self, level: int, at: dict[int, Index]) -> None:
+        if level == len(self.loops.batch):
+            self._batch(at)
+            return
+        loop = self.loops.batch[level]
+        for_each(self.sizes[loop], 1, lambda i: self._batches(level + 1, {**at, loop: add(self.starts[loop], i)}))
+
+    def _batch(self, at: dict[int, Index]) -> None:
+        """All rows of one place of the batch loops."""
+        self.at = at
+        rows = product(self.row_sizes)
+        self._stage_query(rows)
+        keys = self.extents[self.loops.keys]
+        if self.one_block:
+            self._key_block(rows, 0, keys)
+            return
+        zero, lowest = self._vector(0.0), arith.constant(self.kind, float("-inf"))
+
+        def clear(row: Index) -> None:
+            memref.store(lowest, self.greatest, [value(row)])
+            memref.store(arith.constant(self.kind, 0.0), self.totals, [value(row)])
+            for panel in range(self.column_panels):
+                vector.store(zero, self.sums, [value(row), value(panel * self.lanes)])
+
+        for_each(rows, 1, clear)
+        loop = scf.ForOp(value(0), value(keys), value(self.key_block))
+        with ir.InsertionPoint(loop.body):
+            first = loop.induction_variable
+            self._key_block(rows, first, smaller(self.key_block, sub(keys, first)))
+            scf.yield_([])
+        for_each(rows, 1, self._finish_row)
+
+    # Staging ------------------------------------------------------------------------------------------------------
+
+    def _stage_query(self, rows: Index) -> None:
+        def row(number: Index) -> None:
+            loops = self._row(number)
+
+            def copy(elements: Elements, first: Place) -> None:
+                loops[self.loops.depth] = first
+                x = self._read(0, elements, loops)
+                elements.store(x, self.query, [Place(number), first])
+
+            _along(self.depth, self.register, copy)
+
+        for_each(rows, 1, row)
+
+    def _row(self, number: Index) -> dict[int, Place]:
+        """The loops at a row of the workgroup."""
+        loops = {loop: Place(i) for loop, i in self.at.items()}
+        for loop, i in zip(self.loops.rows, split(number, self.row_sizes), strict=True):
+            loops[loop] = Place(add(self.starts[loop], i))
+        return loops
+
+    def _read(self, operand: int, elements: Elements, loops: dict[int, Place]) -> ir.Value:
+        """Elements of query, key or value as they are multiplied."""
+        read = elements.read(self.operands[operand], self._places(operand, loops))
+        return self._call(self.widening[operand], elements, read)
+
+    def _places(self, operand: int, loops: dict[int, Place]) -> list[Place]:
+        return [evaluate(e, loops, {}) for e in self.maps[operand].results]
+
+    def _stage_keys(self, first: Index, count: Index) -> None:
+        """keys[panel, depth, column]: as the register tiles read them."""
+        whole = div(count, self.lanes)
+        for_each(whole, 1, lambda panel: self._stage_panel(panel, add(first, mul(panel, self.lanes)), None))
+        left = rem(count, self.lanes)
+        _if_some(left, lambda: self._stage_panel(whole, add(first, mul(whole, self.lanes)), left))
+
+    def _stage_panel(self, panel: Index, first: Index, count: Index | None) -> None:
+        """One panel of keys; beyond `count` of them the last one is repeated."""
+        loops = {loop: Place(i) for loop, i in self.at.items()}
+        last = self.maps[1].results[-1]
+        turns = isinstance(last, ir.AffineDimExpr) and last.position == self.loops.depth
+        if not turns or self.register not in (2, 4, 8, 16):
+            mask = None if count is None else self._mask(count)
+            elements = Elements(self.lanes, mask, count)
+
+            def copy(d: Index) -> None:
+                read = self._read(1, elements, loops | {self.loops.keys: Place(first, 1), self.loops.depth: Place(d)})
+                vector.store(read, self.keys, [value(panel), value(d), value(0)])
+
+            for_each(self.depth, 1, copy)
+            return
+        whole = self.depth // self.register
+
+        def number(lane: int) -> Index:
+            return add(first, lane if count is None else smaller(lane, sub(count, 1)))
+
+        def square(group: int, start: Index) -> None:
+            elements = Elements(self.register)
+            rows: list[ir.Value] = []
+            for lane in range(group, group + self.register):
+                here = loops | {self.loops.keys: Place(number(lane)), self.loops.depth: Place(start, 1)}
+                rows.append(self._read(1, elements, here))
+            for step, column in enumerate(transpose_square(rows)):
+                vector.store(column, self.keys, [value(panel), value(add(start, step)), value(group)])
+
+        for group in range(0, self.lanes, self.register):
+            for_each(whole, 1, lambda i, group=group: square(group, mul(i, self.register)))
+        scalars = Elements()
+
+        def element(d: int) -> None:
+            for lane in range(self.lanes):
+                here = loops | {self.loops.keys: Place(number(lane)), self.loops.depth: Place(d)}
+                x = self._read(1, scalars, here)
+                memref.store(x, self.keys, [value(panel), value(d), value(lane)])
+
+        for d in range(whole * self.register, self.depth):
+            element(d)
+
+    def _stage_values(self, first: Index, count: Index) -> None:
+        def key(number: Index) -> None:
+            for panel in range(self.column_panels):
+                read = self._value_vector(panel, add(first, number))
+                assert self.values is not None
+                vector.store(read, self.values, [value(panel), value(number), value(0)])
+
+        for_each(count, 1, key)
+
+    def _value_vector(self, panel: int, key: Index) -> ir.Value:
+        loops = {loop: Place(i) for loop, i in self.at.items()}
+        loops |= {self.loops.keys: Place(key), self.loops.columns: Place(panel * self.lanes, 1)}
+        return self._read(2, self._column_elements(panel), loops)
+
+    def _column_elements(self, panel: int) -> Elements:
+        left = self.columns - panel * self.lanes
+        return Elements(self.lanes) if left >= self.lanes else Elements(self.lanes, self._mask(left), left)
+
+    # Products -----------------------------------------------------------------------------------------------------
+
+    def _key_block(self, rows: Index, first: Index, count: Index) -> None:
+        """All rows against some keys."""
+        self._stage_keys(first, count)
+        if self.stages_values:
+            self._stage_values(first, count)
+
+        def few(start: Index) -> None:
+            height = (
+                rows if isinstance(rows, int) and rows <= self.few_rows else smaller(self.few_rows, sub(rows, start))
+            )
+            if isinstance(rows, int) and rows % self.few_rows == 0:
+                height = self.few_rows
+            self._few_rows(start, height, first, count)
+
+        for_each(rows, self.few_rows, few)
+
+    def _few_rows(self, start: Index, rows: Index, first: Index, count: Index) -> None:
+        def panel(number: Index, left: Index | None) -> None:
+            mask = None if left is None else self._mask(left)
+            elements = Elements(self.lanes, mask, left)
+            column = mul(number, self.lanes)
+            _in_tiles(
+                rows, self.height, lambda row, height: self._scores(start, row, height, number, column, first, elements)
+            )
+
+        whole = div(count, self.lanes)
+        for_each(whole, 1, lambda number: panel(number, None))
+        left = rem(count, self.lanes)
+        _if_some(left, lambda: panel(whole, left))
+        columns = mul(ceil_div(count, self.lanes), self.lanes)
+        for_each(rows, 1, lambda row: self._softmax(start, row, columns))
+        for number in range(self.column_panels):
+            _in_tiles(
+                rows,
+                self.height,
+                lambda row, height, number=number: self._sums(start, row, height, number, first, count),
+            )
+
+    def _scores(
+        self, start: Index, row: Index, height: int, panel: Index, column: Index, first: Index, elements: Elements
+    ) -> None:
+        """A register tile of scores, through the region, to the scratch memory."""
+
+        def step(d: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            right = vector.load(self._vector_type(), self.keys, [value(panel), d, value(0)])
+            lefts = [memref.load(self.query, [value(add(add(start, row), r)), d]) for r in range(height)]
+            return [self._multiply_add(left, right, total) for left, total in zip(lefts, sums, strict=True)]
+
+        sums = _sum(self.depth, [self._vector(0.0)] * height, step)
+        for r, total in enumerate(sums):
+            loops = self._row(add(add(start, row), r)) | {self.loops.keys: Place(add(first, column), 1)}
+            score = self._region(total, elements, loops)
+            if elements.mask is not None:
+                score = arith.select(elements.mask, score, self._vector(float("-inf")))
+            vector.store(score, self.scores, [value(add(row, r)), value(column)])
+
+    def _region(self, score: ir.Value, elements: Elements, loops: dict[int, Place]) -> ir.Value:
+        """The score as the op's region changes it."""
+        arguments: list[ir.Value | None] = [score]
+        given = list(self.region.arguments)
+        for operand, argument in zip(range(3, len(self.operands) - 1), given[1:], strict=False):
+            used = bool(list(argument.uses))
+            arguments.append(elements.read(self.operands[operand], self._places(operand, loops)) if used else None)
+        for loop, argument in enumerate(given[len(arguments) :]):
+            used = bool(list(argument.uses))
+            arguments.append(elements.lane_numbers(loops.get(loop, Place(0))) if used else None)
+        return elements.clone_body(self.region, arguments, {})[0]
+
+    def _softmax(self, start: Index, row: Index, columns: Index) -> None:
+        """exp(scores - greatest) of one row in place, their sum, and what earlier sums are to be corrected by."""
+        kind = self._vector_type()
+        at = add(start, row)
+
+        def load(column: ir.Value) -> ir.Value:
+            return vector.load(kind, self.scores, [value(row), column])
+
+        def higher(column: ir.Value, best: Sequence[ir.Value]) -> list[ir.Value]:
+            x = load(column)
+            return [arith.select(arith.cmpf(_P.OGT, x, best[0]), x, best[0])]
+
+        (best,) = _sum(columns, [self._vector(float("-inf"))], higher, self.lanes)
+        top = vector.reduction(self.kind, vector.CombiningKind.MAXNUMF, best, fastmath=arith.FastMathFlags.nnan)
+        lowest, zero = arith.constant(self.kind, float("-inf")), arith.constant(self.kind, 0.0)
+        old = None
+        if not self.one_block:
+            old = memref.load(self.greatest, [value(at)])
+            top = arith.select(arith.cmpf(_P.OGT, old, top), old, top)
+            memref.store(top, self.greatest, [value(at)])
+        held = arith.select(arith.cmpf(_P.OEQ, top, lowest), zero, top)
+        spread = vector.broadcast(kind, held)
+        elements = Elements(self.lanes)
+
+        def raised(column: ir.Value, total: Sequence[ir.Value]) -> list[ir.Value]:
+            power = self._call(self.power, elements, arith.subf(load(column), spread))
+            vector.store(power, self.scores, [value(row), column])
+            return [arith.addf(total[0], power)]
+
+        (parts,) = _sum(columns, [self._vector(0.0)], raised, self.lanes)
+        total = vector.reduction(self.kind, vector.CombiningKind.ADD, parts, fastmath=arith.FastMathFlags.reassoc)
+        if old is None:
+            memref.store(self._inverse(total), self.inverse, [value(row)])
+            return
+        correction = self._call(self.power, Elements(), arith.subf(old, held))
+        memref.store(correction, self.corrections, [value(row)])
+        total = arith.addf(total, arith.mulf(memref.load(self.totals, [value(at)]), correction))
+        memref.store(total, self.totals, [value(at)])
+
+    def _inverse(self, total: ir.Value) -> ir.Value:
+        """What sums are multiplied by in the end; NaN in rows whose result is to be 0 for a NaN."""
+        zero = arith.constant(self.kind, 0.0)
+        inverse = arith.divf(arith.constant(self.kind, 1.0), total)
+        if self.masked_rows != "nan":
+            inverse = arith.select(arith.cmpf(_P.OEQ, total, zero), zero, inverse)
+        keys = self.extents[self.loops.keys]
+        if keys == 0 or not isinstance(keys, int):
+            inverse = arith.select(arith.cmpi(_I.eq, value(keys), value(0)), zero, inverse)
+        return inverse
+
+    def _sums(self, start: Index, row: Index, height: int, panel: int, first: Index, count: Index) -> None:
+        """A register tile of powers · values: the result of one block of keys, else added to the sums."""
+
+        def step(k: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            if self.values is not None:
+                right = vector.load(self._vector_type(), self.values, [value(panel), k, value(0)])
+            else:
+                right = self._value_vector(panel, add(first, k))
+            lefts = [memref.load(self.scores, [value(add(row, r)), k]) for r in range(height)]
+            return [self._multiply_add(left, right, total) for left, total in zip(lefts, sums, strict=True)]
+
+        rows = [add(row, r) for r in range(height)]
+        if self.one_block:
+            sums = _sum(count, [self._vector(0.0)] * height, step)
+            for r, total in zip(rows, sums, strict=True):
+                self._store(add(start, r), panel, total, memref.load(self.inverse, [value(r)]))
+            return
+        column = value(panel * self.lanes)
+        before: list[ir.Value] = []
+        for r in rows:
+            old = vector.load(self._vector_type(), self.sums, [value(add(start, r)), column])
+            correction = vector.broadcast(self._vector_type(), memref.load(self.corrections, [value(r)]))
+            before.append(arith.mulf(old, correction))
+        for r, total in zip(rows, _sum(count, before, step), strict=True):
+            vector.store(total, self.sums, [value(add(start, r)), column])
+
+    def _finish_row(self, row: Index) -> None:
+        inverse = self._inverse(memref.load(self.totals, [value(row)]))
+        for panel in range(self.column_panels):
+            total = vector.load(self._vector_type(), self.sums, [value(row), value(panel * self.lanes)])
+            self._store(row, panel, total, inverse)
+
+    def _store(self, row: Index, panel: int, total: ir.Value, inverse: ir.Value) -> None:
+        elements = self._column_elements(panel)
+        factor = vector.broadcast(self._vector_type(), inverse)
+        result = arith.mulf(total, factor)
+        if self.masked_rows == "zero_nan":
+            result = arith.select(arith.cmpf(_P.UNO, factor, factor), self._vector(0.0), result)
+        loops = self._row(row) | {self.loops.columns: Place(panel * self.lanes, 1)}
+        places = self._places(len(self.operands) - 1, loops)
+        elements.store(self._call(self.narrowing, elements, result), self.destination, places)
+
+    # Vectors ------------------------------------------------------------------------------------------------------
+
+    def _multiply_add(self, left: ir.Value, right: ir.Value, total: ir.Value) -> ir.Value:
+        spread = vector.broadcast(self._vector_type(), left)
+        if self.target.has_fma:
+            return vector.fma(spread, right, total)
+        return arith.addf(total, arith.mulf(spread, right))
+
+    def _vector_type(self) -> ir.Type:
+        return ir.VectorType.get([self.lanes], self.kind)
+
+    def _vector(self, number: float) -> ir.Value:
+        return Elements(self.lanes).spread(arith.constant(self.kind, number))
+
+    def _mask(self, count: Index) -> ir.Value:
+        return vector.create_mask(ir.VectorType.get([self.lanes], ir.IntegerType.get_signless(1)), [value(count)])
+
+
+def _converted(kind: ir.Type, x: ir.Value) -> ir.Value:
+    if x.type == kind:
+        return x
+    return (arith.extf if x.type.width < kind.width else arith.truncf)(kind, x)  # pyright: ignore
+
+
+def _sum(
+    count: Index, start: Sequence[ir.Value], step: Callable[[ir.Value, Sequence[ir.Value]], list[ir.Value]], by: int = 1
+) -> list[ir.Value]:
+    """A loop that carries values."""
+    loop = scf.ForOp(value(0), value(count), value(by), list(start))
+    with ir.InsertionPoint(loop.body):
+        scf.yield_(step(loop.induction_variable, list(loop.inner_iter_args)))
+    return list(loop.results)
+
+
+def _along(count: int, lanes: int, body: Callable[[Elements, Place], None]) -> None:
+    """Vectors along a static extent, the last one masked."""
+    whole = count // lanes
+    for_each(whole, 1, lambda i: body(Elements(lanes), Place(mul(i, lanes), 1)))
+    left = count % lanes
+    if left:
+        mask = vector.create_mask(ir.VectorType.get([lanes], ir.IntegerType.get_signless(1)), [value(left)])
+        body(Elements(lanes, mask, left), Place(whole * lanes, 1))
+
+
+def _if_some(count: Index, body: Callable[[], None]) -> None:
+    if isinstance(count, int):
+        if count:
+            body()
+        return
+    if_else(arith.cmpi(_I.ne, count, value(0)), body, None)
+
+
+def _in_tiles(count: Index, height: int, tile: Callable[[Index, int], None]) -> None:
+    """Cuts rows into tiles of `height`, and what is left into a few lower ones."""
+    if isinstance(count, int):
+        high, more, fewer = even_heights(count, height)
+        for_each(more, 1, lambda i: tile(mul(i, high), high))
+        for_each(fewer, 1, lambda i: tile(add(more * high, mul(i, high - 1)), high - 1))
+        return
+    whole = div(count, height)
+    for_each(whole, 1, lambda i: tile(mul(i, height), height))
+    done, left = mul(whole, height), value(rem(count, height))
+    part = 1 << (height - 1).bit_length()
+    while part > 1:
+        part //= 2
+        bit = arith.andi(left, value(part))
+        at = add(done, arith.andi(left, value(-2 * part)))
+        if_else(arith.cmpi(_I.ne, bit, value(0)), lambda at=at, part=part: tile(at, part), None)

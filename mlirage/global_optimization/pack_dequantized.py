@@ -109,20 +109,35 @@ def _arrays(
     if len(kept) + 1 + len(depth) != len(loops) or not depth or (blocked and blocked[0] != depth[-1]):
         return None
     order = [along.index((loop, False)) for loop in (*kept, contraction.column, *depth)]
-    block = shape[order[-1]]
     if blocked:
         order.insert(len(order) - 1, along.index((blocked[0], True)))
     numbers, zero, scale = (array.transpose(order) for array in (numbers, zero, scale))
     if blocked:
-        if zero.shape[-1] != 1 or scale.shape[-1] != 1:
-            return None
-        numbers = numbers.reshape(*numbers.shape[:-2], -1)
-        zero, scale = zero[..., 0], scale[..., 0]
-    else:
-        block = numbers.shape[-1] if zero.shape[-1] == 1 and scale.shape[-1] == 1 else 1
+        blocks, steps = numbers.shape[-2:]
+        numbers, zero, scale = (_joined(array, blocks, steps) for array in (numbers, zero, scale))
+    inner = numbers.shape[-1]
+    block = next(
+        size for size in range(inner, 0, -1) if inner % size == 0 and all(_repeats(a, size) for a in (zero, scale))
+    )
+    zero, scale = (array[..., ::block] if array.shape[-1] != 1 else array for array in (zero, scale))
     element = structured_ops.element_type(dequantized.source.value.type)
     assert isinstance(element, ir.IntegerType)
     return DequantizedWeights(numbers, zero, scale, block, element.width, dequantized.signed, tuple(depth))
+
+
+def _joined(array: Array, blocks: int, steps: int) -> Array:
+    """An array whose last two dims count blocks and steps inside them (or are 1), with one dim for both."""
+    if array.shape[-2:] != (1, 1):
+        array = np.broadcast_to(array, (*array.shape[:-2], blocks, steps))
+    return array.reshape(*array.shape[:-2], -1)
+
+
+def _repeats(array: Array, size: int) -> bool:
+    """Whether an array is the same along its last dim within runs of `size`."""
+    if array.shape[-1] == 1 or size == 1:
+        return True
+    runs = array.reshape(*array.shape[:-1], -1, size)
+    return bool((runs == runs[..., :1]).all())
 
 
 def _factor(
@@ -181,8 +196,8 @@ class PackedDequantization:
                 number = arith.extsi(i32, byte) if self.weights.signed else arith.extui(i32, byte)
             if isinstance(zero, _Argument) or int(zero):
                 taken = block.arguments[zero.number] if isinstance(zero, _Argument) else arith.constant(i32, int(zero))
-                if taken.type != i32:
-                    taken = arith.extsi(i32, taken)
+                if isinstance(zero, _Argument) and taken.type != i32:
+                    taken = arith.extsi(i32, taken) if zero.signed else arith.extui(i32, taken)
                 number = arith.subi(number, taken)
             result = arith.sitofp(f32, number)
             if isinstance(scale, _Argument):
@@ -245,12 +260,15 @@ class PackedDequantization:
         places = [*kept, dim(self.kept), *depth, *([dim(rank - 1)] if has_columns else [])]
         varying = [place for place, extent in zip(places, array.shape, strict=True) if extent != 1]
         element: ir.Type = ir.F32Type.get()
+        signed = True
         if array.dtype.kind == "i":
-            small = int(array.min()) >= -128 and int(array.max()) < 128
-            array = array.astype(np.int8) if small else array
+            low, high = int(array.min()), int(array.max())
+            signed = low < 0
+            small = (-128 <= low and high < 128) or (not signed and high < 256)
+            array = array.astype(np.uint8).view(np.int8) if small else array
             element = ir.IntegerType.get_signless(8 if small else 32)
         squeezed = array.reshape([extent for extent in array.shape if extent != 1])
-        return _Argument(self._operand(squeezed, varying, element, suffix))
+        return _Argument(self._operand(squeezed, varying, element, suffix), signed)
 
     def _block_number(self, rank: int) -> ir.AffineExpr:
         """The block of the innermost depth."""
@@ -266,6 +284,7 @@ class PackedDequantization:
 
 @dataclass(frozen=True)
 class _Argument:
-    """An argument of the body."""
+    """An argument of the body, and how it is widened."""
 
     number: int
+    signed: bool

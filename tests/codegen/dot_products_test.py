@@ -1,4 +1,4 @@
-"""Contractions packed for dot-product instructions: exact integers, bf16 within rounding, every target's instruction."""
+"""Contractions packed for dot products: exact integers, bf16 within rounding, every target's instruction."""
 
 from __future__ import annotations
 

@@ -278,6 +278,8 @@ def _sign_of_exchanges(pivots: Tensor, dtype: DType) -> Tensor:
 @aten("_linalg_det")
 def det(op: Op, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     factors, pivots, _ = _lu(x)
+    if x.shape[-1] == 0:
+        return b.fill(x.shape[:-2], 1, x.dtype), factors, pivots
     value = b.prod(_diagonal(factors), [-1])
     return b.multiply(value, _sign_of_exchanges(pivots, x.dtype)), factors, pivots
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlirage.importers.pytorch_ops import dequantized
+from mlirage.importers.pytorch_ops import complex_math, dequantized
 from mlirage.importers.pytorch_ops.registry import Dim, Op, as_tensor, aten
 from mlirage.input import builders as b
 from mlirage.input.builders import Scalar, Tensor, dims
@@ -364,7 +364,7 @@ def _rms_norm(x: Tensor, normalized: Sequence[Dim], weight: Tensor | None, eps: 
     wide = b.cast(x, b.compute_dtype(x.dtype))
     epsilon = float(np.finfo(wide.dtype if x.dtype.kind != "V" else np.float32).eps) if eps is None else eps
     squares = b.mean(b.map_(lambda a: a * a, wide), axes, keepdims=True)
-    scale = b.map_(lambda v: s.rsqrt(v + epsilon), squares)
+    scale = b.map_(lambda v: complex_math.rsqrt(v + epsilon), squares)
     return b.cast(_affine(b.map_(lambda a, r: a * r, wide, scale), weight, None), x.dtype), scale
 
 

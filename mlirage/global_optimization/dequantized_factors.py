@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mlirage import structured_ops
+from mlirage.constants import read_dense
 from mlirage.global_optimization.constant_arrays import constant_array
 from mlirage.mlir import ir
 from mlirage.program import Array, Program
@@ -159,14 +160,23 @@ def _without_zero(first: _Part, second: _Part) -> _Part:
     return _Part()
 
 
+def _constant_array(program: Program, value: ir.Value) -> Array | None:
+    """A constant, small ones in the IR included."""
+    found = constant_array(program, value)
+    if found is not None:
+        return found[1]
+    owner = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    return read_dense(owner, "value") if owner is not None and owner.name == "arith.constant" else None
+
+
 def spread_constant(program: Program, operand: Operand, rank: int, signed: bool) -> Array | None:
     """A constant operand with a dim for each of `rank` (extent 1 where it is not read along it); integers as i32."""
-    found = constant_array(program, operand.value)
+    found = _constant_array(program, operand.value)
     dims = structured_ops.map_dims(operand.read)
     if found is None or None in dims or len(set(dims)) != len(dims):
         return None
     known = [d for d in dims if d is not None]
-    array = found[1].transpose([known.index(d) for d in sorted(known)])
+    array = found.transpose([known.index(d) for d in sorted(known)])
     shape = [1] * rank
     for axis, d in enumerate(sorted(known)):
         shape[d] = array.shape[axis]

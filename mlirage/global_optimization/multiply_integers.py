@@ -29,7 +29,7 @@ from mlirage.global_optimization.fold_transposes import transposed_source
 from mlirage.mlir import arith, ir, linalg, tensor
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program
-from mlirage.tensor_shapes import extents
+from mlirage.tensor_shapes import Extent, extents
 
 _RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast", "tensor.extract_slice")
 
@@ -171,11 +171,11 @@ def _may_be_narrow(value: ir.Value, is_float: bool) -> bool:
             uniform = all(
                 not isinstance(f, Operand) or not f.read.results for f in (dequantized.zero, dequantized.scale)
             )
-            copied = dequantized.source.read != structured_ops.identity_map(ir.RankedTensorType(value.type).rank)
+            moved = not dequantized.source.read.is_permutation
             runtime_zero = isinstance(dequantized.zero, Operand)
             fits = isinstance(dequantized.zero, Operand) or _fits(dequantized.zero or 0, dequantized.signed)
             return (
-                dequantized.is_float == is_float and str(narrow) == "i8" and uniform and not copied
+                dequantized.is_float == is_float and str(narrow) == "i8" and uniform and not moved
                 and not (runtime_zero and padded) and (fits or not padded)
             )  # fmt: skip
         if op.name == "tensor.pad":
@@ -206,8 +206,11 @@ def _activations(value: ir.Value, is_float: bool) -> _Activations | None:
     dequantized = match_dequantization(value)
     if dequantized is not None:
         zero, scale = dequantized.zero, dequantized.scale
+        integers = dequantized.source.value
+        if dequantized.source.read != structured_ops.identity_map(ir.RankedTensorType(value.type).rank):
+            integers = _transposed(integers, dequantized.source.read, extents(value))
         return _Activations(
-            dequantized.source.value,
+            integers,
             dequantized.signed,
             zero.value if isinstance(zero, Operand) else zero or 0,
             dequantized.zero_signed,
@@ -220,13 +223,7 @@ def _activations(value: ir.Value, is_float: bool) -> _Activations | None:
     kind = ir.RankedTensorType.get(value.type.shape, ir.IntegerType.get_signless(8))
     transposed = transposed_source(value)
     if transposed is not None:
-        shape = extents(value)
-        empty = tensor.EmptyOp(shape, kind.element_type).result
-        identity = structured_ops.identity_map(kind.rank)
-        moved = structured_ops.build_generic(
-            [source.integers], [empty], [transposed[1], identity], [True] * kind.rank,
-            lambda block: [block.arguments[0]], op.location,
-        ).results[0]  # fmt: skip
+        moved = _transposed(source.integers, transposed[1], extents(value))
     else:
         moved_op = op.clone(ip=ir.InsertionPoint.current)
         moved_op.operands[0] = source.integers
@@ -239,6 +236,16 @@ def _activations(value: ir.Value, is_float: bool) -> _Activations | None:
                 padding = arith.constant(kind.element_type, byte)
             list(moved_op.regions[0].blocks[0].operations)[-1].operation.operands[0] = padding
     return _Activations(moved, source.signed, source.zero, source.zero_signed, source.scale)
+
+
+def _transposed(source: ir.Value, read: ir.AffineMap, shape: list[Extent]) -> ir.Value:
+    """A tensor of `shape` that reads `source` through a permutation of its dims."""
+    rank = len(shape)
+    empty = tensor.EmptyOp(shape, structured_ops.element_type(source.type)).result
+    return structured_ops.build_generic(
+        [source], [empty], [read, structured_ops.identity_map(rank)], [True] * rank,
+        lambda block: [block.arguments[0]], ir.Location.current,
+    ).results[0]  # fmt: skip
 
 
 def _integer_product(

@@ -57,6 +57,7 @@ class CompileOptions:
     parameters: str = option("", "File (.safetensors, .irpa) that receives the weights instead of the module.")
     dump_ir: str = option("", "Folder that receives the program after every phase and every executable's files.")
     print_ir_after: str = option("", "Regular expression of pass names after which the program is printed.")
+    check_vectorization: bool = option(False, "Print which dispatches have hot loops that compute on single elements.")
     timing: bool = option(False, "Print the time of every pass and phase.")
     verify_each: bool = option(False, "Verify the IR after every pass instead of after every phase.")
     jobs: int = option(0, "Worker processes for code generation; 0: one per core.")

@@ -111,7 +111,7 @@ def translate_all(jobs: Sequence[Job], target: CpuTarget, options: CompileOption
     Raises:
       TargetError: an entry point cannot be translated; the text names it and its source.
     """
-    tasks = [Task(job, target, options.opt_level, bool(options.dump_ir)) for job in jobs]
+    tasks = [Task(job, target, options.opt_level, bool(options.dump_ir) or options.check_vectorization) for job in jobs]
     cache = Cache.open(options.cache_dir)
     keys = [task.key for task in tasks]
     # texts for --dump-ir are not cached

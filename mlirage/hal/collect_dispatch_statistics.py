@@ -55,8 +55,13 @@ def collect_dispatch_statistics(program: Program) -> None:
             if isinstance(op, func.FuncOp)
         }
         for function in entry_points(executable):
-            text = json.dumps(statistics(Entry(function)), separators=(",", ":"), ensure_ascii=False)
+            text = encode(statistics(Entry(function)))
             counts[function.name.value + COUNT_SUFFIX].attributes[STATISTICS] = ir.StringAttr.get(text)
+
+
+def encode(facts: dict[str, Any]) -> str:
+    """The text of the statistics of an entry point."""
+    return json.dumps(facts, separators=(",", ":"), ensure_ascii=False)
 
 
 def statistics(entry: Entry) -> dict[str, Any]:
@@ -64,14 +69,14 @@ def statistics(entry: Entry) -> dict[str, Any]:
     _, configuration = entry.configured()
     return {
         "nodes": _nodes(entry),
-        "flops": _encode(_operations(entry)),
-        "bytes": _encode(_traffic(entry)),
+        "flops": _number(_operations(entry)),
+        "bytes": _number(_traffic(entry)),
         "kind": configuration.kind,
         "tiles": list(configuration.workgroup_tiles),
     }
 
 
-def _encode(value: Polynomial | None) -> int | list[list[int]] | None:
+def _number(value: Polynomial | None) -> int | list[list[int]] | None:
     return None if value is None else value.encode()
 
 

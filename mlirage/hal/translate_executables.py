@@ -14,6 +14,8 @@ The bytes of objects join `Program.constants` until `hal-link-executables` takes
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +24,11 @@ from mlirage.codegen.cpu.translate import Translated
 from mlirage.codegen.target import parse_target
 from mlirage.codegen.translation import Job, translate_all
 from mlirage.codegen.vmvx.lower import lower_entry_points
+from mlirage.hal.collect_dispatch_statistics import STATISTICS, encode
 from mlirage.hal.configure_executables import entry_points
+from mlirage.hal.entry_points import COUNT_SUFFIX
 from mlirage.hal.materialize_interfaces import executables
-from mlirage.mlir import func, ir, write_bytecode
+from mlirage.mlir import func, identity, ir, write_bytecode
 from mlirage.passes import module_pass
 from mlirage.program import Program
 
@@ -53,6 +57,8 @@ def translate_executables(program: Program) -> None:
     if options.dump_ir:
         for job, result in zip(jobs, results, strict=True):
             _dump(Path(options.dump_ir) / "executables" / job.symbol, job, result)
+    if options.check_vectorization:
+        _note_scalar_loops(found, owners, results)
     for executable in found:
         rows: list[ir.Attribute] = []
         for owner, result in zip(owners, results, strict=True):
@@ -63,6 +69,27 @@ def translate_executables(program: Program) -> None:
         executable.attributes[OBJECTS] = ir.ArrayAttr.get(rows)
         for function in entry_points(executable):
             function.operation.erase()
+
+
+def _note_scalar_loops(found: list[ir.Operation], owners: list[ir.Operation], results: list[Translated]) -> None:
+    """Prints the hot scalar loops of entry points, and adds them to what is known of these."""
+    counts = {
+        (identity(executable), op.name.value): op.operation
+        for executable in found
+        for op in executable.regions[0].blocks[0].operations
+        if isinstance(op, func.FuncOp)
+    }
+    for owner, result in zip(owners, results, strict=True):
+        texts = result.files["remarks.txt"].splitlines()
+        count = counts[identity(owner), result.interface.name + COUNT_SUFFIX]
+        if STATISTICS not in count.attributes:
+            continue
+        facts = json.loads(ir.StringAttr(count.attributes[STATISTICS]).value)
+        nodes = ", ".join(facts["nodes"]) or "no node"
+        for text in texts:
+            sys.stderr.write(f"{nodes}: {text}\n")
+        facts["scalar_loops"] = texts
+        count.attributes[STATISTICS] = ir.StringAttr.get(encode(facts))
 
 
 def unique_symbol(name: str, taken: set[str]) -> str:

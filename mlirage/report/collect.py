@@ -69,7 +69,14 @@ def of_model(source: Path, options: CompileOptions, settings: Settings, make_arg
     phases("end")
     contents = build_module(program).encode()
     phases.stop()
-    data = {"name": source.name, "target": options.target, "module": _module_facts(contents)}
+    data: dict[str, Any] = {"name": source.name, "target": options.target, "module": _module_facts(contents)}
+    if options.check_vectorization:
+        found = data["module"]["dispatches"].items()
+        data["scalar_loops"] = [
+            {"name": name, "nodes": facts["nodes"], "text": text}
+            for name, facts in found
+            for text in facts["scalar_loops"]
+        ]
     data["compile"] = {"seconds": sum(s for _, s in phases.times), "phases": _rows(phases.times)}
     if not settings.seconds:
         return data | {"run": None, "memory": _memory(memory_plan(planned, settings.function or "main", ()))}

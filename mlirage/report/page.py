@@ -130,5 +130,5 @@ def _arena_note(execution: dict[str, Any]) -> str:
 def _scalar_loops(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return '<p class="note">Every hot loop computes on vectors.</p>'
-    items = "".join(f"<li>{escape(row['text'])}</li>" for row in rows)
+    items = "".join(f"<li>{escape(', '.join(row['nodes']))}: {escape(row['text'])}</li>" for row in rows)
     return f"<ul>{items}</ul>"

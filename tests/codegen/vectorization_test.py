@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import onnx
 import pytest
 
-from mlirage.codegen.cpu.loop_remarks import scalar_loops
+from mlirage.cli import main
+from mlirage.codegen.cpu.loop_remarks import GUESS, hot_loops, scalar_loops
+from mlirage.module_file import ModuleFile
 from tests.codegen.abi import compile_entries
 from tests.codegen.elementwise_test import elementwise
 from tests.codegen.loops_test import chain, softmax, tensor_type
@@ -67,3 +73,66 @@ func.func @scan(%a: tensor<1000xf32>) -> tensor<1000xf32> {
     (report,) = _scalar(recurrence)
     assert "scan" in report
     assert "scalar" in report
+
+
+def _loop(trips: int | str, body: str) -> str:
+    return f"""
+define void @f(ptr %p, i64 %n) {{
+entry:
+  br label %outer
+outer:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %outer.end ]
+  br label %inner
+inner:
+  %j = phi i64 [ 0, %outer ], [ %j.next, %inner ]
+{body}
+  %j.next = add nuw nsw i64 %j, 1
+  %done = icmp eq i64 %j.next, {trips}
+  br i1 %done, label %outer.end, label %inner
+outer.end:
+  %i.next = add i64 %i, 4
+  %more = icmp ult i64 %i.next, 400
+  br i1 %more, label %outer, label %end
+end:
+  ret void
+}}
+"""
+
+
+def test_runs_are_counted() -> None:
+    body = "  %q = getelementptr float, ptr %p, i64 %j\n  %x = load float, ptr %q\n  store float %x, ptr %p"
+    (loop,) = scalar_loops(_loop(7, body))
+    assert (loop.runs, loop.is_guess, loop.instructions) == (700, False, 7)
+    assert hot_loops(_loop(7, body)) == []  # 4900 instructions: not worth a word
+    (loop,) = hot_loops(_loop(70, body))
+    assert loop.work == 7000 * 7
+    (loop,) = scalar_loops(_loop("%n", body))
+    assert (loop.runs, loop.is_guess) == (GUESS * 100, True)
+    vectors = body.replace("float %x", "<4 x float> %x").replace("load float", "load <4 x float>")
+    assert scalar_loops(_loop(70, vectors)) == []
+
+
+def test_the_option_names_dispatch_and_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A running sum cannot be vectorized; an addition is."""
+    tensor = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("CumSum", ["x", "axis"], ["y"], name="/running"),
+        onnx.helper.make_node("Mul", ["x", "x"], ["z"], name="/square"),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [tensor("x", 1, [65536])],
+        [tensor("y", 1, [65536]), tensor("z", 1, [65536])],
+        [onnx.numpy_helper.from_array(np.array(0), "axis")],
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    assert main(["compile", str(path), "--check-vectorization"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "is scalar" in line]
+    assert lines
+    assert all(line.startswith("/running: main$") for line in lines), lines
+    facts = ModuleFile.read_dispatches(path.with_suffix(".mlirage").read_bytes())
+    assert {facts[name]["nodes"][0] for name in facts if facts[name]["scalar_loops"]} == {"/running"}
+    assert main(["compile", str(path)]) == 0
+    assert "is scalar" not in capsys.readouterr().err

@@ -17,7 +17,7 @@ from mlirage.codegen.cpu.arguments import SCRATCH_ATTRIBUTE, interface_to_argume
 from mlirage.codegen.cpu.bufferize import bufferize
 from mlirage.codegen.cpu.distribute import distribute
 from mlirage.codegen.cpu.float_formats import expand_floats
-from mlirage.codegen.cpu.loop_remarks import scalar_loops
+from mlirage.codegen.cpu.loop_remarks import hot_loops
 from mlirage.codegen.cpu.lower import expand_complex, lower_to_llvm_ir
 from mlirage.codegen.cpu.math_expansion import expand_math
 from mlirage.codegen.target import CpuTarget
@@ -80,7 +80,7 @@ def translate_entry(
     text += build_wrapper(row, body, target.pointer_bytes)
     compiled = llvm_backend.compile_ir(text, target, opt_level, keep_files, unroll=getattr(kind, "LLVM_UNROLLS", True))
     if keep_files:
-        remarks = "".join(f"{loop}\n" for loop in scalar_loops(compiled.optimized_ir))
+        remarks = "".join(f"{loop}\n" for loop in hot_loops(compiled.optimized_ir))
         files |= {
             "remarks.txt": remarks,
             "llvm.ll": text,

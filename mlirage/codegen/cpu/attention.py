@@ -123,7 +123,6 @@ class _Kernel(AttentionOperands):
         terminator = list(self.entry.function.entry_block.operations)[-1].operation
         with ir.InsertionPoint(terminator), self.root.location:
             self._make_functions()
-            self.extents = self._loop_extents()
             self._make_bounds()
             self._distribute()
         self.store.erase()
@@ -152,17 +151,13 @@ class _Kernel(AttentionOperands):
             scf.InParallelOp()
 
     def _workgroup(self, starts: dict[int, Index], sizes: dict[int, Index]) -> None:
-        self.query = self._scratch(self.row_bound, self.depth)
-        self.keys = self._scratch(self.key_panels, self.depth, self.lanes)
-        self.values = self._scratch(self.column_panels, self.key_block, self.lanes) if self.stages_values else None
+        self._enter(starts, sizes)
         self.scores = self._scratch(self.few_rows, self.key_panels * self.lanes)
         self.inverse = self._scratch(self.few_rows)
         if not self.one_block:
             self.sums = self._scratch(self.row_bound, self.column_panels * self.lanes)
             self.greatest, self.totals = self._scratch(self.row_bound), self._scratch(self.row_bound)
             self.corrections = self._scratch(self.few_rows)
-        self.starts, self.sizes = starts, sizes
-        self.row_sizes = [sizes[loop] for loop in self.loops.rows]
         self._batches(0, {})
 
     def _batches(self, level: int, at: dict[int, Index]) -> None:

@@ -84,7 +84,8 @@ class AttentionOperands:
         return extents
 
     def _make_bounds(self) -> None:
-        """Sizes of the scratch buffers."""
+        """Extents of the loops and sizes of the scratch buffers."""
+        self.extents = self._loop_extents()
         loops = self.loops
         rows = [self.tiles[loop] or self.extents[loop] for loop in loops.rows]
         self.row_bound = math.prod(r for r in rows if isinstance(r, int))
@@ -100,6 +101,15 @@ class AttentionOperands:
         self.stages_values = (
             self.row_bound >= _STAGED_VALUES_FROM or structured_ops.element_type(self.operands[2].type) != self.kind
         )
+
+    def _enter(self, starts: dict[int, Index], sizes: dict[int, Index]) -> None:
+        """Begins a workgroup: where it starts in every loop, and how far it goes."""
+        self.starts, self.sizes = starts, sizes
+        self.row_sizes = [sizes[loop] for loop in self.loops.rows]
+        self.at: dict[int, Index] = {}  # the place of the batch loops at hand
+        self.query = self._scratch(self.row_bound, self.depth)
+        self.keys = self._scratch(self.key_panels, self.depth, self.lanes)
+        self.values = self._scratch(self.column_panels, self.key_block, self.lanes) if self.stages_values else None
 
     def _scratch(self, *shape: int) -> ir.Value:
         kind = ir.MemRefType.get(list(shape), self.kind)

@@ -5,11 +5,12 @@
   that PyTorch's have; `pytorch_ops/packed.py` imports them.
 * Recurrent layers over sequences of an open length: PyTorch's own tracing runs their loop.
 * Functions that look at data on their way (`cov`, `lstsq`, `one_hot` of as many classes as there are, `narrow` from a
-  tensor on) are written out in functions that do not.
+  tensor on, `gaussian_nll_loss`) are written out in functions that do not.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -168,6 +169,25 @@ def _masked_select(input: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.masked_select(*torch.broadcast_tensors(input, mask))
 
 
+def _gaussian_nll_loss(
+    input: torch.Tensor,
+    target: torch.Tensor,
+    var: torch.Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> torch.Tensor:
+    """Without the look for negative variances."""
+    if not isinstance(var, torch.Tensor):
+        var = torch.full_like(input, var)
+    elif var.shape != input.shape and input.shape[:-1] == var.shape:
+        var = var.unsqueeze(-1)
+    held = var.clamp(min=eps)
+    loss = 0.5 * (held.log() + (input - target).square() / held)
+    loss = loss + 0.5 * math.log(2 * math.pi) if full else loss
+    return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
+
+
 # They are called with the names that PyTorch's parameters have.
 _WRITTEN_OUT: dict[Any, Any] = {
     torch.cov: _cov,
@@ -175,6 +195,7 @@ _WRITTEN_OUT: dict[Any, Any] = {
     torch.corrcoef: _corrcoef,
     torch.Tensor.corrcoef: _corrcoef,
     torch.linalg.lstsq: _lstsq,
+    torch.nn.functional.gaussian_nll_loss: _gaussian_nll_loss,
     torch.nn.functional.one_hot: _one_hot,
     torch.narrow: _narrow,
     torch.Tensor.narrow: _narrow,

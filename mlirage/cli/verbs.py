@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-VERBS = ("compile", "run", "check", "bench", "tune", "report", "opt", "dump", "import", "params", "devices")
+VERBS = ("compile", "run", "check", "bench", "tune", "report", "reduce", "opt", "dump", "import", "params", "devices")
 _MODULES = {"import": "import_"}  # a word that Python keeps for itself
 
 

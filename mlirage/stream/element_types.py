@@ -77,6 +77,9 @@ def bit_pattern(value: ir.Value) -> ir.Value:
     element = value.type
     if isinstance(element, ir.ComplexType):
         half = element_bits(element.element_type)
+        repeated = _equal_part(value)
+        if repeated is not None:  # zero, most of all: the pattern of one part says both
+            return bit_pattern(arith.ConstantOp(element.element_type, repeated.value).result)
         if half > 32:
             raise CompileError(f"{value.owner}: cannot fill memory with a run-time value of type {element}")
         wide = ir.IntegerType.get_signless(2 * half)
@@ -93,6 +96,15 @@ def bit_pattern(value: ir.Value) -> ir.Value:
     if element.width < 8:
         return _repeat_in_byte(value, element.width)
     return value
+
+
+def _equal_part(value: ir.Value) -> ir.FloatAttr | None:
+    """The real part of a complex constant whose imaginary part is the same."""
+    owner = value.owner
+    if isinstance(owner, ir.Block) or owner.name != "complex.constant":
+        return None
+    real, imaginary = ir.ArrayAttr(owner.attributes["value"])
+    return ir.FloatAttr(real) if real == imaginary else None
 
 
 def _repeat_in_byte(value: ir.Value, width: int) -> ir.Value:

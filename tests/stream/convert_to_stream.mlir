@@ -113,3 +113,14 @@ func.func @square(%x: tensor<?x?xf32>) -> tensor<?x?xf32>
     attributes {mlirage.signature = "{\"arguments\": [{\"name\": \"x\", \"shape\": [\"n\", \"n\"]}]}"} {
   return %x : tensor<?x?xf32>
 }
+
+// A complex number of 16 bytes whose parts are equal is a pattern of 8.
+// CHECK-LABEL: @complex_zeros
+// CHECK: %[[ZERO:.+]] = arith.constant 0.000000e+00 : f64
+// CHECK: %[[PATTERN:.+]] = arith.bitcast %[[ZERO]] : f64 to i64
+// CHECK: "stream.async_splat"(%[[PATTERN]]
+func.func @complex_zeros() -> tensor<4xcomplex<f64>> {
+  %zero = complex.constant [0.0 : f64, 0.0 : f64] : complex<f64>
+  %0 = "flow.tensor_splat"(%zero) {operandSegmentSizes = array<i32: 1, 0>} : (complex<f64>) -> tensor<4xcomplex<f64>>
+  return %0 : tensor<4xcomplex<f64>>
+}

@@ -287,6 +287,8 @@ def det(op: Op, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 @aten("_linalg_slogdet")
 def slogdet(op: Op, x: Tensor) -> tuple[Tensor, ...]:
     factors, pivots, _ = _lu(x)
+    if x.shape[-1] == 0:
+        return b.fill(x.shape[:-2], 1, x.dtype), b.fill(x.shape[:-2], 0, _real(x.dtype)), factors, pivots
     diagonal = _diagonal(factors)
     logarithm = b.sum_(b.map_(lambda a: s.log(s.absolute(a)), diagonal, dtype=_real(x.dtype)), [-1])
     signs = b.prod(b.map_(sign, diagonal), [-1])

@@ -357,7 +357,8 @@ def _rewrite(
         given.update(zip(extras, others, strict=False))
 
         def number(expr: ir.AffineExpr) -> ir.Value:
-            return _index_value(expr.compose(at), list(others)[len(extras) :])
+            place = structured_ops.compose(ir.AffineMap.get(len(at.results), 0, [expr]), at)
+            return _index_value(place.results[0], list(others)[len(extras) :])
 
         new = build(softmax.scores, given, number)
         return new if new.type == kind else arith.extf(kind, new)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,24 +130,29 @@ def subtract_offset(
     sums = weights.sum(axis=depth, dtype=np.int64) * offset
     if not sums.any():
         return
-    subtract_from_columns(program, contraction_maps, result, sums.astype(np.int32), loops)
+    combine_columns(program, contraction_maps, result, sums.astype(np.int32), loops, arith.subi)
 
 
-def subtract_from_columns(
-    program: Program, maps: list[ir.AffineMap], result: ir.Value, amounts: Array, loops: list[int]
+def combine_columns(
+    program: Program,
+    maps: list[ir.AffineMap],
+    result: ir.Value,
+    factors: Array,
+    loops: list[int],
+    combine: Callable[[ir.Value, ir.Value], ir.Value],
 ) -> None:
-    """Subtracts a constant that is indexed by some of the parallel loops from the result of a contraction."""
+    """Combines the result of a contraction with a constant that is indexed by some of its parallel loops."""
     written = structured_ops.map_dims(maps[-1])
     op = ir.OpResult(result).owner.operation
-    i32 = ir.IntegerType.get_signless(32)
+    element = structured_ops.element_type(result.type)
     with ir.InsertionPoint.after(op), op.location:
-        name = add_global(program, ir.RankedTensorType.get(amounts.shape, i32), amounts, "column_sums")
+        name = add_global(program, ir.RankedTensorType.get(factors.shape, element), factors, "columns")
         constant = load_constant(program, name)
         rank = len(written)
         read = ir.AffineMap.get(rank, 0, [ir.AffineExpr.get_dim(written.index(loop)) for loop in loops])
         identity = structured_ops.identity_map(rank)
-        corrected = structured_ops.build_generic(
+        combined = structured_ops.build_generic(
             [result, constant], [structured_ops.outputs(op)[0]], [identity, read, identity], [True] * rank,
-            lambda block: [arith.subi(block.arguments[0], block.arguments[1])], op.location,
+            lambda block: [combine(block.arguments[0], block.arguments[1])], op.location,
         )  # fmt: skip
-    result.replace_all_uses_except(corrected.results[0], corrected)
+    result.replace_all_uses_except(combined.results[0], combined)

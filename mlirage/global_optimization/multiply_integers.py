@@ -320,7 +320,7 @@ def _finished(
         factors = np.full((1,) * len(kept), known, np.float32) if scales is None else scales * known
         factor = constant(np.broadcast_to(factors, sums.shape), f32)
     runtime_scale = read(scale, scalar) if isinstance(scale, ir.Value) else None
-    starts_from = None if _is_zero_fill(init) else read(init, identity)
+    starts_from = None if is_zero_fill(init) else read(init, identity)
 
     def fill_body(block: ir.Block) -> list[ir.Value]:
         def of(source: int | ir.Attribute) -> ir.Value:
@@ -354,7 +354,8 @@ def _finished(
     ).results[0]
 
 
-def _is_zero_fill(init: ir.Value) -> bool:
+def is_zero_fill(init: ir.Value) -> bool:
+    """Whether a contraction starts from zeros."""
     owner = None if isinstance(init.owner, ir.Block) else init.owner.operation
     if owner is None or owner.name != "linalg.fill":
         return False

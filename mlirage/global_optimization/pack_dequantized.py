@@ -59,6 +59,15 @@ class DequantizedWeights:
     signed: bool
     depth: tuple[int, ...]
 
+    def scale_of_columns(self) -> Array | None:
+        """The scale as [kept…, column] if it is the same for all of the depth."""
+        kept = self.numbers.ndim - len(self.depth)
+        if any(extent != 1 for extent in self.scale.shape[kept:]):
+            return None
+        return np.ascontiguousarray(
+            np.broadcast_to(self.scale.reshape(self.scale.shape[:kept]), self.numbers.shape[:kept])
+        )
+
 
 def find_dequantized_weights(program: Program, contraction: Contraction, kept: list[int]) -> DequantizedWeights | None:
     """The right operand of a contraction as dequantized constants; None if it is anything else."""
@@ -264,7 +273,7 @@ class PackedDequantization:
         if array.dtype.kind == "i":
             low, high = int(array.min()), int(array.max())
             signed = low < 0
-            small = (-128 <= low and high < 128) or (not signed and high < 256)
+            small = (low >= -128 and high < 128) or (not signed and high < 256)
             array = array.astype(np.uint8).view(np.int8) if small else array
             element = ir.IntegerType.get_signless(8 if small else 32)
         squeezed = array.reshape([extent for extent in array.shape if extent != 1])

@@ -19,6 +19,9 @@ x + 128 where it wants unsigned bytes and x is signed, and 128 times the sums of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from mlirage import structured_ops
 from mlirage.codegen.register_shapes import panel_columns
@@ -32,10 +35,11 @@ from mlirage.global_optimization.constant_arrays import (
     erase_unread,
     load_constant,
 )
-from mlirage.global_optimization.dot_product_groups import Grouping, find_grouping, subtract_offset
+from mlirage.global_optimization.dot_product_groups import Grouping, combine_columns, find_grouping, subtract_offset
+from mlirage.global_optimization.multiply_integers import is_zero_fill
 from mlirage.global_optimization.pack_dequantized import PackedDequantization, find_dequantized_weights
 from mlirage.global_optimization.panels import into_groups, into_panels
-from mlirage.mlir import ir, walk
+from mlirage.mlir import arith, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program, release_pages
 
@@ -122,11 +126,17 @@ def _pack_dequantized(
         return
     element = structured_ops.element_type(contraction.op.results[0].type)
     width = panel_columns(weights.numbers.shape[len(kept)], element, target)
+    scale = weights.scale_of_columns() if is_zero_fill(structured_ops.outputs(contraction.op)[0]) else None
+    if scale is not None:  # sums are multiplied, not terms
+        weights = replace(weights, scale=np.ones((1,) * weights.scale.ndim, np.float32))
     packing = dequantized.get(value)
     if packing is None or not packing.is_for(weights, len(kept), width):
         packing = dequantized[value] = PackedDequantization(program, weights, len(kept), width)
+    maps, loops = contraction.maps, [*kept, contraction.column]
     with ir.InsertionPoint(contraction.op), contraction.op.location:
-        _rewrite(contraction, packing.build(), packing.places(contraction, kept), None)
+        result = _rewrite(contraction, packing.build(), packing.places(contraction, kept), None)
+    if scale is not None:
+        combine_columns(program, maps, result, scale, loops, arith.mulf)
 
 
 def _rewrite(

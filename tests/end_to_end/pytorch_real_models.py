@@ -266,6 +266,9 @@ def _calibrate(model: nn.Module, inputs: tuple[Any, ...]) -> None:
         return
     for norm in norms:
         norm.momentum = 1.0
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
     with torch.no_grad():
         model.train()(*(torch.cat([x, x.flip(-1)]) for x in inputs))
 

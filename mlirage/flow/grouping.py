@@ -19,6 +19,9 @@ from mlirage.mlir import ir, walk
 _MIN_ROWS = 16
 # … unless a thread handles so few elements in no time.
 _SMALL = 32768
+# Runs of equal types among the results and operands of a dispatch; scalars and extents need some of the latter.
+_RESULT_TYPES = 8
+_OPERAND_TYPES = 12
 
 _SPECIAL = frozenset(
     ("tensor.pad", "tensor.gather", "tensor.scatter", "tensor.generate", "tensor.concat", "tensor.extract_slice",
@@ -137,6 +140,8 @@ class _Grouping:
                 continue
             if group.kind == "tile" and self._read_elsewhere(group, op):
                 continue
+            if _too_many_types([*group.ops, op]):
+                continue
             self._add(group, op, rows)
             if group.kind == "row":
                 for other in groups:
@@ -157,7 +162,7 @@ class _Grouping:
             return
         # Rows common to both, by the loops of `op` that they are.
         here, there = group.rows[op], rows[op]
-        if set(here) != set(there):
+        if set(here) != set(there) or _too_many_types([*group.ops, *other.ops]):
             return
         if self._reaches(group, [p for o in other.ops for p in self.graph.producers[o]], group):
             return
@@ -204,6 +209,13 @@ class _Grouping:
                     if producer not in seen:
                         stack.append(producer)
         return False
+
+
+def _too_many_types(ops: list[ir.Operation]) -> bool:
+    """Whether dispatches of these ops might need more lists of operands or results than there are (mlirage/mlir.py)."""
+    results = {result.type for op in ops for result in op.results}
+    operands = {operand.type for op in ops for operand in op.operands}
+    return len(results) > _RESULT_TYPES or len(operands | results) > _OPERAND_TYPES
 
 
 def _rows_for(op: ir.Operation, group: Group) -> dict[ir.Operation, tuple[int, ...]] | None:

@@ -3,6 +3,7 @@
 PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROCESSING raises and normalizes ops.
 """
 
+from mlirage.input.convert_stablehlo_collectives import convert_stablehlo_collectives
 from mlirage.input.convert_stablehlo_concatenate import convert_stablehlo_concatenate
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
 from mlirage.input.convert_stablehlo_dynamism import convert_stablehlo_dynamism
@@ -10,6 +11,7 @@ from mlirage.input.convert_stablehlo_fft import convert_stablehlo_fft
 from mlirage.input.convert_stablehlo_linear_algebra import convert_stablehlo_linear_algebra
 from mlirage.input.convert_stablehlo_select_and_scatter import convert_stablehlo_select_and_scatter
 from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_linalgx
+from mlirage.input.convert_stablehlo_windows import convert_stablehlo_windows
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
 from mlirage.input.convert_torch import convert_torch
 from mlirage.input.externalize_constants import externalize_constants
@@ -27,6 +29,7 @@ PIPELINE: tuple[Pass, ...] = (
     "inline",
     # StableHLO and CHLO.
     normalize_stablehlo,
+    convert_stablehlo_collectives,
     convert_stablehlo_control_flow,
     convert_stablehlo_to_linalgx,
     convert_stablehlo_linear_algebra,  # before simplification drops the calls' configuration
@@ -36,6 +39,7 @@ PIPELINE: tuple[Pass, ...] = (
     convert_stablehlo_select_and_scatter,
     convert_stablehlo_concatenate,
     widen_accumulators,
+    convert_stablehlo_windows,
     "stablehlo-legalize-to-linalg",
     inline_scalar_generics,
     # TOSA.
@@ -50,6 +54,7 @@ PIPELINE: tuple[Pass, ...] = (
     strip_signedness,
     convert_stablehlo_dynamism,
     "resolve-ranked-shaped-type-result-dims",
+    "lower-affine",  # extents of collapsed shapes
     "cse",  # equal extents become one value, which decides tests of their equality
     "canonicalize",
     "cse",

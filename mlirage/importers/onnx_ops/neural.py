@@ -92,6 +92,8 @@ def _pool_geometry(
     round_up = bool(node.get("ceil_mode", 0))
     for d, k, stride, dilation, before, after in zip(x.shape[2:], kernel, strides, dilations, low, high, strict=True):
         reach = dilation * (k - 1) + 1
+        if isinstance(d, int) and isinstance(before, int) and isinstance(after, int) and d + before + after < reach:
+            raise ValueError(f"a window of {reach} does not fit in {d} positions with {before} and {after} of padding")
         windows = (d + before + after - reach) // stride + 1
         if round_up:
             windows = -((-(d + before + after - reach)) // stride) + 1

@@ -192,7 +192,7 @@ def _depends_on(dim: Dim, block: ir.Block) -> bool:
 
 def _inside(value: ir.Value[Any], block: ir.Block) -> bool:
     owner = value.owner
-    place = owner if isinstance(owner, ir.Block) else owner.block
+    place = owner if isinstance(owner, ir.Block) else owner.operation.block
     while place is not None:
         if place == block:
             return True

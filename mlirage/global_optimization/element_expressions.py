@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from mlirage import structured_ops
 from mlirage.extents import reassociation
-from mlirage.mlir import ir
+from mlirage.mlir import arith, ir
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,19 @@ class Outside:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """A number that is known."""
+
+    attribute: ir.Attribute
+
+    @property
+    def type(self) -> ir.Type:
+        """The number's type."""
+        assert isinstance(self.attribute, ir.FloatAttr | ir.IntegerAttr)
+        return self.attribute.type
+
+
+@dataclass(frozen=True)
 class Apply:
     """A scalar op; two of them are equal if they compute the same."""
 
@@ -58,7 +71,7 @@ class Apply:
         return self.op.results[0].type
 
 
-Expression = Read | Number | Outside | Apply
+Expression = Read | Number | Outside | Constant | Apply
 
 
 def expression_of(tensor: ir.Value, place: ir.AffineMap, looks_into: Callable[[ir.Value], bool]) -> Expression:
@@ -71,6 +84,9 @@ class _Builder:
         self.looks_into = looks_into
 
     def read(self, tensor: ir.Value, place: ir.AffineMap) -> Expression:
+        number = uniform_number(tensor)
+        if number is not None:
+            return Constant(number)
         if isinstance(tensor.owner, ir.Block) or not self.looks_into(tensor):
             return Read(tensor, place)
         op = tensor.owner.operation
@@ -107,7 +123,9 @@ class _Builder:
             inner = value.owner.operation
             if inner.name == "linalg.index":
                 return Number(loops.results[ir.IntegerAttr(inner.attributes["dim"]).value])
-            if inner.block != block and inner.name != "arith.constant":
+            if inner.name == "arith.constant":
+                return Constant(inner.attributes["value"])
+            if inner.block != block:
                 return Outside(value)
             return apply(inner, [scalar(operand) for operand in inner.operands])
 
@@ -119,6 +137,24 @@ def apply(op: ir.Operation, operands: Sequence[Expression]) -> Apply:
     names = sorted(op.attributes[i].name for i in range(len(op.attributes)))
     attributes = " ".join(f"{name}={op.attributes[name]}" for name in names if name != "fastmath")
     return Apply(op.name, f"{attributes} : {op.results[0].type}", tuple(operands), op)
+
+
+def uniform_number(tensor: ir.Value) -> ir.Attribute | None:
+    """The number that every element of a tensor is, where that is known."""
+    if isinstance(tensor.owner, ir.Block):
+        return None
+    op = tensor.owner.operation
+    if op.name == "arith.constant":
+        value = op.attributes["value"]
+        scalar = value.get_splat_value() if isinstance(value, ir.DenseElementsAttr) and value.is_splat else value
+        return scalar if isinstance(scalar, ir.FloatAttr | ir.IntegerAttr) else None
+    if op.name in ("linalg.fill", "tensor.splat", "tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"):
+        return uniform_number(op.operands[0])
+    if is_pointwise(op) and structured_ops.segment_sizes(op) == [1, 1]:
+        block = structured_ops.body(op)
+        if len(block.operations) == 1 and block.operations[0].operands[0] == block.arguments[0]:
+            return uniform_number(op.operands[0])
+    return None
 
 
 def is_pointwise(op: ir.Operation) -> bool:
@@ -172,6 +208,8 @@ def build(
             return given[e]
         if isinstance(e, Outside):
             return e.scalar
+        if isinstance(e, Constant):
+            return arith.constant(e.type, e.attribute)
         if id(e) not in made:  # alive as long as `expression`
             made[id(e)] = number(e.expression) if isinstance(e, Number) else clone(e)
         return made[id(e)]

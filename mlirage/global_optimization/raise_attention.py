@@ -20,6 +20,7 @@ from mlirage.attention import attention_loops, extents_of
 from mlirage.extents import Extents, reassociation
 from mlirage.global_optimization.element_expressions import (
     Apply,
+    Constant,
     Expression,
     Read,
     build,
@@ -254,10 +255,7 @@ def _uncast(e: Expression) -> Expression:
 
 
 def _is_number(e: Expression, number: float) -> bool:
-    if not isinstance(e, Apply) or e.name != "arith.constant":
-        return False
-    attribute = e.op.attributes["value"]
-    return isinstance(attribute, ir.FloatAttr) and attribute.value == number
+    return isinstance(e, Constant) and isinstance(e.attribute, ir.FloatAttr) and e.attribute.value == number
 
 
 def _predicate(e: Apply) -> str:

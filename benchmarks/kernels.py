@@ -1,20 +1,23 @@
-"""Single kernels against the machine's peaks, on one thread: `python -m benchmarks.kernels [MODEL|shapes]`.
+"""Single kernels against the machine's peaks, on one thread: `python -m benchmarks.kernels [MODEL|shapes|narrow]`.
 
     dispatch                                   count      µs   GF/s   of FMA peak
     main$4_conv_1x64x56x56x64x3x3_f32             16    1030  224.1         0.95
 
 MODEL is one of the light models or an ONNX file. Every entry point of it is compiled alone, called through the
 executable ABI on random data, and timed in turn with the peak, in processor time of this thread. `shapes` runs a list
-of matrix products instead: aligned, ragged, small, dynamic.
+of matrix products instead: aligned, ragged, small, dynamic. `narrow` runs products of bytes, and of floats by weights
+of 8 and 4 bits; their share is of the f32 peak, too.
 """
 
 from __future__ import annotations
 
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -165,6 +168,56 @@ def _measure_matmul(rows: int, columns: int, depth: int, known: bool) -> Measure
     return _timed(name, library.kinds[name], run, 2 * rows * columns * depth)
 
 
+# (rows, columns, depth)
+_NARROW_SHAPES = ((512, 512, 512), (128, 768, 768), (3136, 64, 64), (100, 1000, 300), (1, 4096, 4096))
+
+
+def measure_narrow() -> list[tuple[Measured, int]]:
+    """Matrix products of u8 and s8 by s8, and of f32 by weights of 8 bits per column and 4 bits per block of 32."""
+    return [
+        (replace(measured, name=f"{kind} {measured.name}"), count)
+        for rows, columns, depth in _NARROW_SHAPES
+        for kind in ("u8·s8", "s8·s8", "f32·i8", "f32·i4")
+        if not (kind == "f32·i4" and depth % 32)
+        for measured, count in _measure_onnx(_narrow_product(kind, rows, columns, depth))
+    ]
+
+
+def _measure_onnx(model: Any) -> list[tuple[Measured, int]]:
+    with tempfile.TemporaryDirectory(prefix="mlirage-kernels-") as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        return measure_model(str(path))
+
+
+def _narrow_product(kind: str, rows: int, columns: int, depth: int) -> Any:
+    """An ONNX model of one product with constant weights."""
+    from onnx import TensorProto, helper
+
+    generator = np.random.default_rng(0)
+    left, right = kind.split("·")
+    low, high = (-8, 8) if right == "i4" else (-128, 128)
+    weights = generator.integers(low, high, (depth, columns))
+    inputs = {"u8": TensorProto.UINT8, "s8": TensorProto.INT8, "f32": TensorProto.FLOAT}
+    stored = TensorProto.INT4 if right == "i4" else TensorProto.INT8
+    constants = [helper.make_tensor("q", stored, weights.shape, weights.flatten().tolist())]
+    if left == "f32":
+        shape = (depth // 32, columns) if right == "i4" else (columns,)
+        scales = generator.uniform(0.01, 0.02, shape)
+        constants.append(helper.make_tensor("s", TensorProto.FLOAT, shape, scales.flatten().tolist()))
+        attributes = {"axis": 0, "block_size": 32} if right == "i4" else {"axis": 1}
+        nodes = [
+            helper.make_node("DequantizeLinear", ["q", "s"], ["w"], **attributes),
+            helper.make_node("MatMul", ["x", "w"], ["y"]),
+        ]
+    else:
+        nodes = [helper.make_node("MatMulInteger", ["x", "q"], ["y"])]
+    value = helper.make_tensor_value_info
+    result = value("y", TensorProto.FLOAT if left == "f32" else TensorProto.INT32, [rows, columns])
+    graph = helper.make_graph(nodes, "narrow", [value("x", inputs[left], [rows, depth])], [result], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
 def panel_columns_of_host(columns: int) -> int:
     """Columns per packed panel for f32 on this machine."""
     with new_context():
@@ -174,9 +227,11 @@ def panel_columns_of_host(columns: int) -> int:
 @click.command()
 @click.argument("what", default="shapes")
 def main(what: str) -> None:
-    """Prints the table of WHAT: the name of a light model, an ONNX file, or `shapes`."""
+    """Prints the table of WHAT: the name of a light model, an ONNX file, `shapes` or `narrow`."""
     if what == "shapes":
         rows = measure_shapes()
+    elif what == "narrow":
+        rows = measure_narrow()
     else:
         if what not in LIGHT and not Path(what).exists():
             raise click.UsageError(f"{what} is neither a file nor one of {', '.join(LIGHT)}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-for package in ("jax", "flax", "equinox", "optax"):
-    pytest.importorskip(package, reason="needs the extra [jax], flax, equinox and optax")
+pytest.importorskip("flax", reason="JAX models need flax, equinox and optax")
+pytest.importorskip("equinox", reason="JAX models need flax, equinox and optax")
+pytest.importorskip("optax", reason="JAX models need flax, equinox and optax")
 from tests.end_to_end.jax_models import MODELS, compare
 
 

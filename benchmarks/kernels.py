@@ -205,7 +205,7 @@ def _narrow_product(kind: str, rows: int, columns: int, depth: int) -> Any:
         shape = (depth // 32, columns) if right == "i4" else (columns,)
         scales = generator.uniform(0.01, 0.02, shape)
         constants.append(helper.make_tensor("s", TensorProto.FLOAT, shape, scales.flatten().tolist()))
-        attributes = {"axis": 0, "block_size": 32} if right == "i4" else {"axis": 1}
+        attributes: dict[str, Any] = {"axis": 0, "block_size": 32} if right == "i4" else {"axis": 1}
         nodes = [
             helper.make_node("DequantizeLinear", ["q", "s"], ["w"], **attributes),
             helper.make_node("MatMul", ["x", "w"], ["y"]),

@@ -107,6 +107,8 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
     panels = -(-columns // shape.columns)
     if not c.panel:  # every block of rows would stage the same panels again
         by_column = min(groups, panels)
+    elif c.group > 1 and rows >= 2 * shape.rows * groups:  # every block of columns would stage the same rows again
+        by_column = 1
     else:
         by_column = min(groups, max(1, panels // 2)) if rows <= 2 * shape.rows or panels >= 8 else 1
     panels_each = _even_part(panels, -(-panels // by_column), 1) or panels

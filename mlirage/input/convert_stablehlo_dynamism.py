@@ -5,7 +5,8 @@
     %n = tensor.extract %shape[%c0]; linalg.generic {maps (d0, d1) -> (d0), (d0, d1)} ins(%x) outs(tensor.empty(%n))
 
 An extent that may be 1 at run time where the result's is not is stretched then; the test goes away where
-canonicalization proves the extents equal. Also here: reverse, dynamic_gather (starts are clamped), real_dynamic_slice.
+canonicalization proves the extents equal. Also here: reverse, dynamic_gather (starts are clamped), real_dynamic_slice,
+dynamic_update_slice.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mlirage.mlir import arith, ir, linalg, scf, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.structured_ops import build_generic, identity_map
-from mlirage.tensor_shapes import Extent, collapse_dims, extents, static_shape
+from mlirage.tensor_shapes import Extent, collapse_dims, dynamic_extents, extents, static_shape
 
 
 @module_pass("input-convert-stablehlo-dynamism")
@@ -184,6 +185,20 @@ def _slice(op: ir.Operation) -> ir.Value:
     return _tabulate(shape, result.element_type, body)
 
 
+def _update_slice(op: ir.Operation) -> ir.Value:
+    """dynamic_update_slice: starts are clamped so that the update fits."""
+    operand, update, *starts = op.operands
+    sizes = extents(update)
+    begin: list[Extent] = []
+    for start, whole, size in zip(starts, extents(operand), sizes, strict=True):
+        last = arith.subi(_value(whole), _value(size))
+        begin.append(arith.maxsi(arith.minsi(_to_index(tensor.extract(start, [])), last), _index(0)))
+    return tensor.insert_slice(
+        update, operand, dynamic_extents(begin), dynamic_extents(sizes), [],
+        static_shape(begin), static_shape(sizes), [1] * len(sizes),
+    )  # fmt: skip
+
+
 def _gather(op: ir.Operation) -> ir.Value:
     """dynamic_gather: as gather, with slice sizes from a tensor."""
     operand, indices, sizes = op.operands
@@ -245,4 +260,5 @@ _CONVERSIONS: dict[str, Callable[[ir.Operation], ir.Value | None]] = {
     "stablehlo.reverse": _reverse,
     "stablehlo.real_dynamic_slice": _slice,
     "stablehlo.dynamic_gather": _gather,
+    "stablehlo.dynamic_update_slice": _update_slice,
 }

@@ -11,13 +11,14 @@ import re
 import sys
 import zlib
 
-from tests.importers import stablehlo_elementwise, stablehlo_indexing, stablehlo_structural
+from tests.importers import stablehlo_elementwise, stablehlo_indexing, stablehlo_programs, stablehlo_structural
 from tests.importers.stablehlo_oracle import Case, failures
 
 SECTIONS = {
     "elementwise": stablehlo_elementwise.cases,
     "structural": stablehlo_structural.cases,
     "indexing": stablehlo_indexing.cases,
+    "programs": stablehlo_programs.cases,
 }
 _SAMPLED = 12
 

@@ -62,12 +62,14 @@ def linear(op: Op, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
 def _combined(op: Op, x: Tensor, result: Tensor, beta: Number, alpha: Number) -> Tensor:
     """beta · x + alpha · result; what beta 0 multiplies is not looked at."""
     plain = isinstance(alpha, int | float | complex) and alpha == 1
-    scaled = result if plain else b.map_(lambda a, f: a * f, result, as_tensor(alpha, result.dtype))
+    scaled = result if plain else b.multiply(result, as_tensor(alpha, result.dtype))
     if isinstance(beta, int | float | complex):
         if beta == 0:
             return scaled
         if beta == 1:
-            return b.map_(lambda r, a: a + r, scaled, x)
+            return b.add(scaled, x)
+    if result.dtype == b.BOOL:
+        return b.add(scaled, b.multiply(x, as_tensor(beta, b.BOOL)))
     return b.map_(lambda r, a, f: f * a + r, scaled, x, as_tensor(beta, x.dtype))
 
 

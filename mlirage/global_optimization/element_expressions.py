@@ -75,7 +75,7 @@ Expression = Read | Number | Outside | Constant | Apply
 
 
 def expression_of(tensor: ir.Value, place: ir.AffineMap, looks_into: Callable[[ir.Value], bool]) -> Expression:
-    """The element of `tensor` at a place, through all elementwise ops and unit dims that `looks_into` lets."""
+    """The element of `tensor` at a place, through all elementwise ops and reshapes that `looks_into` lets."""
     return _Builder(looks_into).read(tensor, place)
 
 
@@ -93,7 +93,7 @@ class _Builder:
         if op.name == "tensor.cast":
             return self.read(op.operands[0], place)
         if op.name in ("tensor.expand_shape", "tensor.collapse_shape"):
-            inner = unit_dims_place(op, place)
+            inner = reshaped_place(op, place)
             return Read(tensor, place) if inner is None else self.read(op.operands[0], inner)
         return self._elementwise(op, ir.OpResult(tensor).result_number, place) or Read(tensor, place)
 
@@ -165,8 +165,8 @@ def is_pointwise(op: ir.Operation) -> bool:
     return all(inner.name.startswith(("arith.", "math.")) or inner.name == "linalg.index" for inner in ops)
 
 
-def unit_dims_place(op: ir.Operation, place: ir.AffineMap) -> ir.AffineMap | None:
-    """The place in the source of a reshape that only adds or drops unit dims; None if it does more."""
+def reshaped_place(op: ir.Operation, place: ir.AffineMap) -> ir.AffineMap | None:
+    """The place in the source of a reshape; None if an extent that this depends on is not known."""
     source, result = ir.RankedTensorType(op.operands[0].type), ir.RankedTensorType(op.results[0].type)
     expands = op.name == "tensor.expand_shape"
     wide = result if expands else source
@@ -174,11 +174,17 @@ def unit_dims_place(op: ir.Operation, place: ir.AffineMap) -> ir.AffineMap | Non
     places: list[ir.AffineExpr] = [zero] * source.rank
     for narrow, group in enumerate(reassociation(op)):
         dims = [d for d in group if wide.is_dynamic_dim(d) or wide.get_dim_size(d) != 1]
-        if len(dims) > 1:
+        if any(wide.is_dynamic_dim(d) or wide.get_dim_size(d) == 0 for d in dims[1:]):
             return None
-        for d in dims:
-            outer, inner = (d, narrow) if expands else (narrow, d)
-            places[inner] = place.results[outer]
+        stride = 1
+        for d in reversed(dims):
+            size = None if d == dims[0] else wide.get_dim_size(d)
+            if expands:
+                places[narrow] = places[narrow] + place.results[d] * stride
+            else:
+                rest = ir.AffineExpr.get_floor_div(place.results[narrow], stride)
+                places[d] = rest if size is None else ir.AffineExpr.get_mod(rest, size)
+            stride *= size or 1
     return ir.AffineMap.get(place.n_dims, 0, places)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlirage import structured_ops
-from mlirage.attention import attention_loops, extents_of
+from mlirage.attention import attention_loops, extents_of, loops_of
 from mlirage.extents import Extents, reassociation
 from mlirage.global_optimization.element_expressions import (
     Apply,
@@ -309,7 +309,7 @@ def _product_of(e: Read, at: ir.AffineMap, key_loop: int, depth_loop: int) -> li
     place = structured_ops.compose(e.place, at)
     loops: list[ir.AffineExpr] = [ir.AffineDimExpr.get(depth_loop)] * len(parallel)
     for loop, expr in zip(written, place.results, strict=True):
-        if loop is None or not isinstance(expr, ir.AffineDimExpr | ir.AffineConstantExpr):
+        if loop is None:
             return None
         loops[loop] = expr
     inner = ir.AffineMap.get(at.n_dims, 0, loops)
@@ -333,6 +333,8 @@ def _rewrite(
     except ValueError:
         return False
     known = extents_of([*(o.tensor for o in operands), *(r.tensor for r in extras), op.results[0]], [*maps, result_map])
+    if not all(_reads_evenly(m, {loops.keys, loops.depth, loops.columns}) for m in maps):
+        return False
     depth, columns = known[loops.depth], known[loops.columns]
     if not depth or not columns or max(depth, columns) > _MOST_DEPTH:
         return False
@@ -374,6 +376,14 @@ def _rewrite(
         )  # fmt: skip
     result.replace_all_uses_with(new)
     return True
+
+
+def _reads_evenly(indexing_map: ir.AffineMap, inner: set[int]) -> bool:
+    """Whether the loops that kernels run along in vectors index dims of their own."""
+    return all(
+        isinstance(expr, ir.AffineDimExpr) or not loops_of(ir.AffineMap.get(indexing_map.n_dims, 0, [expr])) & inner
+        for expr in indexing_map.results
+    )
 
 
 def _extent(value: ir.Value, dim: int, extents: Extents) -> int | ir.Value:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+import mlirage
 from mlirage.cli import main
 from mlirage.codegen.cpu.loop_remarks import GUESS, hot_loops, scalar_loops
 from mlirage.module_file import ModuleFile
@@ -136,3 +137,19 @@ def test_the_option_names_dispatch_and_node(tmp_path: Path, capsys: pytest.Captu
     assert {facts[name]["nodes"][0] for name in facts if facts[name]["scalar_loops"]} == {"/running"}
     assert main(["compile", str(path)]) == 0
     assert "is scalar" not in capsys.readouterr().err
+
+
+def test_short_rows_are_copied_as_vectors() -> None:
+    """A loop of 64 iterations that is unrolled whole is 64 scalar copies."""
+    part, whole = "tensor<1x29x17x64xf32>", "tensor<1x29x17x128xf32>"
+    module = mlirage.compile(
+        f"func.func @main(%a: {part}, %b: {part}) -> {whole} {{\n"
+        f"  %y = tensor.concat dim(3) %a, %b : ({part}, {part}) -> {whole}\n  return %y : {whole}\n}}",
+        check_vectorization=True,
+    )
+    facts = ModuleFile.read_dispatches(module).values()
+    assert len(facts) == 2
+    assert not any(fact["scalar_loops"] for fact in facts)
+    a, b = (np.random.default_rng(seed).normal(size=(1, 29, 17, 64)).astype(np.float32) for seed in (0, 1))
+    (result,) = mlirage.load(module)(a, b)
+    np.testing.assert_array_equal(result, np.concatenate([a, b], 3))

@@ -10,6 +10,8 @@ from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import ir
 
 KIND = "default"
+# Loops that are unrolled whole are not vectorized any more.
+LLVM_UNROLLS = False
 
 
 def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configuration]:

@@ -91,7 +91,7 @@ def _rewrite(program: Program, contraction: Contraction) -> bool:
     bits = _bits(weights.numbers)
     terms = int(np.prod([weights.numbers.shape[axis] for axis in depth_axes], dtype=np.int64))
     largest = max(abs(int(weights.numbers.min())), abs(int(weights.numbers.max())))
-    if bits is None or (is_float and terms * 255 * largest >= 1 << 31):
+    if bits is None or (is_float and terms * 511 * largest >= 1 << 31):
         return False
     with ir.InsertionPoint(op), op.location:
         activations = _activations(contraction.left_value, is_float)
@@ -173,10 +173,11 @@ def _may_be_narrow(value: ir.Value, is_float: bool) -> bool:
             )
             moved = not dequantized.source.read.is_permutation
             runtime_zero = isinstance(dequantized.zero, Operand)
-            fits = isinstance(dequantized.zero, Operand) or _fits(dequantized.zero or 0, dequantized.signed)
+            # a zero point beyond the integers' range cannot pad, nor is it known then that scaled sums stay in i32
+            fits = _fits(dequantized.zero, dequantized.signed)
             return (
                 dequantized.is_float == is_float and str(narrow) == "i8" and uniform and not moved
-                and not (runtime_zero and padded) and (fits or not padded)
+                and not (runtime_zero and padded) and (fits or not (padded or is_float))
             )  # fmt: skip
         if op.name == "tensor.pad":
             if not _pads_zeros(op):
@@ -188,8 +189,11 @@ def _may_be_narrow(value: ir.Value, is_float: bool) -> bool:
     return False
 
 
-def _fits(zero: int, signed: bool) -> bool:
-    return -128 <= zero < 128 if signed else 0 <= zero < 256
+def _fits(zero: int | Operand | None, signed: bool) -> bool:
+    if isinstance(zero, Operand):
+        element = structured_ops.element_type(zero.value.type)
+        return isinstance(element, ir.IntegerType) and element.width <= 8
+    return zero is None or (-128 <= zero < 128 if signed else 0 <= zero < 256)
 
 
 def _pads_zeros(op: ir.Operation) -> bool:

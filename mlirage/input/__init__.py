@@ -3,6 +3,7 @@
 PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROCESSING raises and normalizes ops.
 """
 
+from mlirage.input.convert_stablehlo_batch_norm import convert_stablehlo_batch_norm
 from mlirage.input.convert_stablehlo_collectives import convert_stablehlo_collectives
 from mlirage.input.convert_stablehlo_concatenate import convert_stablehlo_concatenate
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
@@ -30,6 +31,7 @@ PIPELINE: tuple[Pass, ...] = (
     # StableHLO and CHLO.
     normalize_stablehlo,
     convert_stablehlo_collectives,
+    convert_stablehlo_batch_norm,
     convert_stablehlo_control_flow,
     convert_stablehlo_to_linalgx,
     convert_stablehlo_linear_algebra,  # before simplification drops the calls' configuration

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field
 
 from mlirage import structured_ops
-from mlirage.flow.cloning import is_clonable, is_contiguous_slice, is_free
+from mlirage.flow.cloning import bit_width, is_clonable, is_contiguous_slice, is_free
 from mlirage.mlir import ir, walk
 
 # Fewer rows than this are too few to share among threads …
@@ -98,7 +98,9 @@ class _Grouping:
         return list(unique)
 
     def _place(self, op: ir.Operation) -> None:
-        if not any(isinstance(result.type, ir.RankedTensorType) for result in op.results) or is_free(op):
+        if not any(isinstance(result.type, ir.RankedTensorType) for result in op.results):
+            return
+        if is_free(op) and not _is_wide_fill(op):
             return
         from_group = any(producer in self.owner for producer in self.graph.producers[op])
         if is_clonable(op) and (not from_group or not structured_ops.is_structured(op)):
@@ -209,6 +211,12 @@ class _Grouping:
                     if producer not in seen:
                         stack.append(producer)
         return False
+
+
+def _is_wide_fill(op: ir.Operation) -> bool:
+    """Whether `op` fills with elements of 16 bytes, which no command of a device does: where it is read, a dispatch."""
+    element = structured_ops.element_type(op.results[0].type)
+    return op.name == "linalg.fill" and isinstance(element, ir.ComplexType) and bit_width(element) > 64
 
 
 def _too_many_types(ops: list[ir.Operation]) -> bool:

@@ -131,3 +131,16 @@ func.func @slices(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>, tensor<2x8xf32>, ten
   %3 = tensor.extract_slice %1[0, 0] [4, 4] [1, 2] : tensor<4x8xf32> to tensor<4x4xf32>
   return %0, %2, %3 : tensor<4x8xf32>, tensor<2x8xf32>, tensor<4x4xf32>
 }
+
+// Elements of 16 bytes: no command fills with them.
+// CHECK-LABEL: func.func @wide_fill
+// CHECK: "flow.dispatch_region"
+// CHECK: linalg.fill
+// CHECK: tensor.insert_slice
+func.func @wide_fill(%x: tensor<2xcomplex<f64>>) -> tensor<8xcomplex<f64>> {
+  %one = complex.constant [1.0, 0.0] : complex<f64>
+  %e = tensor.empty() : tensor<8xcomplex<f64>>
+  %f = linalg.fill ins(%one : complex<f64>) outs(%e : tensor<8xcomplex<f64>>) -> tensor<8xcomplex<f64>>
+  %0 = tensor.insert_slice %x into %f[2] [2] [1] : tensor<2xcomplex<f64>> into tensor<8xcomplex<f64>>
+  return %0 : tensor<8xcomplex<f64>>
+}

@@ -111,7 +111,9 @@ def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: Regis
         by_column = 1
     else:
         by_column = min(groups, max(1, panels // 2)) if rows <= 2 * shape.rows or panels >= 8 else 1
-    panels_each = _even_part(panels, -(-panels // by_column), 1) or panels
+        # few rows make few blocks
+        by_column = max(by_column, min(panels, groups // max(1, rows // (4 * shape.rows))))
+    panels_each = -(-panels // by_column)
     by_column = -(-panels // panels_each)
     if panels_each < panels or extents[c.column] is None:
         tiles[c.column] = max(panels_each, 1) * shape.columns
@@ -164,12 +166,14 @@ def _tile_rows(
 
 def _even_part(extent_: int | None, wanted: int, unit: int) -> int:
     """A block of about `wanted`: the divisor of the extent that is nearest, unless that is far off."""
-    if extent_ is not None:
-        divisors = [d for d in range(1, extent_ + 1) if extent_ % d == 0] if extent_ <= 4096 else []
-        near = min(divisors, key=lambda d: max(d / wanted, wanted / d), default=0)
-        if near and max(near / wanted, wanted / near) <= 3:
-            return 0 if near == extent_ else near
-    return max(unit, wanted // unit * unit)
+    if extent_ is None:
+        return max(unit, wanted // unit * unit)
+    divisors = [d for d in range(1, extent_ + 1) if extent_ % d == 0] if extent_ <= 4096 else []
+    near = min(divisors, key=lambda d: max(d / wanted, wanted / d), default=0)
+    if near and max(near / wanted, wanted / near) <= 1.5:
+        return 0 if near == extent_ else near
+    even = -(-extent_ // -(-extent_ // wanted))
+    return 0 if even >= extent_ else max(unit, -(-even // unit) * unit)
 
 
 def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> None:
@@ -375,6 +379,13 @@ class _Kernel:
         if isinstance(left, int):
             if left:
                 tail()
+            return
+        columns, tile = self.extents[c.column], self.tiles[c.column]
+        if isinstance(columns, int) and tile % self.columns == 0:  # only the last block has a last panel
+            if columns % self.columns:
+                is_last = arith.cmpi(arith.CmpIPredicate.ne, left, value(0))
+                left = columns % self.columns
+                if_else(is_last, tail, None)
             return
         if_else(arith.cmpi(arith.CmpIPredicate.ne, left, value(0)), tail, None)
 

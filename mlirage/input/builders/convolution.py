@@ -5,6 +5,7 @@ Plain and depthwise forms become linalg's named ops, the others one `linalg.gene
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mlirage.input.builders import scalar as s
@@ -148,8 +149,13 @@ def conv_transpose(
 ) -> Tensor:
     """The transpose of a convolution: `x` [n, c, …], `weight` [c, f/groups, …]; pads are cut from the full result.
 
-    Zeros are set between the input's elements, then it is convolved with the mirrored filters.
+    Zeros are set between the input's elements, then it is convolved with the mirrored filters; or, where that would
+    multiply by the zeros for the most part, each remainder of places by the strides is a convolution of its own.
     """
+    is_static = all(isinstance(d, int) and d >= 0 for d in (*weight.shape, *pads_low)) and 0 not in weight.shape
+    is_depthwise = groups > 1 and weight.shape[0] == groups
+    if is_static and not is_depthwise and max(strides) > 1 and all(d == 1 for d in dilations):
+        return _by_remainders(x, weight, strides, pads_low, pads_high, groups)
     spatial = list(range(2, x.rank))
     per_group, channels = weight.shape[1], weight.shape[0]
     if any(stride != 1 for stride in strides):
@@ -166,6 +172,56 @@ def conv_transpose(
     low = [r - p for r, p in zip(reach, pads_low, strict=True)]
     high = [r - p for r, p in zip(reach, pads_high, strict=True)]
     return conv(x, kernel, [1] * len(spatial), dilations, low, high, groups)
+
+
+def _by_remainders(
+    x: Tensor,
+    weight: Tensor,
+    strides: Sequence[int],
+    pads_low: Sequence[Dim],
+    pads_high: Sequence[Dim],
+    groups: int,
+) -> Tensor:
+    """A transposed convolution as one convolution that has filters for every remainder of places by the strides.
+
+        y[q * stride + r] = sum over j:  x[q - j] * weight[j * stride + r]
+
+    The filters of all r are computed side by side, then the results are laid between each other.
+    """
+    spatial = len(strides)
+    kernel = [int(k) for k in weight.shape[2:]]  # pyright: ignore[reportArgumentType]
+    taps = [-(-k // stride) for k, stride in zip(kernel, strides, strict=True)]
+    whole = [
+        (d - 1) * stride + k - before - after
+        for d, stride, k, before, after in zip(x.shape[2:], strides, kernel, pads_low, pads_high, strict=True)
+    ]
+    # q runs from the first that is not cut off, as far as there are results
+    first = [int(p) // stride for p, stride in zip(pads_low, strides, strict=True)]  # pyright: ignore[reportArgumentType]
+    skipped = [p - q * stride for p, q, stride in zip(pads_low, first, strides, strict=True)]
+    count = [(skip + w + stride - 1) // stride for skip, w, stride in zip(skipped, whole, strides, strict=True)]
+    low = [t - 1 - q for t, q in zip(taps, first, strict=True)]
+    high = [n + t - 1 - d - before for n, t, d, before in zip(count, taps, x.shape[2:], low, strict=True)]
+
+    channels, per_group = weight.shape[0], weight.shape[1]
+    filled = pad(
+        weight, [0] * weight.rank, [0, 0, *(t * s_ - k for t, s_, k in zip(taps, strides, kernel, strict=True))], 0
+    )
+    split = reshape(
+        filled,
+        (groups, channels // groups, per_group, *(d for pair in zip(taps, strides, strict=True) for d in pair)),
+    )
+    tap_axes = [3 + 2 * axis for axis in range(spatial)]
+    mirrored = reverse(split, [axis for axis, t in zip(tap_axes, taps, strict=True) if t > 1])
+    turned = transpose(mirrored, [0, *(axis + 1 for axis in tap_axes), 2, 1, *tap_axes])
+    remainders = math.prod(strides)
+    filters = reshape(turned, (groups * remainders * per_group, channels // groups, *taps))
+
+    results = conv(x, filters, [1] * spatial, [1] * spatial, low, high, groups)
+    apart = reshape(results, (x.shape[0], groups, *strides, per_group, *count))
+    places = [axis for i in range(spatial) for axis in (3 + spatial + i, 2 + i)]
+    between = transpose(apart, [0, 1, 2 + spatial, *places])
+    shape = (x.shape[0], groups * per_group, *(n * stride for n, stride in zip(count, strides, strict=True)))
+    return slice_(reshape(between, shape), [0, 0, *skipped], [x.shape[0], groups * per_group, *whole])
 
 
 __all__ = ["conv", "conv_transpose", "slice_", "window_extent"]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
+from mlirage.importers.tensorflow_calls import convert_calls
 from mlirage.importers.tensorflow_export import Exported, ExportedFunction, export_object
 from mlirage.importers.tensorflow_shapes import convert_shapes
 from mlirage.importers.tensorflow_windows import convert_windows
@@ -53,6 +54,7 @@ def import_tensorflow(model: Model, options: CompileOptions) -> Program:
             _add_function(program, exported, function)
         _settle_variables(program, exported)
         try:
+            convert_calls(program)
             convert_windows(program)
             convert_shapes(program)
             run_pipeline(program.module.operation, "canonicalize,cse")

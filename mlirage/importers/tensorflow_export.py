@@ -22,6 +22,7 @@ import ml_dtypes
 import numpy as np
 
 from mlirage.errors import ImportFailure, UsageError
+from mlirage.importers import tensorflow_calls
 from mlirage.program import Array
 
 _PIPELINE = "tf-lower-to-mlprogram-and-hlo"
@@ -272,6 +273,7 @@ def _mlir_type(array: Array) -> str:
 
 def _lower(name: str, text: str) -> str:
     tf = _tensorflow()
+    text = tensorflow_calls.expand(text)
     try:
         if '"tf.TensorList' in text:  # loops that collect rows, as map_fn and Keras's recurrent layers make them
             text = tf.mlir.experimental.run_pass_pipeline(text, _LISTS, False)
@@ -284,6 +286,7 @@ def _lower(name: str, text: str) -> str:
                 f"function {name!r} holds TensorFlow operations that have no StableHLO form: {', '.join(operations)}"
             ) from error
         raise ImportFailure(f"function {name!r}: TensorFlow cannot lower it: {message[:2000]}") from error
+    lowered = tensorflow_calls.as_calls(lowered)
     left = dict.fromkeys(re.findall(r'"(tf\.\w+)"', lowered))
     if left:
         raise ImportFailure(

@@ -28,16 +28,11 @@ C = (_RNG.normal(size=(3, 5)) + 1j * _RNG.normal(size=(3, 5))).astype(np.complex
 IMAGE = _RNG.normal(size=(2, 8, 7, 3)).astype(np.float32)
 S = (_RNG.normal(size=(2, 4, 4)) + 4 * np.eye(4)).astype(np.float32)
 
-_QR = "TensorFlow lowers it to custom calls of QR"
 EXPECTED_FAILURES: dict[str, str] = {
     "bincount": "tf.DenseBincount has no StableHLO form",
-    "det": _QR,
+    "det": "tf.MatrixDeterminant has no StableHLO form",
     "fused_batch_norm": "stablehlo.batch_norm_inference is not lowered",
-    "inverse": _QR,
     "map_fn": "a list of unknown length: tf.TensorListReserve has no StableHLO form",
-    "reduce_euclidean_norm": "tf.EuclideanNorm has no StableHLO form",
-    "reduce_euclidean_norm.all": "tf.EuclideanNorm has no StableHLO form",
-    "solve": _QR,
     "stateless_uniform": "XLA's generator is not that of TensorFlow's CPU kernels",
 }
 """Name of a case, and why it does not pass yet."""

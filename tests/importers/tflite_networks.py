@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+import mlirage
+from tests.importers.tflite_models import Reference
 
 Array = np.ndarray[Any, Any]
 
@@ -240,3 +243,29 @@ def inputs_of(details: list[dict[str, Any]], batch: int = 1, seed: int = 0) -> l
         else:
             arrays.append(rng.uniform(-1, 1, shape).astype(dtype))
     return arrays
+
+
+def convert_in_child(which: tuple[str, str], _: list[Any]) -> bytes:
+    """`convert` for a `ModelRunner`: TensorFlow's converter may take its process with it."""
+    return convert(*which)
+
+
+def check(data: bytes, batches: Sequence[int] = (1,)) -> float:
+    """Compiles, runs and compares with LiteRT's reference kernels; the largest difference of real numbers.
+
+    Raises:
+      AssertionError: an integer differs at all, or a real number by more than 1e-5.
+    """
+    session = mlirage.load(mlirage.compile(data, jobs=1, cache_dir="off"), device="local-sync")
+    largest = 0.0
+    for seed, batch in enumerate(batches):
+        reference = Reference(data)
+        inputs = inputs_of(reference.interpreter.get_input_details(), batch, seed)
+        for want, got in zip(reference(*inputs), session(*inputs), strict=True):
+            assert (want.shape, want.dtype) == (got.shape, got.dtype)
+            if want.dtype.kind != "f":
+                np.testing.assert_array_equal(got, want)
+                continue
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+            largest = max(largest, float(np.abs(got - want).max(initial=0)))
+    return largest

@@ -1,0 +1,149 @@
+"""Operations that TensorFlow's lowering leaves as they are, and its calls of XLA's own factorizations.
+
+"tf.Reshape"(%x, %shape)              ->  stablehlo.dynamic_reshape, a -1 calculated
+stablehlo.custom_call @Qr, @Eigh, …   ->  linalgx.factorize
+"tf.EuclideanNorm"(%x, %axes)         ->  square, sum and root, before the lowering
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mlirage.input import linalgx
+from mlirage.mlir import arith, ir, tensor, walk
+from mlirage.program import Program
+from mlirage.tensor_shapes import extents
+
+_NORM = re.compile(
+    r'(?P<result>%\w+) = "tf\.EuclideanNorm"\((?P<x>%[\w#]+), (?P<axes>%[\w#]+)\) (?:<\{(?P<first>.*?)\}>)? ?'
+    r"(?:\{(?P<second>.*?)\})? ?: \((?P<kind>tensor<[^>]*>+), (?P<axes_kind>tensor<[^>]*>)\) -> (?P<out>tensor<[^>]*>+)"
+)
+
+
+def expand(text: str) -> str:
+    """TensorFlow's MLIR without the operations that its lowering does not know."""
+    return _NORM.sub(_euclidean_norm, text)
+
+
+def _euclidean_norm(match: re.Match[str]) -> str:
+    keep = "true" if "keep_dims = true" in f"{match['first']}{match['second']}" else "false"
+    name, kind, out = f"%norm_{match['result'][1:]}", match["kind"], match["out"]
+    absolute = f'"tf.ComplexAbs"({match["x"]})' if "complex" in kind else f'"tf.Abs"({match["x"]})'
+    real = re.sub(r"complex<(f\d+)>", r"\1", kind)
+    real_out = re.sub(r"complex<(f\d+)>", r"\1", out)
+    end = f'"tf.Cast"({name}_root) <{{Truncate = false}}> : ({real_out}) -> {out}'
+    return (
+        f"{name}_size = {absolute} : ({kind}) -> {real}\n"
+        f'    {name}_square = "tf.Mul"({name}_size, {name}_size) : ({real}, {real}) -> {real}\n'
+        f'    {name}_sum = "tf.Sum"({name}_square, {match["axes"]}) <{{keep_dims = {keep}}}> : '
+        f"({real}, {match['axes_kind']}) -> {real_out}\n"
+        f'    {name}_root = "tf.Sqrt"({name}_sum) : ({real_out}) -> {real_out}\n'
+        f"    {match['result']} = {end}"
+    )
+
+
+def as_calls(text: str) -> str:
+    """Lowered text whose remaining operations are custom calls, so that it can be parsed."""
+    return re.sub(r'"(tf\.Reshape)"\((%[\w#]+, %[\w#]+)\) (?:\{.*?\} )?:', r"stablehlo.custom_call @\1(\2) :", text)
+
+
+def convert_calls(program: Program) -> None:
+    """Replaces the calls; others stay for input-verify to report."""
+    for op in list(walk(program.module.operation)):
+        if op.name != "stablehlo.custom_call":
+            continue
+        convert = _CONVERSIONS.get(ir.StringAttr(op.attributes["call_target_name"]).value)
+        if convert is None:
+            continue
+        with ir.InsertionPoint(op), op.location:
+            values = convert(op)
+        if "tuple<" in str(op.results[0].type):
+            for use in [use.owner.operation for use in op.results[0].uses]:
+                if use.name != "stablehlo.get_tuple_element":
+                    raise NotImplementedError(f"a tuple that is not taken apart: {op.location}")
+                _replace(use, values[ir.IntegerAttr(use.attributes["index"]).value])
+            op.erase()
+        else:
+            _replace(op, values[0])
+
+
+def _replace(op: ir.Operation, value: ir.Value[Any]) -> None:
+    if value.type != op.results[0].type:
+        with ir.InsertionPoint(op), op.location:
+            value = tensor.cast(op.results[0].type, value)
+    op.results[0].replace_all_uses_with(value)
+    op.erase()
+
+
+def _empty(x: ir.Value[Any], removed: int, *added: int, element: ir.Type | None = None) -> ir.Value[Any]:
+    """An empty tensor with the extents of `x` but the last ones, which are `added`."""
+    kind = ir.RankedTensorType(x.type)
+    return tensor.empty([*extents(x)[: kind.rank - removed], *added], element or kind.element_type)
+
+
+def _batch(x: ir.Value[Any]) -> int:
+    return ir.RankedTensorType(x.type).rank - 2
+
+
+def _qr(op: ir.Operation) -> Sequence[ir.Value[Any]]:
+    (x,) = op.operands
+    rows, columns = ir.RankedTensorType(x.type).shape[-2:]
+    outs = [_empty(x, 0), _empty(x, 2, min(rows, columns))]
+    return linalgx.factorize("qr", [x], outs, _batch(x))
+
+
+def _householder_product(op: ir.Operation) -> Sequence[ir.Value[Any]]:
+    x = op.operands[0]
+    return linalgx.factorize("householder_product", list(op.operands), [_empty(x, 0)], _batch(x))
+
+
+def _eigh(op: ir.Operation) -> Sequence[ir.Value[Any]]:
+    """Vectors and values; XLA's call says in text whether the lower half counts and the values are sorted."""
+    (x,) = op.operands
+    kind = ir.RankedTensorType(x.type)
+    element = kind.element_type
+    real = ir.ComplexType(element).element_type if isinstance(element, ir.ComplexType) else element
+    lower = ir.StringAttr(op.attributes["backend_config"]).value.startswith("1")
+    integer = ir.IntegerType.get_signless(32)
+    outs = [_empty(x, 0), _empty(x, 2, kind.shape[-1], element=real), _empty(x, 2, element=integer), _empty(x, 0)]
+    return linalgx.factorize("eigh", [x], outs, _batch(x), ["lower"] if lower else [])[:2]
+
+
+def _reshape(op: ir.Operation) -> Sequence[ir.Value[Any]]:
+    x, shape = op.operands
+    result = ir.RankedTensorType(op.results[0].type)
+    index = ir.IndexType.get()
+
+    def number(n: int) -> ir.Value[Any]:
+        return arith.constant(index, n)
+
+    sizes: list[ir.Value[Any]] = []
+    for i in range(result.rank):
+        if not result.is_dynamic_dim(i):
+            sizes.append(number(result.get_dim_size(i)))
+        else:
+            sizes.append(arith.index_cast(index, tensor.extract(shape, [number(i)])))
+    # One size may be -1: what is left of the elements.
+    minus = number(-1)
+    total, product = number(1), number(1)
+    for extent in extents(x):
+        total = arith.muli(total, number(extent) if isinstance(extent, int) else extent)
+    unknown = [arith.cmpi(arith.CmpIPredicate.eq, size, minus) for size in sizes]
+    for size, is_open in zip(sizes, unknown, strict=True):
+        product = arith.muli(product, arith.select(is_open, number(1), size))
+    is_empty = arith.cmpi(arith.CmpIPredicate.eq, product, number(0))
+    rest = arith.divui(total, arith.select(is_empty, number(1), product))
+    rest = arith.select(is_empty, number(0), rest)
+    made = [arith.select(is_open, rest, size) for size, is_open in zip(sizes, unknown, strict=True)]
+    elements = tensor.from_elements(ir.RankedTensorType.get([result.rank], index), made)
+    return [ir.Operation.create("stablehlo.dynamic_reshape", results=[result], operands=[x, elements]).results[0]]
+
+
+_CONVERSIONS: dict[str, Callable[[ir.Operation], Sequence[ir.Value[Any]]]] = {
+    "Qr": _qr,
+    "ProductOfElementaryHouseholderReflectors": _householder_product,
+    "Eigh": _eigh,
+    "tf.Reshape": _reshape,
+}

@@ -35,15 +35,24 @@ def values(element: str, count: int = 17) -> Array:
     if element in INTEGERS:
         info = ml_dtypes.iinfo(dtype)
         low, high = int(info.min), int(info.max)
-        hard = [v for v in (0, 1, 2, 3, 5, 7, 8, 13, 31, 32, 63, 64, 100, high, high - 1, high // 3, -1, -2, -7, low, low + 1)
-                if low <= v <= high]  # fmt: skip
+        hard = [
+            v
+            for v in (0, 1, 2, 3, 5, 7, 8, 13, 31, 32, 63, 64, 100, high, high - 1, high // 3, -1, -2, -7, low, low + 1)
+            if low <= v <= high
+        ]
         return np.array(hard, dtype=object).astype(np.int64 if low < 0 else np.uint64).astype(dtype)
     if element in COMPLEX:
         part = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 30.0, np.inf, -np.inf, np.nan])
         return np.array([complex(a, b) for a, b in itertools.product(part, part)], dtype)
     info = ml_dtypes.finfo(dtype)
-    edges = [float(info.max), float(info.min), float(info.smallest_normal), -float(info.smallest_subnormal),
-             float(info.smallest_normal) / 4, 1 + float(info.eps)]  # fmt: skip
+    edges = [
+        float(info.max),
+        float(info.min),
+        float(info.smallest_normal),
+        -float(info.smallest_subnormal),
+        float(info.smallest_normal) / 4,
+        1 + float(info.eps),
+    ]
     with np.errstate(all="ignore"):
         return np.array([*_SPECIAL_REALS, *edges, *(rng.standard_normal(count) * 4)]).astype(dtype)
 
@@ -83,24 +92,46 @@ def shaped(array: Array, element: str) -> str:
 
 
 _UNARY: dict[str, tuple[tuple[str, ...], float]] = {
-    "abs": ((*SIGNED, *FLOATS, *COMPLEX), 0), "negate": ((*INTEGERS, *FLOATS, *COMPLEX), 0),
-    "not": (("i1", *INTEGERS), 0), "popcnt": (INTEGERS, 0), "count_leading_zeros": (INTEGERS, 0),
-    "sign": ((*SIGNED, *FLOATS, *COMPLEX), 0), "ceil": (FLOATS, 0), "floor": (FLOATS, 0),
-    "round_nearest_afz": (FLOATS, 0), "round_nearest_even": (FLOATS, 0),
-    "exponential": ((*FLOATS, *COMPLEX), 2), "exponential_minus_one": ((*FLOATS, *COMPLEX), 4),
-    "log": ((*FLOATS, *COMPLEX), 2), "log_plus_one": ((*FLOATS, *COMPLEX), 4), "logistic": ((*FLOATS, *COMPLEX), 4),
-    "sine": ((*FLOATS, *COMPLEX), 2), "cosine": ((*FLOATS, *COMPLEX), 2), "tan": ((*FLOATS, *COMPLEX), 4),
-    "tanh": ((*FLOATS, *COMPLEX), 4), "sqrt": ((*FLOATS, *COMPLEX), 1), "rsqrt": ((*FLOATS, *COMPLEX), 2),
+    "abs": ((*SIGNED, *FLOATS, *COMPLEX), 0),
+    "negate": ((*INTEGERS, *FLOATS, *COMPLEX), 0),
+    "not": (("i1", *INTEGERS), 0),
+    "popcnt": (INTEGERS, 0),
+    "count_leading_zeros": (INTEGERS, 0),
+    "sign": ((*SIGNED, *FLOATS, *COMPLEX), 0),
+    "ceil": (FLOATS, 0),
+    "floor": (FLOATS, 0),
+    "round_nearest_afz": (FLOATS, 0),
+    "round_nearest_even": (FLOATS, 0),
+    "exponential": ((*FLOATS, *COMPLEX), 2),
+    "exponential_minus_one": ((*FLOATS, *COMPLEX), 4),
+    "log": ((*FLOATS, *COMPLEX), 2),
+    "log_plus_one": ((*FLOATS, *COMPLEX), 4),
+    "logistic": ((*FLOATS, *COMPLEX), 4),
+    "sine": ((*FLOATS, *COMPLEX), 2),
+    "cosine": ((*FLOATS, *COMPLEX), 2),
+    "tan": ((*FLOATS, *COMPLEX), 4),
+    "tanh": ((*FLOATS, *COMPLEX), 4),
+    "sqrt": ((*FLOATS, *COMPLEX), 1),
+    "rsqrt": ((*FLOATS, *COMPLEX), 2),
     "cbrt": (FLOATS, 2),
-}  # fmt: skip
+}
 _BINARY: dict[str, tuple[tuple[str, ...], float]] = {
-    "add": (("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 0), "subtract": ((*INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 0),
-    "multiply": (("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 1), "divide": ((*INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 2),
-    "maximum": (("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 0), "minimum": (("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 0),
-    "remainder": ((*INTEGERS, *FLOATS), 0), "power": ((*INTEGERS, *FLOATS, *COMPLEX), 4),
-    "atan2": ((*FLOATS,), 2), "and": (("i1", *INTEGERS), 0), "or": (("i1", *INTEGERS), 0), "xor": (("i1", *INTEGERS), 0),
-    "shift_left": (INTEGERS, 0), "shift_right_arithmetic": (INTEGERS, 0), "shift_right_logical": (INTEGERS, 0),
-}  # fmt: skip
+    "add": (("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 0),
+    "subtract": ((*INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 0),
+    "multiply": (("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 1),
+    "divide": ((*INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 2),
+    "maximum": (("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 0),
+    "minimum": (("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX), 0),
+    "remainder": ((*INTEGERS, *FLOATS), 0),
+    "power": ((*INTEGERS, *FLOATS, *COMPLEX), 4),
+    "atan2": ((*FLOATS,), 2),
+    "and": (("i1", *INTEGERS), 0),
+    "or": (("i1", *INTEGERS), 0),
+    "xor": (("i1", *INTEGERS), 0),
+    "shift_left": (INTEGERS, 0),
+    "shift_right_arithmetic": (INTEGERS, 0),
+    "shift_right_logical": (INTEGERS, 0),
+}
 _PREDICATES = ("EQ", "NE", "GE", "GT", "LE", "LT")
 
 
@@ -116,9 +147,14 @@ def _unary() -> Iterator[Case]:
         for e, m in ((5, 10), (8, 7), (3, 2), (1, 1), (11, 52)):
             yield Case(
                 f"reduce_precision:{element}-{e}-{m}",
-                operation("reduce_precision", [x], [shaped(x, element)],
-                          f"exponent_bits = {e} : i32, mantissa_bits = {m} : i32"), (x,),
-            )  # fmt: skip
+                operation(
+                    "reduce_precision",
+                    [x],
+                    [shaped(x, element)],
+                    f"exponent_bits = {e} : i32, mantissa_bits = {m} : i32",
+                ),
+                (x,),
+            )
     for element in COMPLEX:
         x = values(element)
         part = element[8:-1]
@@ -155,15 +191,24 @@ def _binary() -> Iterator[Case]:
         a, b = pairs(element)
         for direction in _PREDICATES if element not in COMPLEX else ("EQ", "NE"):
             kinds = {"i1": ["UNSIGNED"]}.get(element) or (
-                ["FLOAT", "TOTALORDER"] if element in FLOATS else ["FLOAT"] if "f" in element else
-                ["UNSIGNED"] if element.startswith("u") else ["SIGNED"])  # fmt: skip
+                ["FLOAT", "TOTALORDER"]
+                if element in FLOATS
+                else ["FLOAT"]
+                if "f" in element
+                else ["UNSIGNED"]
+                if element.startswith("u")
+                else ["SIGNED"]
+            )
             for kind in [""] if element in COMPLEX else kinds:
                 attributes = f"comparison_direction = #stablehlo<comparison_direction {direction}>"
                 if kind:
                     attributes += f", compare_type = #stablehlo<comparison_type {kind}>"
-                yield Case(f"compare-{direction}{kind[:5]}:{element}",
-                           operation("compare", [a, b], [shaped(a, "i1")], attributes), (a, b),
-                           expected=_total_order(direction) if kind == "TOTALORDER" else None)  # fmt: skip
+                yield Case(
+                    f"compare-{direction}{kind[:5]}:{element}",
+                    operation("compare", [a, b], [shaped(a, "i1")], attributes),
+                    (a, b),
+                    expected=_total_order(direction) if kind == "TOTALORDER" else None,
+                )
 
 
 def _ternary() -> Iterator[Case]:
@@ -178,8 +223,11 @@ def _ternary() -> Iterator[Case]:
             high = np.ascontiguousarray(np.roll(b, 3, axis=1))
             yield Case(f"clamp:{element}", operation("clamp", [low, x, high], [shaped(x, element)]), (low, x, high))
             lo, hi = values(element)[1], values(element)[2]
-            yield Case(f"clamp-scalar:{element}", operation("clamp", [np.array(lo), x, np.array(hi)], [shaped(x, element)]),
-                       (np.array(lo), x, np.array(hi)))  # fmt: skip
+            yield Case(
+                f"clamp-scalar:{element}",
+                operation("clamp", [np.array(lo), x, np.array(hi)], [shaped(x, element)]),
+                (np.array(lo), x, np.array(hi)),
+            )
 
 
 def _convert() -> Iterator[Case]:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - lines of MLIR
 """StableHLO's gather, scatter, dot products and convolutions, of every order of dimension numbers."""
 
 from __future__ import annotations
@@ -67,12 +68,22 @@ def _gathers() -> Iterator[Case]:
             x = sample(element, operand)
             index = random(label).integers(0 if kind == np.uint32 else -4, 10, indices).astype(kind)
             numbers = _numbers(
-                "gather", offset_dims=offsets, collapsed_slice_dims=collapsed, operand_batching_dims=batching,
-                start_indices_batching_dims=index_batching, start_index_map=start_map, index_vector_dim=vector,
-            )  # fmt: skip
+                "gather",
+                offset_dims=offsets,
+                collapsed_slice_dims=collapsed,
+                operand_batching_dims=batching,
+                start_indices_batching_dims=index_batching,
+                start_index_map=start_map,
+                index_vector_dim=vector,
+            )
             text = "".join(f"{n}x" for n in result) + element
-            yield one("gather", f"{label}:{element}", [x, index], [text],
-                      f"dimension_numbers = {numbers}, slice_sizes = {i64s(sizes)}")  # fmt: skip
+            yield one(
+                "gather",
+                f"{label}:{element}",
+                [x, index],
+                [text],
+                f"dimension_numbers = {numbers}, slice_sizes = {i64s(sizes)}",
+            )
 
 
 def _scatters() -> Iterator[Case]:
@@ -88,17 +99,32 @@ def _scatters() -> Iterator[Case]:
         vector,
     ) in _SCATTERS.items():
         numbers = _numbers(
-            "scatter", update_window_dims=windows, inserted_window_dims=inserted, input_batching_dims=batching,
-            scatter_indices_batching_dims=index_batching, scatter_dims_to_operand_dims=dims, index_vector_dim=vector,
-        )  # fmt: skip
+            "scatter",
+            update_window_dims=windows,
+            inserted_window_dims=inserted,
+            input_batching_dims=batching,
+            scatter_indices_batching_dims=index_batching,
+            scatter_dims_to_operand_dims=dims,
+            index_vector_dim=vector,
+        )
         for element, kind, body in (
-            ("f32", np.int32, "add"), ("ui8", np.int64, "maximum"), ("i32", np.int8, "subtract"),
-            ("complex<f32>", np.int32, "multiply"), ("bf16", np.uint8, "add"), ("i1", np.int32, "add"),
-        ):  # fmt: skip
+            ("f32", np.int32, "add"),
+            ("ui8", np.int64, "maximum"),
+            ("i32", np.int8, "subtract"),
+            ("complex<f32>", np.int32, "multiply"),
+            ("bf16", np.uint8, "add"),
+            ("i1", np.int32, "add"),
+        ):
             x, u = sample(element, operand), sample(element, updates, 1)
             index = random(label).integers(0 if kind == np.uint8 else -3, 9, indices).astype(kind)
-            yield one("scatter", f"{label}:{element}", [x, index, u], [shaped(x, element)],
-                      f"scatter_dimension_numbers = {numbers}", [binary_region(body, element)])  # fmt: skip
+            yield one(
+                "scatter",
+                f"{label}:{element}",
+                [x, index, u],
+                [shaped(x, element)],
+                f"scatter_dimension_numbers = {numbers}",
+                [binary_region(body, element)],
+            )
         x, y = sample("f32", operand), sample("i32", operand, 2)
         u, v = sample("f32", updates, 3), sample("i32", updates, 4)
         index = random(label).integers(-3, 9, indices)
@@ -108,11 +134,23 @@ def _scatters() -> Iterator[Case]:
             " %g = stablehlo.xor %b, %d : tensor<i32>\n %h = stablehlo.add %g, %f : tensor<i32>\n"
             ' "stablehlo.return"(%e, %h) : (tensor<f32>, tensor<i32>) -> ()\n'
         )
-        yield one("scatter", f"{label}:two", [x, y, index, u, v], [shaped(x, "f32"), shaped(y, "i32")],
-                  f"scatter_dimension_numbers = {numbers}", [region])  # fmt: skip
+        yield one(
+            "scatter",
+            f"{label}:two",
+            [x, y, index, u, v],
+            [shaped(x, "f32"), shaped(y, "i32")],
+            f"scatter_dimension_numbers = {numbers}",
+            [region],
+        )
         second = '^bb0(%x: tensor<f32>, %y: tensor<f32>):\n "stablehlo.return"(%y) : (tensor<f32>) -> ()\n'
-        yield one("scatter", f"{label}:set", [x, index, u], [shaped(x, "f32")],
-                  f"scatter_dimension_numbers = {numbers}", [second])  # fmt: skip
+        yield one(
+            "scatter",
+            f"{label}:set",
+            [x, index, u],
+            [shaped(x, "f32")],
+            f"scatter_dimension_numbers = {numbers}",
+            [second],
+        )
 
 
 def _dots() -> Iterator[Case]:
@@ -120,51 +158,126 @@ def _dots() -> Iterator[Case]:
         if element.startswith("f8"):
             continue
         a, b = sample(element, (3, 5, 2, 7)), sample(element, (2, 7, 4, 3), 1)
-        yield one("dot_general", element, [a, b], [f"2x3x5x4x{element}"],
-                  "dot_dimension_numbers = #stablehlo.dot<lhs_batching_dimensions = [2, 0], "
-                  "rhs_batching_dimensions = [0, 3], lhs_contracting_dimensions = [3], rhs_contracting_dimensions = [1]>")  # fmt: skip
+        yield one(
+            "dot_general",
+            element,
+            [a, b],
+            [f"2x3x5x4x{element}"],
+            "dot_dimension_numbers = #stablehlo.dot<lhs_batching_dimensions = [2, 0], "
+            "rhs_batching_dimensions = [0, 3], lhs_contracting_dimensions = [3], rhs_contracting_dimensions = [1]>",
+        )
         if element != "i1":
             m, v = sample(element, (4, 6)), sample(element, (6,), 2)
-            yield one("dot", f"matrix-vector:{element}", [m, v], [f"4x{element}"],
-                      expected=lambda m, v: (m.astype(np.int64 if m.dtype.kind in "iuV" else m.dtype) @ v.astype(
-                          np.int64 if m.dtype.kind in "iuV" else m.dtype)).astype(m.dtype))  # fmt: skip
+            yield one(
+                "dot",
+                f"matrix-vector:{element}",
+                [m, v],
+                [f"4x{element}"],
+                expected=lambda m, v: (
+                    m.astype(np.int64 if m.dtype.kind in "iuV" else m.dtype)
+                    @ v.astype(np.int64 if m.dtype.kind in "iuV" else m.dtype)
+                ).astype(m.dtype),
+            )
     plain = "dot_dimension_numbers = #stablehlo.dot<lhs_contracting_dimensions = [1], rhs_contracting_dimensions = [0]>"
-    for left, right, out in (("i8", "i8", "i32"), ("ui8", "ui8", "ui32"), ("i4", "i4", "i32"), ("bf16", "bf16", "f32"),
-                             ("f16", "f16", "f32"), ("f8E4M3FN", "f8E5M2", "f32"), ("f32", "f32", "f64")):  # fmt: skip
+    for left, right, out in (
+        ("i8", "i8", "i32"),
+        ("ui8", "ui8", "ui32"),
+        ("i4", "i4", "i32"),
+        ("bf16", "bf16", "f32"),
+        ("f16", "f16", "f32"),
+        ("f8E4M3FN", "f8E5M2", "f32"),
+        ("f32", "f32", "f64"),
+    ):
         a, b = sample(left, (5, 9)), sample(right, (9, 3), 1)
-        yield one("dot_general", f"{left},{right}-{out}", [a, b], [f"5x3x{out}"], plain,
-                  expected=lambda a, b, out=out: _dot(a, b, out))  # fmt: skip
+        yield one(
+            "dot_general",
+            f"{left},{right}-{out}",
+            [a, b],
+            [f"5x3x{out}"],
+            plain,
+            expected=lambda a, b, out=out: _dot(a, b, out),
+        )
     a, b = sample("f32", (5, 9)), sample("f32", (9, 3), 1)
-    yield one("dot_general", "algorithm", [a, b], ["5x3xf32"], plain + (
-        ", algorithm = #stablehlo.dot_algorithm<lhs_precision_type = tf32, rhs_precision_type = tf32, "
-        "accumulation_type = f32, lhs_component_count = 1, rhs_component_count = 1, num_primitive_operations = 1, "
-        "allow_imprecise_accumulation = false>"), expected=lambda a, b: a @ b)  # fmt: skip
-    yield one("dot_general", "precision", [a, b], ["5x3xf32"],
-              plain + ", precision_config = [#stablehlo<precision HIGHEST>, #stablehlo<precision DEFAULT>]")  # fmt: skip
-    yield one("dot_general", "outer", [sample("f32", (3,)), sample("f32", (4,), 1)], ["3x4xf32"],
-              "dot_dimension_numbers = #stablehlo.dot<>")  # fmt: skip
-    yield one("dot_general", "inner", [sample("f32", (7,)), sample("f32", (7,), 1)], ["f32"],
-              "dot_dimension_numbers = #stablehlo.dot<lhs_contracting_dimensions = [0], rhs_contracting_dimensions = [0]>")  # fmt: skip
-    yield one("dot_general", "empty", [sample("f32", (3, 0)), sample("f32", (0, 4), 1)], ["3x4xf32"], plain,
-              expected=lambda a, b: a @ b)  # fmt: skip
+    yield one(
+        "dot_general",
+        "algorithm",
+        [a, b],
+        ["5x3xf32"],
+        plain
+        + (
+            ", algorithm = #stablehlo.dot_algorithm<lhs_precision_type = tf32, rhs_precision_type = tf32, "
+            "accumulation_type = f32, lhs_component_count = 1, rhs_component_count = 1, num_primitive_operations = 1, "
+            "allow_imprecise_accumulation = false>"
+        ),
+        expected=lambda a, b: a @ b,
+    )
+    yield one(
+        "dot_general",
+        "precision",
+        [a, b],
+        ["5x3xf32"],
+        plain + ", precision_config = [#stablehlo<precision HIGHEST>, #stablehlo<precision DEFAULT>]",
+    )
+    yield one(
+        "dot_general",
+        "outer",
+        [sample("f32", (3,)), sample("f32", (4,), 1)],
+        ["3x4xf32"],
+        "dot_dimension_numbers = #stablehlo.dot<>",
+    )
+    yield one(
+        "dot_general",
+        "inner",
+        [sample("f32", (7,)), sample("f32", (7,), 1)],
+        ["f32"],
+        "dot_dimension_numbers = #stablehlo.dot<lhs_contracting_dimensions = [0], rhs_contracting_dimensions = [0]>",
+    )
+    yield one(
+        "dot_general",
+        "empty",
+        [sample("f32", (3, 0)), sample("f32", (0, 4), 1)],
+        ["3x4xf32"],
+        plain,
+        expected=lambda a, b: a @ b,
+    )
 
 
 def _dot(a: np.ndarray, b: np.ndarray, out: str) -> np.ndarray:
     return (a.astype(np.float64) @ b.astype(np.float64)).astype(dtype_of(out))
 
 
-_PLAIN_CONVOLUTION = dict(stride=(1, 1), padding=((0, 0), (0, 0)), lhs=(1, 1), rhs=(1, 1), reverse=(False, False),
-                          groups=1, batches=1)  # fmt: skip
+_PLAIN_CONVOLUTION = dict(
+    stride=(1, 1), padding=((0, 0), (0, 0)), lhs=(1, 1), rhs=(1, 1), reverse=(False, False), groups=1, batches=1
+)
 _CONVOLUTIONS = {
-    "plain": {}, "strided": {"stride": (2, 3)}, "padded": {"padding": ((1, 2), (0, 3))},
-    "negative": {"padding": ((-1, 2), (1, -2))}, "lhs-dilated": {"lhs": (2, 3), "padding": ((1, 1), (2, 0))},
-    "rhs-dilated": {"rhs": (2, 2)}, "reversed": {"reverse": (True, False)}, "reversed-both": {"reverse": (True, True)},
-    "groups": {"groups": 2}, "depthwise": {"groups": 4}, "batch-groups": {"batches": 2},
-    "all": {"stride": (2, 1), "padding": ((2, -1), (1, 3)), "lhs": (2, 1), "rhs": (1, 2), "reverse": (False, True),
-            "groups": 2},
-    "all-batches": {"stride": (1, 2), "padding": ((2, 1), (1, 3)), "lhs": (2, 1), "rhs": (2, 1), "reverse": (True, False),
-                    "batches": 2},
-}  # fmt: skip
+    "plain": {},
+    "strided": {"stride": (2, 3)},
+    "padded": {"padding": ((1, 2), (0, 3))},
+    "negative": {"padding": ((-1, 2), (1, -2))},
+    "lhs-dilated": {"lhs": (2, 3), "padding": ((1, 1), (2, 0))},
+    "rhs-dilated": {"rhs": (2, 2)},
+    "reversed": {"reverse": (True, False)},
+    "reversed-both": {"reverse": (True, True)},
+    "groups": {"groups": 2},
+    "depthwise": {"groups": 4},
+    "batch-groups": {"batches": 2},
+    "all": {
+        "stride": (2, 1),
+        "padding": ((2, -1), (1, 3)),
+        "lhs": (2, 1),
+        "rhs": (1, 2),
+        "reverse": (False, True),
+        "groups": 2,
+    },
+    "all-batches": {
+        "stride": (1, 2),
+        "padding": ((2, 1), (1, 3)),
+        "lhs": (2, 1),
+        "rhs": (2, 1),
+        "reverse": (True, False),
+        "batches": 2,
+    },
+}
 _LAYOUTS = {"nhwc": ("b01f", "01io", "b01f"), "nchw": ("bf01", "oi01", "bf01"), "mixed": ("f0b1", "1o0i", "10fb")}
 
 
@@ -176,15 +289,32 @@ def _convolutions() -> Iterator[Case]:
         yield _convolution(f"type:{element}", element, "nhwc", padding=((1, 1), (1, 1)))
         yield _convolution(f"group-type:{element}", element, "mixed", groups=2, stride=(2, 1))
     x, w = sample("f32", (2, 9, 3)), sample("f32", (4, 3, 5), 1)
-    yield one("convolution", "1d", [x, w], ["2x6x5xf32"], "dimension_numbers = #stablehlo.conv<[b, 0, f]x[0, i, o]->[b, 0, f]>, "
-              "feature_group_count = 1 : i64, batch_group_count = 1 : i64")  # fmt: skip
+    yield one(
+        "convolution",
+        "1d",
+        [x, w],
+        ["2x6x5xf32"],
+        "dimension_numbers = #stablehlo.conv<[b, 0, f]x[0, i, o]->[b, 0, f]>, "
+        "feature_group_count = 1 : i64, batch_group_count = 1 : i64",
+    )
     x, w = sample("f32", (2, 3)), sample("f32", (3, 5), 1)
-    yield one("convolution", "0d", [x, w], ["2x5xf32"], "dimension_numbers = #stablehlo.conv<[b, f]x[i, o]->[b, f]>, "
-              "feature_group_count = 1 : i64, batch_group_count = 1 : i64")  # fmt: skip
+    yield one(
+        "convolution",
+        "0d",
+        [x, w],
+        ["2x5xf32"],
+        "dimension_numbers = #stablehlo.conv<[b, f]x[i, o]->[b, f]>, "
+        "feature_group_count = 1 : i64, batch_group_count = 1 : i64",
+    )
     x, w = sample("f32", (1, 4, 5, 3, 2)), sample("f32", (2, 3, 2, 2, 4), 1)
-    yield one("convolution", "3d", [x, w], ["1x3x3x2x4xf32"],
-              "dimension_numbers = #stablehlo.conv<[b, 0, 1, 2, f]x[0, 1, 2, i, o]->[b, 0, 1, 2, f]>, "
-              "feature_group_count = 1 : i64, batch_group_count = 1 : i64")  # fmt: skip
+    yield one(
+        "convolution",
+        "3d",
+        [x, w],
+        ["1x3x3x2x4xf32"],
+        "dimension_numbers = #stablehlo.conv<[b, 0, 1, 2, f]x[0, 1, 2, i, o]->[b, 0, 1, 2, f]>, "
+        "feature_group_count = 1 : i64, batch_group_count = 1 : i64",
+    )
 
 
 def _convolution(label: str, element: str, layout: str, **changes: Any) -> Case:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - lines of MLIR
 """StableHLO's operations that move, window, reduce, sort and contract, in their static forms."""
 
 from __future__ import annotations
@@ -49,14 +50,37 @@ def binary_region(name: str, element: str, swapped: bool = False) -> str:
     )
 
 
-def one(name: str, label: str, inputs: Sequence[Array], results: Sequence[str], attributes: str = "",
-        regions: Sequence[str] = (), **options: Any) -> Case:  # fmt: skip
+def one(
+    name: str,
+    label: str,
+    inputs: Sequence[Array],
+    results: Sequence[str],
+    attributes: str = "",
+    regions: Sequence[str] = (),
+    **options: Any,
+) -> Case:
     """A case of a single operation."""
     return Case(f"{name}-{label}", operation(name, inputs, results, attributes, regions), tuple(inputs), **options)
 
 
-ELEMENTS = ("i1", "i4", "ui2", "i8", "ui8", "i16", "ui32", "i64", "ui64", "f8E4M3FN", "f16", "bf16", "f32", "f64",
-            "complex<f32>", "complex<f64>")  # fmt: skip
+ELEMENTS = (
+    "i1",
+    "i4",
+    "ui2",
+    "i8",
+    "ui8",
+    "i16",
+    "ui32",
+    "i64",
+    "ui64",
+    "f8E4M3FN",
+    "f16",
+    "bf16",
+    "f32",
+    "f64",
+    "complex<f32>",
+    "complex<f64>",
+)
 
 
 def _window(x: Array, start: Array) -> Array:
@@ -77,11 +101,21 @@ def _movement() -> Iterator[Case]:
         yield one("reshape", e, [x], [f"6x5x{e}"])
         yield one("reverse", e, [x], [shaped(x, e)], f"dimensions = {i64s((0, 2))}")
         yield one("broadcast_in_dim", e, [sample(e, (5, 1))], [f"5x3x7x{e}"], f"broadcast_dimensions = {i64s((0, 2))}")
-        yield one("slice", e, [x], [f"2x2x1x{e}"],
-                  f"start_indices = {i64s((0, 1, 1))}, limit_indices = {i64s((3, 5, 2))}, strides = {i64s((2, 2, 3))}")  # fmt: skip
+        yield one(
+            "slice",
+            e,
+            [x],
+            [f"2x2x1x{e}"],
+            f"start_indices = {i64s((0, 1, 1))}, limit_indices = {i64s((3, 5, 2))}, strides = {i64s((2, 2, 3))}",
+        )
         zero = sample(e, (), "pad")
-        yield one("pad", e, [x, zero], [f"7x3x4x{e}"],
-                  f"edge_padding_low = {i64s((1, -1, 0))}, edge_padding_high = {i64s((1, -1, 0))}, interior_padding = {i64s((1, 0, 2))}")  # fmt: skip
+        yield one(
+            "pad",
+            e,
+            [x, zero],
+            [f"7x3x4x{e}"],
+            f"edge_padding_low = {i64s((1, -1, 0))}, edge_padding_high = {i64s((1, -1, 0))}, interior_padding = {i64s((1, 0, 2))}",
+        )
         yield one(
             "concatenate", e, [x, sample(e, (3, 1, 2)), sample(e, (3, 0, 2))], [f"3x6x2x{e}"], "dimension = 1 : i64"
         )
@@ -92,21 +126,42 @@ def _movement() -> Iterator[Case]:
             yield one("iota", e, [], [f"2x3x2x{e}"], "iota_dimension = 1 : i64")
     f = sample("f32", (4, 0, 3))
     scalar = sample("f32", ())
-    yield one("pad", "empty", [f, scalar], ["4x2x5xf32"],
-              f"edge_padding_low = {i64s((0, 1, 1))}, edge_padding_high = {i64s((0, 1, 1))}, interior_padding = {i64s((0, 3, 0))}")  # fmt: skip
+    yield one(
+        "pad",
+        "empty",
+        [f, scalar],
+        ["4x2x5xf32"],
+        f"edge_padding_low = {i64s((0, 1, 1))}, edge_padding_high = {i64s((0, 1, 1))}, interior_padding = {i64s((0, 3, 0))}",
+    )
     x = sample("f32", (7,))
     for low, high, inner in ((-3, -3, 0), (-8, 3, 1), (3, -9, 1), (-2, 5, 3), (0, 0, 2), (-7, 0, 0), (2, 2, 0)):
         size = 7 + low + high + inner * 6
-        yield one("pad", f"1d{low},{high},{inner}", [x, scalar], [f"{size}xf32"],
-                  f"edge_padding_low = {i64s((low,))}, edge_padding_high = {i64s((high,))}, interior_padding = {i64s((inner,))}")  # fmt: skip
+        yield one(
+            "pad",
+            f"1d{low},{high},{inner}",
+            [x, scalar],
+            [f"{size}xf32"],
+            f"edge_padding_low = {i64s((low,))}, edge_padding_high = {i64s((high,))}, interior_padding = {i64s((inner,))}",
+        )
     for kind in (np.int8, np.uint8, np.int64, np.uint32, np.uint64):
         for start in (0, 3, 200 if kind != np.int8 else 127, np.iinfo(kind).max, np.iinfo(kind).min):
             index = np.array(start, kind)
             # The interpreter reads unsigned starts as signed ones.
-            yield one("dynamic_slice", f"{np.dtype(kind)}:{start}", [x, index], ["3xf32"], f"slice_sizes = {i64s((3,))}",
-                      expected=_window)  # fmt: skip
-            yield one("dynamic_update_slice", f"{np.dtype(kind)}:{start}", [x, sample("f32", (3,), 2), index], ["7xf32"],
-                      expected=_updated)  # fmt: skip
+            yield one(
+                "dynamic_slice",
+                f"{np.dtype(kind)}:{start}",
+                [x, index],
+                ["3xf32"],
+                f"slice_sizes = {i64s((3,))}",
+                expected=_window,
+            )
+            yield one(
+                "dynamic_update_slice",
+                f"{np.dtype(kind)}:{start}",
+                [x, sample("f32", (3,), 2), index],
+                ["7xf32"],
+                expected=_updated,
+            )
     yield one("reverse", "empty", [f], [shaped(f, "f32")], f"dimensions = {i64s((0, 1))}")
     yield one("transpose", "empty", [f], ["0x3x4xf32"], f"permutation = {i64s((1, 2, 0))}")
     yield one("concatenate", "none", [f, f], ["8x0x3xf32"], "dimension = 0 : i64")
@@ -127,14 +182,26 @@ def _reductions() -> Iterator[Case]:
             )
             if name in ("multiply", "xor"):
                 continue
-            yield one("reduce_window", f"{name}:{element}", [x, init], [f"3x3x2x{element}"],
-                      f"window_dimensions = {i64s((1, 3, 2))}, window_strides = {i64s((1, 2, 1))}, "
-                      f"padding = {matrix([(0, 0), (0, 0), (0, 1)])}", [region])  # fmt: skip
+            yield one(
+                "reduce_window",
+                f"{name}:{element}",
+                [x, init],
+                [f"3x3x2x{element}"],
+                f"window_dimensions = {i64s((1, 3, 2))}, window_strides = {i64s((1, 2, 1))}, "
+                f"padding = {matrix([(0, 0), (0, 0), (0, 1)])}",
+                [region],
+            )
     for element in ("f16", "bf16", "f32", "f64"):
         x = np.array([[1, np.nan, -0.0], [0.0, -0.0, 0.0], [np.inf, -np.inf, 1]]).astype(dtype_of(element))
         for name, start in (("maximum", -np.inf), ("minimum", np.inf), ("add", 0)):
-            yield one("reduce", f"{name}-special:{element}", [x, np.array(start).astype(dtype_of(element))], [f"3x{element}"],
-                      f"dimensions = {i64s((1,))}", [binary_region(name, element)])  # fmt: skip
+            yield one(
+                "reduce",
+                f"{name}-special:{element}",
+                [x, np.array(start).astype(dtype_of(element))],
+                [f"3x{element}"],
+                f"dimensions = {i64s((1,))}",
+                [binary_region(name, element)],
+            )
     x = sample("f32", (5, 7))
     init = np.array(0, np.float32)
     add = binary_region("add", "f32")
@@ -152,9 +219,15 @@ def _reductions() -> Iterator[Case]:
             effective = (w - 1) * d + 1
             shape.append(0 if effective > padded else (padded - effective) // s + 1)
         text = "x".join(map(str, shape))
-        yield one("reduce_window", label, [x, init], [f"{text}xf32"],
-                  f"window_dimensions = {i64s(window)}, window_strides = {i64s(strides)}, base_dilations = {i64s(base)}, "
-                  f"window_dilations = {i64s(dilation)}, padding = {matrix(padding)}", [add])  # fmt: skip
+        yield one(
+            "reduce_window",
+            label,
+            [x, init],
+            [f"{text}xf32"],
+            f"window_dimensions = {i64s(window)}, window_strides = {i64s(strides)}, base_dilations = {i64s(base)}, "
+            f"window_dilations = {i64s(dilation)}, padding = {matrix(padding)}",
+            [add],
+        )
     for shape in ((0, 4), (4, 0), (0, 0)):
         y = sample("f32", shape)
         yield one(
@@ -175,10 +248,22 @@ def _reductions() -> Iterator[Case]:
     ids = np.arange(35, dtype=np.int32).reshape(5, 7)
     two = [x, ids, np.array(-np.inf, np.float32), np.array(-1, np.int32)]
     yield one("reduce", "pair", two, ["5xf32", "5xi32"], f"dimensions = {i64s((1,))}", [pair])
-    yield one("reduce_window", "pair", two, ["2x3xf32", "2x3xi32"],
-              f"window_dimensions = {i64s((2, 3))}, window_strides = {i64s((2, 2))}", [pair])  # fmt: skip
-    yield one("reduce", "mixed-types", [sample("f32", (6, 3)).astype(ml_dtypes.bfloat16), np.array(1, np.float32).astype(ml_dtypes.bfloat16)],
-              ["3xbf16"], f"dimensions = {i64s((0,))}", [binary_region("add", "bf16")])  # fmt: skip
+    yield one(
+        "reduce_window",
+        "pair",
+        two,
+        ["2x3xf32", "2x3xi32"],
+        f"window_dimensions = {i64s((2, 3))}, window_strides = {i64s((2, 2))}",
+        [pair],
+    )
+    yield one(
+        "reduce",
+        "mixed-types",
+        [sample("f32", (6, 3)).astype(ml_dtypes.bfloat16), np.array(1, np.float32).astype(ml_dtypes.bfloat16)],
+        ["3xbf16"],
+        f"dimensions = {i64s((0,))}",
+        [binary_region("add", "bf16")],
+    )
 
 
 def _select_and_scatter() -> Iterator[Case]:
@@ -190,13 +275,24 @@ def _select_and_scatter() -> Iterator[Case]:
         )
         x, init = sample(element, (1, 6, 8)), np.zeros((), dtype_of(element))  # the interpreter adds others twice
         source = sample(element, (1, 3, 4), 2)
-        yield one("select_and_scatter", element, [x, source, init], [shaped(x, element)],
-                  f"window_dimensions = {i64s((1, 2, 2))}, window_strides = {i64s((1, 2, 2))}",
-                  [select, binary_region("add", element)])  # fmt: skip
+        yield one(
+            "select_and_scatter",
+            element,
+            [x, source, init],
+            [shaped(x, element)],
+            f"window_dimensions = {i64s((1, 2, 2))}, window_strides = {i64s((1, 2, 2))}",
+            [select, binary_region("add", element)],
+        )
         source = sample(element, (1, 4, 7), 2)
-        yield one("select_and_scatter", f"padded:{element}", [x, source, init], [shaped(x, element)],
-                  f"window_dimensions = {i64s((1, 3, 4))}, window_strides = {i64s((1, 2, 1))}, "
-                  f"padding = {matrix([(0, 0), (2, 1), (1, 1)])}", [select, binary_region("add", element)])  # fmt: skip
+        yield one(
+            "select_and_scatter",
+            f"padded:{element}",
+            [x, source, init],
+            [shaped(x, element)],
+            f"window_dimensions = {i64s((1, 3, 4))}, window_strides = {i64s((1, 2, 1))}, "
+            f"padding = {matrix([(0, 0), (2, 1), (1, 1)])}",
+            [select, binary_region("add", element)],
+        )
 
 
 def _sorted(dim: int, direction: str, x: Array) -> Array:
@@ -217,9 +313,15 @@ def _sorts() -> Iterator[Case]:
                 ' "stablehlo.return"(%z) : (tensor<i1>) -> ()\n'
             )
             for dim in (0, 1):
-                yield one("sort", f"{direction}{dim}:{element}", [x], [shaped(x, element)],
-                          f"dimension = {dim} : i64, is_stable = true", [region],
-                          expected=functools.partial(_sorted, dim, direction) if kind == "TOTALORDER" else None)  # fmt: skip
+                yield one(
+                    "sort",
+                    f"{direction}{dim}:{element}",
+                    [x],
+                    [shaped(x, element)],
+                    f"dimension = {dim} : i64, is_stable = true",
+                    [region],
+                    expected=functools.partial(_sorted, dim, direction) if kind == "TOTALORDER" else None,
+                )
     keys, ids = (
         np.resize([3, 1, 3, 2, 1, 1, 0], (2, 23)).astype(np.int32),
         np.arange(46, dtype=np.float32).reshape(2, 23),
@@ -231,8 +333,14 @@ def _sorts() -> Iterator[Case]:
         ' "stablehlo.return"(%z) : (tensor<i1>) -> ()\n'
     )
     for dim in (-1, 0, 1):
-        yield one("sort", f"stable{dim}", [keys, ids, third], ["2x23xi32", "2x23xf32", "2x23xui8"],
-                  f"dimension = {dim} : i64, is_stable = true", [region])  # fmt: skip
+        yield one(
+            "sort",
+            f"stable{dim}",
+            [keys, ids, third],
+            ["2x23xi32", "2x23xf32", "2x23xui8"],
+            f"dimension = {dim} : i64, is_stable = true",
+            [region],
+        )
     lexicographic = (
         "^bb0(%a: tensor<i32>, %b: tensor<i32>, %c: tensor<f32>, %d: tensor<f32>):\n"
         " %p = stablehlo.compare LT, %a, %b : (tensor<i32>, tensor<i32>) -> tensor<i1>\n"

@@ -232,7 +232,8 @@ def Slice(
     if any(isinstance(axis, Sym) for axis in where):
         begin, end, step = _by_axis(x, where, begin, end, step)
         where = list(range(x.rank))
-    return slice_between(x, begin, end, [b.normalize_axis(axis, x.rank) for axis in where], step)  # pyright: ignore
+    on = [b.normalize_axis(axis, x.rank) for axis in where]  # pyright: ignore
+    return slice_between(x, begin, end, on, step, least_start=0)
 
 
 def _by_axis(

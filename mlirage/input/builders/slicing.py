@@ -14,9 +14,21 @@ from mlirage.input.builders.tensor import Tensor
 
 
 def slice_between(
-    x: Tensor, begin: Sequence[Dim], end: Sequence[Dim], axes: Sequence[int], steps: Sequence[Dim]
+    x: Tensor,
+    begin: Sequence[Dim],
+    end: Sequence[Dim],
+    axes: Sequence[int],
+    steps: Sequence[Dim],
+    least_start: int = -1,
 ) -> Tensor:
-    """x[begin:end:step] along axes, with numpy's clamping; anything may be known only at run time."""
+    """x[begin:end:step] along axes, with numpy's clamping; anything may be known only at run time.
+
+    Args:
+      x: what is sliced.
+      begin, end, axes, steps: as many of each.
+      least_start: what starts of negative steps before the first element are raised to: -1, from where nothing is read
+        (numpy), or 0, the first element (ONNX).
+    """
     starts: list[Dim] = [0] * x.rank
     sizes: list[Dim] = list(x.shape)
     strides: list[Dim] = [1] * x.rank
@@ -24,7 +36,7 @@ def slice_between(
         extent = x.shape[axis]
         if isinstance(step, int) and step == 0:
             raise ValueError("a slice step is 0")
-        start, size = _clamped(extent, first, last, step)
+        start, size = _clamped(extent, first, last, step, least_start)
         starts[axis], sizes[axis], strides[axis] = start, size, step
     if all(isinstance(step, int) and step > 0 for step in strides):
         return slice_(x, starts, sizes, strides)  # pyright: ignore[reportArgumentType]
@@ -43,8 +55,8 @@ def slice_between(
     return remap(x, sizes, place)
 
 
-def _clamped(extent: Dim, first: Dim, last: Dim, step: Dim) -> tuple[Dim, Dim]:
-    """First position and number of elements of a numpy slice."""
+def _clamped(extent: Dim, first: Dim, last: Dim, step: Dim, least_start: int) -> tuple[Dim, Dim]:
+    """First position and number of elements of a slice."""
     d = dim_math
 
     def wrapped(p: Dim) -> Dim:
@@ -60,7 +72,7 @@ def _clamped(extent: Dim, first: Dim, last: Dim, step: Dim) -> tuple[Dim, Dim]:
         )
 
     def backward() -> tuple[Dim, Dim]:
-        start = d.minimum(d.maximum(wrapped(first), -1), extent - 1)
+        start = d.minimum(d.maximum(wrapped(first), least_start), extent - 1)
         stop = d.minimum(d.maximum(wrapped(last), -1), extent - 1)
         return start, d.maximum(d.truncated_quotient(start - stop - step - 1, -step), 0)
 

@@ -14,6 +14,7 @@ from mlirage.global_optimization.multiply_integers import multiply_integers
 from mlirage.global_optimization.pack_weights import pack_weights
 from mlirage.global_optimization.propagate_reshapes import propagate_reshapes
 from mlirage.global_optimization.raise_attention import raise_attention
+from mlirage.global_optimization.skip_empty_results import skip_empty_results
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
@@ -39,6 +40,7 @@ PIPELINE: tuple[Pass, ...] = (
     "canonicalize",
     "cse",
     fuse_elementwise,
+    skip_empty_results,
     "canonicalize",
     "cse",
     fold_empty_reshapes,

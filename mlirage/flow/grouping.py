@@ -267,6 +267,8 @@ def _rows_for(op: ir.Operation, group: Group) -> dict[ir.Operation, tuple[int, .
     if group.kind == "tile":
         if len(kept) != count or len(loops) != len(parallel) or not structured_ops.is_elementwise(op):
             return None
+        if any(inner.name == "tensor.extract" for inner in walk(op)):
+            return None  # a look-up in a table, which kernels of vectors cannot do
     elif not _worth_sharing(op, loops, group):
         return None
     rows = {member: tuple(member_rows[row] for row in kept) for member, member_rows in group.rows.items()}

@@ -144,3 +144,24 @@ func.func @wide_fill(%x: tensor<2xcomplex<f64>>) -> tensor<8xcomplex<f64>> {
   %0 = tensor.insert_slice %x into %f[2] [2] [1] : tensor<2xcomplex<f64>> into tensor<8xcomplex<f64>>
   return %0 : tensor<8xcomplex<f64>>
 }
+
+// What looks numbers up in a table stands behind a contraction in a dispatch of its own: kernels of vectors cannot.
+// CHECK-LABEL: func.func @table
+// CHECK: "flow.dispatch_region"
+// CHECK: linalg.matmul
+// CHECK: "flow.dispatch_region"
+// CHECK: tensor.extract
+func.func @table(%x: tensor<?x8xi32>, %y: tensor<8x16xi32>, %table: tensor<256xi32>, %n: index) -> tensor<?x16xi32> {
+  %zero = arith.constant 0 : i32
+  %e = tensor.empty(%n) : tensor<?x16xi32>
+  %f = linalg.fill ins(%zero : i32) outs(%e : tensor<?x16xi32>) -> tensor<?x16xi32>
+  %p = linalg.matmul ins(%x, %y : tensor<?x8xi32>, tensor<8x16xi32>) outs(%f : tensor<?x16xi32>) -> tensor<?x16xi32>
+  %r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%p : tensor<?x16xi32>) outs(%e : tensor<?x16xi32>) {
+  ^bb0(%v: i32, %o: i32):
+    %i = arith.index_cast %v : i32 to index
+    %t = tensor.extract %table[%i] : tensor<256xi32>
+    linalg.yield %t : i32
+  } -> tensor<?x16xi32>
+  return %r : tensor<?x16xi32>
+}

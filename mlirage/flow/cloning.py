@@ -19,7 +19,7 @@ _UNPACK = frozenset(("arith.shrui", "arith.andi", "arith.muli", "linalg.index"))
 def is_free(op: ir.Operation) -> bool:
     """Whether `op` costs nothing where it is used: constants, fills, empty tensors, and what the host cannot compute.
 
-    Functions of scalars (what generics captured: `math.log %two`) have no instruction in the virtual machine, and it has
+    Functions of scalars (what generics captured: `math.log %two`) have no instruction in the virtual machine, which has
     no register for complex numbers and floats of 8 bits: dispatches load such elements themselves.
     """
     if op.name.startswith(("math.", "complex.")) and op.name != "complex.constant":

@@ -200,7 +200,7 @@ def _convert_body(op: ir.Operation) -> None:
 
 
 def _convert_special(op: ir.Operation) -> None:
-    """Regions of linalgx ops take elements; those of scan, scatter and attention yield some, comparators yield a decision."""
+    """Regions of linalgx ops take elements; scan's, scatter's and attention's yield some, comparators' a decision."""
     if not op.regions:
         return
     block = structured_ops.body(op)

@@ -92,13 +92,13 @@ def _pool_geometry(
     round_up = bool(node.get("ceil_mode", 0))
     for d, k, stride, dilation, before, after in zip(x.shape[2:], kernel, strides, dilations, low, high, strict=True):
         reach = dilation * (k - 1) + 1
-        if isinstance(d, int) and isinstance(before, int) and isinstance(after, int) and d + before + after < reach:
-            raise ValueError(f"a window of {reach} does not fit in {d} positions with {before} and {after} of padding")
         windows = (d + before + after - reach) // stride + 1
         if round_up:
             windows = -((-(d + before + after - reach)) // stride) + 1
             # A window that would start in the padding at the end is left out.
             windows = b.dims.select("slt", (windows - 1) * stride, d + before, windows, windows - 1)
+        if isinstance(windows, int) and (windows < 0 or (windows == 0 and d != 0)):
+            raise ValueError(f"a window of {reach} does not fit in {d} positions with {before} and {after} of padding")
         out.append(windows)
         needed.append(b.dims.maximum((windows - 1) * stride + reach - d - before, after) if round_up else after)
     return strides, dilations, low, high, needed, out

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from mlirage import structured_ops
+from mlirage.attention import attention_loops
 from mlirage.codegen.configuration import Entry
 from mlirage.hal.configure_executables import entry_points
 from mlirage.hal.entry_points import COUNT_SUFFIX
@@ -42,7 +44,7 @@ _OPERATIONS = {
         "addi", "subi", "muli", "divsi", "divui", "remsi", "remui", "maxsi", "maxui", "minsi", "minui",
     )
 }  # fmt: skip
-_MOVING = ("linalgx.scatter", "linalgx.compact", "linalgx.gather", "linalgx.reverse")
+_MOVING = ("linalgx.scatter", "linalgx.compact", "linalgx.gather", "linalgx.reverse", "linalgx.yield")
 
 
 @module_pass("hal-collect-dispatch-statistics")
@@ -93,6 +95,12 @@ def _nodes(entry: Entry) -> list[str]:
 def _operations(entry: Entry) -> Polynomial | None:
     total = Polynomial()
     for op in entry.walk():
+        if op.name == "linalgx.attention":
+            inside = _attention_operations(op)
+            if inside is None:
+                return None
+            total += inside
+            continue
         if op.name.startswith("linalgx.") and not op.name.startswith(_MOVING):
             return None
         if not structured_ops.is_structured(op):
@@ -114,15 +122,31 @@ def _cost(op: ir.Operation) -> int:
     return 1 if op.name.startswith("math.") else _OPERATIONS.get(op.name, 0)
 
 
+def _attention_operations(op: ir.Operation) -> Polynomial | None:
+    """For each score the two products, what its region does, and three operations of the softmax."""
+    maps = [ir.AffineMapAttr(attribute).value for attribute in ir.ArrayAttr(op.attributes["indexing_maps"])]
+    query, key, value, *_, result = maps
+    loops = attention_loops(query, key, value, result)
+    extents = _loop_extents(list(op.operands), maps)
+    depth, columns = extents[loops.depth], extents[loops.columns]
+    scores = _product([extents[loop] for loop in (*loops.batch, *loops.rows, loops.keys)])
+    if scores is None or depth is None or columns is None:
+        return None
+    return scores * ((depth + columns) * 2 + Polynomial.constant(3 + sum(_cost(inner) for inner in walk(op))))
+
+
 def _iterations(op: ir.Operation) -> Polynomial | None:
     """How often the body of a structured op runs."""
-    maps = structured_ops.indexing_maps(op)
+    return _product(_loop_extents(list(op.operands), structured_ops.indexing_maps(op)))
+
+
+def _loop_extents(operands: Sequence[ir.Value], maps: Sequence[ir.AffineMap]) -> list[Polynomial | None]:
     extents: list[Polynomial | None] = [None] * (maps[0].n_dims if maps else 0)
-    for operand, indexing in zip(op.operands, maps, strict=True):
+    for operand, indexing in zip(operands, maps, strict=True):
         for position, loop in enumerate(structured_ops.map_dims(indexing)):
             if loop is not None and extents[loop] is None:
                 extents[loop] = _extent(operand, position)
-    return _product(extents)
+    return extents
 
 
 def _product(factors: list[Polynomial | None]) -> Polynomial | None:

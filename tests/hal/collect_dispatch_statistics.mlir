@@ -57,3 +57,25 @@ module @executable attributes {flow.executable, sym_visibility = "private"} {
   }
 }
 }
+
+// -----
+
+// Two heads, 3 rows, 5 keys, depth 4, 6 columns: for each of 30 scores 2 * (4 + 6), three of the softmax, and the scale.
+// CHECK: func.func @attention_workgroup_count() {{.*}}\22flops\22:720,
+module {
+module @executable attributes {flow.executable, sym_visibility = "private"} {
+  func.func @attention(%q: tensor<2x3x4xf32>, %k: tensor<2x5x4xf32>, %v: tensor<2x5x6xf32>) -> tensor<2x3x6xf32> {
+    %half = arith.constant 0.5 : f32
+    %e = tensor.empty() : tensor<2x3x6xf32>
+    %y = "linalgx.attention"(%q, %k, %v, %e) ({
+    ^bb0(%s: f32, %b: index, %r: index, %c: index, %n: index, %d: index):
+      %t = arith.mulf %s, %half : f32
+      "linalgx.yield"(%t) {operandSegmentSizes = array<i32: 1, 0, 0, 0>} : (f32) -> ()
+    }) {indexing_maps = [affine_map<(b, r, c, n, d) -> (b, r, d)>, affine_map<(b, r, c, n, d) -> (b, n, d)>,
+        affine_map<(b, r, c, n, d) -> (b, n, c)>, affine_map<(b, r, c, n, d) -> (b, r, c)>], masked_rows = "nan",
+        operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1>}
+        : (tensor<2x3x4xf32>, tensor<2x5x4xf32>, tensor<2x5x6xf32>, tensor<2x3x6xf32>) -> tensor<2x3x6xf32>
+    return %y : tensor<2x3x6xf32>
+  }
+}
+}

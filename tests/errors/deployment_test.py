@@ -135,9 +135,9 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
     )  # fmt: skip
     time.sleep(2.0)  # anywhere: importing, compiling, translating
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=20)
+    _, complaint = process.communicate(timeout=120)
     assert process.returncode in (130, -signal.SIGINT, 1), complaint
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while (left := _processes_of_session(process.pid)) and time.monotonic() < end:
         time.sleep(0.05)
     assert left == []

@@ -88,7 +88,7 @@ def test_damaged_modules(module: bytes, tmp_path: Path) -> None:
     root = Path(__file__).parent.parent.parent
     done = subprocess.run(
         [sys.executable, "-c", f"from tests.runtime.damaged_modules_test import *; try_modules({str(path)!r}, 2000)"],
-        capture_output=True, text=True, timeout=60, cwd=root, check=False,
+        capture_output=True, text=True, timeout=300, cwd=root, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"seed {Path(f'{path}.seed').read_text()}: {done.stderr}"
 

@@ -106,7 +106,7 @@ def test_a_bad_default_is_improved(tuner: ModelTuner, tmp_path: Path) -> None:
 
     with Timer("local-sync", None) as timer:
         timer.arguments(_arguments(), [1], 1 << 20)
-        outcome = Search(bad, [rows], compile_, timer).run(time.monotonic() + 30, lambda c, gain: None)
+        outcome = Search(bad, [rows], compile_, timer).run(time.monotonic() + 120, lambda c, gain: None)
     assert not outcome.wrong
     assert outcome.gain > 1.2
     assert rows.get(outcome.configuration) > 1

@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.models import MODELS
+from benchmarks.models import SETS
 
 
 def ratio_to_best(result: dict[str, Any]) -> float | None:
@@ -43,7 +43,10 @@ def table_of(results: Sequence[dict[str, Any]], contenders: Sequence[str]) -> Ta
     for result in results:
         ran = result["contenders"]
         ours, ratio = ran.get("mlirage"), ratio_to_best(result)
-        times = [f"{ran[name]['median_s'] * 1e3:.3f}" if name in ran else "fails" for name in contenders]
+        times = [
+            f"{ran[name]['median_s'] * 1e3:.3f}" if name in ran else "fails" if name in result["failed"] else ""
+            for name in contenders
+        ]
         compiles = [f"{ran[name]['compile_s']:.2f}" if name in ran else "" for name in contenders]
         about = ["", "", "", ""]
         if ours:
@@ -85,9 +88,14 @@ def plot(results: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 @click.command()
-@click.option("--models", default=",".join(MODELS), show_default=True, help="Models, separated by commas.")
-@click.option("--peers", default="onnxruntime,openvino", show_default=True,
-              help="Of onnxruntime, openvino, iree, iree_untiled, separated by commas; '' for none.")  # fmt: skip
+@click.option(
+    "--models",
+    default="models",
+    show_default=True,
+    help=f"Names, or {', '.join(SETS)} for all of a kind, separated by commas.",
+)
+@click.option("--peers", default="onnxruntime,openvino,xla", show_default=True,
+              help="Of onnxruntime, openvino, iree, iree_untiled, xla, separated by commas; '' for none.")  # fmt: skip
 @click.option("--threads", default=2, show_default=True)
 @click.option("--rounds", default=21, show_default=True, help="Turns of every contender.")
 @click.option("--memory", is_flag=True, help="Take peaks of memory too, of compiling and one run.")
@@ -100,9 +108,10 @@ def main(
     contenders = ["mlirage", *filter(None, peers.split(","))]
     results: list[dict[str, Any]] = []
     console = Console(width=None if sys.stdout.isatty() else 220)
-    for name in models.split(","):
-        if name not in MODELS:
-            raise click.UsageError(f"there is no model {name!r}; there are {', '.join(MODELS)}")
+    known = [name for names in SETS.values() for name in names]
+    for name in [each for given in models.split(",") for each in SETS.get(given, (given,))]:
+        if name not in known:
+            raise click.UsageError(f"there is no model {name!r}; there are {', '.join(known)}")
         console.print(f"{name} …", style="dim")
         command = [sys.executable, "-m", "benchmarks.one", name, "--contenders", ",".join(contenders),
                    "--threads", str(threads), "--rounds", str(rounds), *(["--memory"] if memory else [])]  # fmt: skip

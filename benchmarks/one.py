@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.measure import interleaved
 from benchmarks.models import Array, built
-from benchmarks.peers import PEERS, Compiled
+from benchmarks.peers import PEERS, READS, Compiled
 from benchmarks.roofline import copy_kernel, fma_kernel, read_kernel
 from benchmarks.roofline import interleaved as take_turns
 
@@ -55,6 +55,8 @@ def measure(name: str, contenders: list[str], threads: int, rounds: int) -> dict
     compiled: dict[str, Compiled] = {}
     failed: dict[str, str] = {}
     for contender in contenders:
+        if READS.get(contender, path.suffix) != path.suffix:
+            continue
         try:
             compiled[contender] = PEERS[contender](path, inputs, threads)
             compiled[contender].call()
@@ -62,7 +64,7 @@ def measure(name: str, contenders: list[str], threads: int, rounds: int) -> dict
             compiled.pop(contender, None)
             failed[contender] = f"{type(error).__name__}: {error}"[:500]
     outputs = {contender: one.call() for contender, one in compiled.items()}
-    reference = outputs.get("onnxruntime", next(iter(outputs.values()), []))
+    reference = outputs.get("onnxruntime", outputs.get("xla", next(iter(outputs.values()), [])))
     timings = interleaved({contender: one.call for contender, one in compiled.items()}, rounds=rounds)
     return {
         "model": name,

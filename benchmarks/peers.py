@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ class Compiled:
 
     Attributes:
       call: runs it once on the benchmark's inputs; returns its outputs as numpy arrays.
-      compile_seconds: from ONNX to something that runs; ONNX Runtime's and OpenVINO's is the making of a session.
+      compile_seconds: from the file to something that runs; ONNX Runtime's and OpenVINO's is the making of a session.
       facts: what else is worth knowing: module bytes, dispatches, operations and bytes of a call.
     """
 
@@ -49,7 +50,12 @@ def mlirage(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
     summary = summarize(profile.events, ModuleFile.read_dispatches(content))
     rows = [row for row in summary.rows if row.grid != (0, 0, 0)]
     facts |= {"dispatches": sum(row.runs for row in rows), "flops": sum(row.flops or 0 for row in rows)}
-    return Compiled(lambda: list(run(*arguments)), seconds, facts)
+
+    def call() -> list[Array]:
+        results = run(*arguments)
+        return list(results) if isinstance(results, (list, tuple)) else [results]
+
+    return Compiled(call, seconds, facts)
 
 
 def onnxruntime(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
@@ -119,6 +125,24 @@ def _iree(path: Path, inputs: dict[str, Array], threads: int, flags: list[str]) 
     return Compiled(call, seconds, {"module_bytes": len(binary)})
 
 
+def xla(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
+    """XLA for the CPU, through JAX; its threads are as many as the cores that the process may use when it starts."""
+    import jax
+    from jax import export
+
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:threads])
+    try:
+        jax.devices()
+    finally:
+        os.sched_setaffinity(0, allowed)
+    exported = export.deserialize(bytearray(path.read_bytes()))
+    start = time.perf_counter()
+    function = jax.jit(exported.call).lower(*inputs.values()).compile()
+    seconds = time.perf_counter() - start
+    return Compiled(lambda: [np.asarray(a) for a in jax.tree.leaves(function(*inputs.values()))], seconds)
+
+
 def iree(path: Path, inputs: dict[str, Array], threads: int) -> Compiled:
     """IREE for the host CPU at -O3, data tiling as its defaults set it."""
     return _iree(path, inputs, threads, [])
@@ -129,10 +153,20 @@ def iree_untiled(path: Path, inputs: dict[str, Array], threads: int) -> Compiled
     return _iree(path, inputs, threads, ["--iree-opt-data-tiling=false"])
 
 
+# The files that a peer reads, where it doesn't read all.
+READS: dict[str, str] = {
+    "onnxruntime": ".onnx",
+    "openvino": ".onnx",
+    "iree": ".onnx",
+    "iree_untiled": ".onnx",
+    "xla": ".jax",
+}
+
 PEERS: dict[str, Callable[[Path, dict[str, Array], int], Compiled]] = {
     "mlirage": mlirage,
     "onnxruntime": onnxruntime,
     "openvino": openvino,
     "iree": iree,
     "iree_untiled": iree_untiled,
+    "xla": xla,
 }

@@ -9,3 +9,5 @@ import onnx
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Built = tuple[onnx.ModelProto, dict[str, Array]]
+# What `jax.export` serializes to.
+BuiltProgram = tuple[bytes, dict[str, Array]]

@@ -8,10 +8,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-class CompiledModule(bytes):
-    """A compiled module: the bytes of a module file (docs/module-format.md), usable wherever bytes are."""
+class CompiledModule(bytearray):
+    """A compiled module: the bytes of a module file (docs/module-format.md), usable wherever bytes are.
+
+    It grows by the pieces that a program is turned into, each of which can leave the memory when it is in: weights are
+    never there twice.
+    """
 
     __slots__ = ()
+
+    @staticmethod
+    def of(parts: Iterable[bytes | memoryview]) -> CompiledModule:
+        """The module whose file these pieces are."""
+        module = CompiledModule()
+        for part in parts:
+            module += part
+        return module
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the module file. A file of that name is replaced at once when all bytes are on disk, or left alone.
@@ -27,7 +39,7 @@ class CompiledModule(bytes):
     __str__ = __repr__
 
 
-def write_atomically(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+def write_atomically(path: Path, parts: Iterable[bytes | bytearray | memoryview]) -> None:
     """Writes `parts` beside `path`, then renames: nobody ever sees half a file.
 
     Raises:

@@ -96,22 +96,28 @@ def compile_with(
     source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None
 ) -> CompiledModule:
     """As `compile`, with the options as an object; `on_phase` is told the name of each phase it enters."""
-    return CompiledModule(b"".join(compile_chunks(source, options, on_phase)))
+    return CompiledModule.of(compile_chunks(source, options, on_phase))
 
 
 def compile_chunks(
     source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None
 ) -> Iterator[bytes | memoryview]:
     """As `compile_with`, in pieces: a module can be written to a file without a second copy of its weights."""
-    from mlirage.vm.encode import build_module
-
     if options.parameters and not Path(options.parameters).absolute().parent.is_dir():
         raise UsageError(f"cannot write {options.parameters}: there is no folder {Path(options.parameters).parent}")
     program = lower(source, options, on_phase)
     on_phase("end")
+    return assemble(program)
+
+
+def assemble(program: Program) -> Iterator[bytes | memoryview]:
+    """The module file of a program of the last phase, in pieces. The program's constants are used up with them."""
+    from mlirage.vm.encode import build_module
+
     module = build_module(program)
     write_parameters(program)
-    return module.chunks()
+    program.constants.clear()
+    return module.chunks(used_up=True)
 
 
 def lower(source: Any, options: CompileOptions, on_phase: Callable[[str], None] = lambda name: None) -> Program:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mlirage.errors import DeviceError, UsageError
+from mlirage.memory import use_up
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -186,8 +187,11 @@ class ModuleFile:
         """The file."""
         return b"".join(self.chunks())
 
-    def chunks(self) -> Iterator[bytes | memoryview]:
-        """The file in pieces, for writing without a second copy of the weights."""
+    def chunks(self, used_up: bool = False) -> Iterator[bytes | memoryview]:
+        """The file in pieces, for writing without a second copy of the weights.
+
+        With `used_up`, constants leave the memory as they are handed out: the contents are good for nothing afterwards.
+        """
         offsets, data_size = _place([entry.data.nbytes for entry in self.rodata], ALIGNMENT)
         sections = self._sections(offsets)
         table_end = _HEADER.size + _SECTION.size * (len(sections) + 1)
@@ -207,7 +211,10 @@ class ModuleFile:
         position = 0
         for entry, offset in zip(self.rodata, offsets, strict=True):
             yield bytes(offset - position)
-            yield entry.data.data
+            if used_up:
+                yield from use_up(entry.data)
+            else:
+                yield entry.data.data
             position = offset + entry.data.nbytes
 
     @staticmethod

@@ -230,7 +230,7 @@ class InferenceSession:
         self._source = path_or_bytes
         module = path_or_bytes if _is_module(path_or_bytes) else mlirage.compile(path_or_bytes, **compile_options)
         if self._options.optimized_model_filepath:
-            data = module if isinstance(module, bytes) else Path(module).read_bytes()
+            data = module if isinstance(module, bytes | bytearray) else Path(module).read_bytes()
             Path(self._options.optimized_model_filepath).write_bytes(data)
         threads = self._options.intra_op_num_threads
         device = runtime.device("local-sync") if threads == 1 else runtime.device("local-task", threads or None)
@@ -442,7 +442,7 @@ class IOBinding:
 
 def _is_module(source: Any) -> bool:
     """Whether it is a module of mlirage, or its path, and no model."""
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray):
         return source.startswith(MAGIC)
     if not isinstance(source, str | os.PathLike) or not Path(source).is_file():
         return False

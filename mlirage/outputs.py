@@ -27,7 +27,7 @@ _MODELS = {"c": ("inline-static", "vmvx-inline"), "static-library": ("inline-sta
 
 def compile_files(
     source: Any, options: CompileOptions, name: str, on_phase: Callable[[str], None] = lambda name: None
-) -> dict[str, bytes]:
+) -> dict[str, bytes | bytearray]:
     """The files of `options.output_format` by name.
 
     Args:

@@ -8,7 +8,6 @@ is `Program.constants["w"]`. A splat (all elements equal) is an array whose stri
 from __future__ import annotations
 
 import json
-import mmap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,15 +104,6 @@ def as_splat(array: Array) -> Array:
         return array
     raw = flat.view(np.uint8).reshape(flat.size, -1)
     return np.broadcast_to(flat[0], array.shape) if (raw == raw[0]).all() else array
-
-
-def release_pages(array: Array) -> None:
-    """Gives back the memory in which parts of a memory-mapped file lie; they are read again when they are needed."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        base = base.base  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:

@@ -17,7 +17,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 
 from mlirage.compiled_module import CompiledModule
-from mlirage.compiler import run_phases
+from mlirage.compiler import assemble, run_phases
 from mlirage.errors import CompileError, UsageError
 from mlirage.importers.pytorch_aten import import_graph
 from mlirage.importers.pytorch_export import decompositions
@@ -94,14 +94,12 @@ class _Compiled:
 
     def compile(self) -> None:
         """Compiles and loads the graph with its constants as they are now."""
-        from mlirage.vm.encode import encode_module
-
         self.versions = [tensor._version for tensor in self.constants.values()]  # pyright: ignore
         try:
             with _disable_current_modes():  # PyTorch traces with fake tensors, these are real
                 program = import_graph(self.module, self.constants, self.options)
             run_phases(program)
-            compiled = CompiledModule(encode_module(program))
+            compiled = CompiledModule.of(assemble(program))
         except CompileError as error:
             raise type(error)(f"torch.compile(backend='mlirage'): {error}") from error
         self.run = load(compiled, **self.placement)

@@ -39,9 +39,10 @@ from mlirage.global_optimization.dot_product_groups import Grouping, combine_col
 from mlirage.global_optimization.multiply_integers import is_zero_fill
 from mlirage.global_optimization.pack_dequantized import PackedDequantization, find_dequantized_weights
 from mlirage.global_optimization.panels import into_groups, into_panels
+from mlirage.memory import release_pages
 from mlirage.mlir import arith, ir, walk
 from mlirage.passes import module_pass
-from mlirage.program import Program, release_pages
+from mlirage.program import Program
 
 
 @module_pass("global-optimization-pack-weights")

@@ -24,10 +24,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlirage.errors import CompileError
+from mlirage.memory import release_pages, zeroed_bytes
 from mlirage.mlir import arith, ir, walk
 from mlirage.parameter_file import Tensor, set_parameters, tensor_of
 from mlirage.passes import module_pass
-from mlirage.program import Array, Program, is_splat, release_pages
+from mlirage.program import Array, Program, is_splat
 from mlirage.stream import dialect as stream
 from mlirage.stream.convert_globals import ensure_initializer
 from mlirage.stream.index_math import index_constant, static_index
@@ -138,7 +139,7 @@ def _splat_pattern(array: Array) -> bytes | None:
 
 def _join(pieces: dict[int, Array], size: int) -> Array:
     """The slab; `pieces` is used up, so that memory holds large constants once and not twice."""
-    slab = np.zeros(size, np.uint8)
+    slab = zeroed_bytes(size)
     for offset in list(pieces):
         data = pieces.pop(offset)
         slab[offset : offset + data.size] = data

@@ -95,7 +95,7 @@ class FunctionPrinter:
             for position, op in enumerate(ops):
                 try:
                     self.print_op(op, number)
-                except (KeyError, TypeError, NotImplementedError) as error:
+                except NotImplementedError as error:
                     where = describe_location(op.location)
                     raise CompileError(f"{where}: {op.name} has no form in C: {error}") from error
                 if ops[-1].name != "func.return" or position < len(ops) - 2:
@@ -217,8 +217,10 @@ class FunctionPrinter:
                 self.add(f"TRY(buffer_copy(self, {', '.join(operands)}));")
             case "buffer_compare":
                 self.add(f"TRY(buffer_compare(self, {', '.join(operands)}, &{self.name_value(op.result)}));")
-            case _:
+            case _ if name in MAKES_REFERENCE:
                 self.make_reference(op.result, MAKES_REFERENCE[name], operands)
+            case _:
+                raise NotImplementedError("it needs the virtual machine")
 
     def make_reference(self, result: ir.Value, function: str, arguments: Sequence[str]) -> None:
         """Calls a function that makes a new reference."""

@@ -15,10 +15,12 @@ from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_lina
 from mlirage.input.convert_stablehlo_windows import convert_stablehlo_windows
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
 from mlirage.input.convert_torch import convert_torch
+from mlirage.input.expand_complex_functions import expand_complex_functions
 from mlirage.input.externalize_constants import externalize_constants
 from mlirage.input.inline_scalar_generics import inline_scalar_generics
 from mlirage.input.legalize_signatures import legalize_signatures
 from mlirage.input.normalize_stablehlo import normalize_stablehlo
+from mlirage.input.normalize_tosa import normalize_tosa
 from mlirage.input.strip_signedness import strip_signedness
 from mlirage.input.verify_input import verify_input
 from mlirage.input.widen_accumulators import widen_accumulators
@@ -28,6 +30,7 @@ from mlirage.passes import Pass
 PIPELINE: tuple[Pass, ...] = (
     "func.func(stablehlo-legalize-composite-to-call)",
     "inline",
+    normalize_tosa,
     # StableHLO and CHLO.
     normalize_stablehlo,
     convert_stablehlo_collectives,
@@ -45,16 +48,18 @@ PIPELINE: tuple[Pass, ...] = (
     "stablehlo-legalize-to-linalg",
     inline_scalar_generics,
     # TOSA.
-    "func.func(tosa-optional-decompositions,tosa-make-broadcastable)",
+    "tosa-to-scf",
+    "func.func(tosa-infer-shapes,tosa-optional-decompositions,tosa-make-broadcastable)",
     "func.func(tosa-to-linalg-named{prefer-conv2d-kernel-layout-hwcf=true},tosa-to-linalg)",
     "func.func(tosa-to-arith{include-apply-rescale=true},tosa-to-tensor)",
-    "tosa-to-mlprogram,tosa-to-scf",
+    "tosa-to-mlprogram",
     # torch.
     convert_torch,
     convert_tm_tensor,
     # What all share.
     strip_signedness,
     convert_stablehlo_dynamism,
+    expand_complex_functions,
     "resolve-ranked-shaped-type-result-dims",
     "lower-affine",  # extents of collapsed shapes
     "cse",  # equal extents become one value, which decides tests of their equality

@@ -144,7 +144,8 @@ def _wrong_elements(case: Case, want: Array, have: Array) -> Array:
     if want.dtype.kind == "c":
         # Parts of a complex result may cancel: an error counts against the whole number.
         size = np.maximum(np.abs(want.real), np.abs(want.imag))
-        return _wrong_reals(case, want.real, have.real, size) | _wrong_reals(case, want.imag, have.imag, size)
+        sizes = [np.where(np.isfinite(size), size, part) for part in (want.real, want.imag)]
+        return _wrong_reals(case, want.real, have.real, sizes[0]) | _wrong_reals(case, want.imag, have.imag, sizes[1])
     if _is_float(want.dtype):
         return _wrong_reals(case, want, have, want)
     return np.asarray(want != have)

@@ -3,6 +3,7 @@
 PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROCESSING raises and normalizes ops.
 """
 
+from mlirage.input.center_quantized_products import center_quantized_products
 from mlirage.input.convert_stablehlo_batch_norm import convert_stablehlo_batch_norm
 from mlirage.input.convert_stablehlo_collectives import convert_stablehlo_collectives
 from mlirage.input.convert_stablehlo_concatenate import convert_stablehlo_concatenate
@@ -23,6 +24,7 @@ from mlirage.input.normalize_stablehlo import normalize_stablehlo
 from mlirage.input.normalize_tosa import normalize_tosa
 from mlirage.input.strip_signedness import strip_signedness
 from mlirage.input.verify_input import verify_input
+from mlirage.input.widen_48_bits import widen_48_bits
 from mlirage.input.widen_accumulators import widen_accumulators
 from mlirage.input.widen_contractions import widen_contractions
 from mlirage.passes import Pass
@@ -53,6 +55,7 @@ PIPELINE: tuple[Pass, ...] = (
     "func.func(tosa-to-linalg-named{prefer-conv2d-kernel-layout-hwcf=true},tosa-to-linalg)",
     "func.func(tosa-to-arith{include-apply-rescale=true},tosa-to-tensor)",
     "tosa-to-mlprogram",
+    widen_48_bits,
     # torch.
     convert_torch,
     convert_tm_tensor,
@@ -60,6 +63,7 @@ PIPELINE: tuple[Pass, ...] = (
     strip_signedness,
     convert_stablehlo_dynamism,
     expand_complex_functions,
+    center_quantized_products,
     "resolve-ranked-shaped-type-result-dims",
     "lower-affine",  # extents of collapsed shapes
     "cse",  # equal extents become one value, which decides tests of their equality

@@ -143,9 +143,19 @@ def import_source(source: Any, options: CompileOptions) -> Program:
     """
     model = source if isinstance(source, Model) else Model(source)
     model = replace(model, source=_plain(model.source))
-    if options.input_type == "auto" and is_pytorch_call(model.source, model.example_inputs):
-        return _named("pytorch").read(model, options)
-    return _kind(model.source, options.input_type).read(model, options)
+    return kind_of(model, options.input_type).read(model, options)
+
+
+def kind_of(model: Model, asked: str = "auto") -> Kind:
+    """Which kind of model it is.
+
+    Raises:
+      UsageError: of no known kind, or there is no such file.
+    """
+    source = _plain(model.source)
+    if asked == "auto" and is_pytorch_call(source, model.example_inputs):
+        return _named("pytorch")
+    return _kind(source, asked)
 
 
 def read_program(source: Any, options: CompileOptions) -> Program:

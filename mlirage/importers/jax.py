@@ -36,6 +36,15 @@ def import_jax(model: Model, options: CompileOptions) -> Program:
       ImportFailure: the function cannot be traced, the artefact cannot be read.
       UsageError: a function without example inputs, or an export with some.
     """
+    return import_exported(exported_of(model), options)
+
+
+def exported_of(model: Model) -> Any:
+    """The `Exported` of a function, a file or bytes.
+
+    Raises:
+      ImportFailure, UsageError: as `import_jax`.
+    """
     source = model.source
     if isinstance(source, Path):
         try:
@@ -43,12 +52,10 @@ def import_jax(model: Model, options: CompileOptions) -> Program:
         except OSError as error:
             raise ImportFailure(f"{source}: {error.strerror}") from error
     if callable(source) and not _is_exported_object(source):
-        exported = export_function(source, model.example_inputs, model.example_keywords, model.dynamic_shapes)
-    elif model.example_inputs or model.example_keywords or model.dynamic_shapes is not None:
+        return export_function(source, model.example_inputs, model.example_keywords, model.dynamic_shapes)
+    if model.example_inputs or model.example_keywords or model.dynamic_shapes is not None:
         raise UsageError("JAX exports say their inputs themselves: no example inputs, no dynamic_shapes")
-    else:
-        exported = _deserialize(source) if isinstance(source, bytes) else source
-    return import_exported(exported, options)
+    return _deserialize(source) if isinstance(source, bytes) else source
 
 
 def _is_exported_object(source: Any) -> bool:

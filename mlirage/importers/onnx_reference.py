@@ -12,8 +12,12 @@ from typing import Any
 
 import onnx
 
+from mlirage.checking import Inside
 from mlirage.errors import ImportFailure, UsageError
+from mlirage.importers import Model, import_source
 from mlirage.importers.onnx_ops.registry import node_label
+from mlirage.options import CompileOptions
+from mlirage.program import Program
 
 ENGINES = ("onnxruntime", "onnx")
 LARGEST_COPY = 1 << 30
@@ -24,46 +28,43 @@ class OnnxReference:
     """A model and the engine that says what it gives.
 
     Args:
-      path: of the model.
+      model: a path, bytes or an `onnx.ModelProto`.
       engine: one of `ENGINES`, or `auto`: the first that is installed.
 
     Raises:
       UsageError: no such engine, or it is not installed.
     """
 
-    def __init__(self, path: Path, engine: str = "auto") -> None:
+    def __init__(self, model: Model, engine: str = "auto") -> None:
         if engine not in ("auto", *ENGINES):
             raise UsageError(f"--reference={engine}: known are auto, {', '.join(ENGINES)}")
-        self.path = path
+        self.model = model
         self.engine = engine if engine != "auto" else ("onnxruntime" if _installed("onnxruntime") else "onnx")
         if not _installed(self.engine):
             raise UsageError(f"--reference={engine}: the package {engine} is not installed")
 
-    def outputs(self) -> list[str]:
-        """The names of the outputs."""
-        return [value.name for value in onnx.load(str(self.path), load_external_data=False).graph.output]
+    def program(self, options: CompileOptions) -> Program:
+        """The model, imported."""
+        return import_source(self.model, options)
 
-    def run(self, inputs: Sequence[Any]) -> list[Any]:
+    def run(self, function: str, arguments: Sequence[Any]) -> list[Any]:
         """The outputs for these inputs.
 
         Raises:
           ImportFailure: the engine refuses the model or the inputs.
         """
-        return self._run(str(self.path), inputs)
+        source = self.model.source
+        if isinstance(source, bytes):
+            source = onnx.load_from_string(source)
+        return self._run(source if isinstance(source, onnx.ModelProto) else str(source), arguments)
 
-    def inside(self) -> tuple[Any, list[tuple[str, str]]]:
-        """A copy of the model that gives every value of its main graph, and these: (name, the node that makes it).
+    def inside(self, function: str, arguments: Sequence[Any], options: CompileOptions) -> Inside:
+        """Every value of the model's main graph.
 
         Raises:
           UsageError: the model is too large to be copied.
         """
-        size = self.path.stat().st_size + sum(
-            file.stat().st_size
-            for file in _external_files(onnx.load(str(self.path), load_external_data=False), self.path)
-        )
-        if size > LARGEST_COPY:
-            raise UsageError(f"{self.path} is too large ({size >> 20} MiB) to look at its nodes one by one")
-        model = onnx.load(str(self.path))
+        model = self._copy()
         values = [
             (name, f"{node_label(node)!r} ({node.op_type})")
             for node in model.graph.node
@@ -72,13 +73,24 @@ class OnnxReference:
         ]
         del model.graph.output[:]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name, _ in values)
-        return model, values
+        return Inside(import_source(model, options), values, self._run(model, arguments))
 
-    def run_model(self, model: Any, inputs: Sequence[Any]) -> list[Any]:
-        """As `run`, of a loaded model."""
-        return self._run(model, inputs)
+    def _copy(self) -> onnx.ModelProto:
+        source = self.model.source
+        if isinstance(source, bytes):
+            return onnx.load_from_string(source)
+        if isinstance(source, onnx.ModelProto):
+            copy = onnx.ModelProto()
+            copy.CopyFrom(source)
+            return copy
+        path = Path(source)
+        files = _external_files(onnx.load(str(path), load_external_data=False), path)
+        size = path.stat().st_size + sum(file.stat().st_size for file in files)
+        if size > LARGEST_COPY:
+            raise UsageError(f"{path} is too large ({size >> 20} MiB) to look at its nodes one by one")
+        return onnx.load(str(path))
 
-    def _run(self, model: Any, inputs: Sequence[Any]) -> list[Any]:
+    def _run(self, model: str | onnx.ModelProto, inputs: Sequence[Any]) -> list[Any]:
         try:
             if self.engine == "onnxruntime":
                 return _run_onnxruntime(model, inputs)

@@ -10,6 +10,8 @@ signature).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,14 +25,15 @@ from torch.export.graph_signature import (
 )
 from torch.utils._sympy.numbers import int_oo
 
-from mlirage.errors import ImportFailure
+from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
 from mlirage.importers.pytorch_arguments import Argument, bind_arguments, described_result, result_tensor
-from mlirage.importers.pytorch_export import EntryPoint, entry_points
+from mlirage.importers.pytorch_export import EntryPoint, check_archive, entry_points
 from mlirage.importers.pytorch_graph import GraphImporter, check_supported
 from mlirage.importers.pytorch_ops.registry import as_tensor, numpy_dtype
 from mlirage.importers.pytorch_state import State
 from mlirage.importers.pytorch_trees import input_tree, output_tree
+from mlirage.importers.worker import import_in_worker
 from mlirage.input import builders as b
 from mlirage.input.builders import Tensor, TensorBuilder
 from mlirage.mlir import func, ir, new_context, run_pipeline
@@ -47,7 +50,29 @@ def import_pytorch(model: Model, options: CompileOptions) -> Program:
       UsageError: example inputs are missing.
       ImportFailure: PyTorch cannot export it, or it holds operators that are not supported (all are listed).
     """
-    entries = entry_points(model)
+    if isinstance(model.source, Path):
+        if model.example_inputs or model.example_keywords or model.dynamic_shapes is not None:
+            raise UsageError("an ExportedProgram says its inputs itself: no example inputs, no dynamic_shapes")
+        check_archive(model.source)
+        return import_in_worker("pytorch:import_archive", model.source, options)
+    return import_entry_points(entry_points(model), options)
+
+
+def import_archive(path: Path, options: CompileOptions) -> Program:
+    """Imports a file of `torch.export.save` in this process.
+
+    Raises:
+      ImportFailure: as `import_pytorch`.
+    """
+    return import_entry_points(entry_points(Model(path)), options)
+
+
+def import_entry_points(entries: Sequence[EntryPoint], options: CompileOptions) -> Program:
+    """Imports exported and decomposed programs.
+
+    Raises:
+      ImportFailure: they hold operators that are not supported (all are listed).
+    """
     check_supported([entry.program.graph_module for entry in entries])
     program = Program(ir.Module.create(ir.Location.unknown(new_context())), options=options)
     with program.context, ir.Location.unknown():

@@ -55,6 +55,17 @@ def entry_points(model: Model) -> list[EntryPoint]:
       UsageError: example inputs are missing, or given for a program that has its own.
       ImportFailure: PyTorch cannot export it.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch's own tracing
+        return [EntryPoint(name, decomposed(program, name)) for name, program in exported_programs(model).items()]
+
+
+def exported_programs(model: Model) -> dict[str, ExportedProgram]:
+    """The programs of a model as PyTorch exports them, by the names of the entry points.
+
+    Raises:
+      UsageError, ImportFailure: as `entry_points`.
+    """
     source = model.source
     if isinstance(source, Path):
         source = _load(source)
@@ -62,9 +73,9 @@ def entry_points(model: Model) -> list[EntryPoint]:
         if model.example_inputs or model.example_keywords or model.dynamic_shapes is not None:
             raise UsageError(f"entry points have inputs of their own: {_FORMS}")
         named = cast(Mapping[str, Any], source)
-        return [EntryPoint(str(name), _exported(_entry(str(name), entry), str(name))) for name, entry in named.items()]
+        return {str(name): _exported(_entry(str(name), entry), str(name)) for name, entry in named.items()}
     given = _Source(source, model.example_inputs, model.example_keywords, model.dynamic_shapes)
-    return [EntryPoint("main", _exported(given, type(source).__name__))]
+    return {"main": _exported(given, type(source).__name__)}
 
 
 def _entry(name: str, entry: Any) -> _Source:
@@ -82,7 +93,7 @@ def _entry(name: str, entry: Any) -> _Source:
 
 
 def _load(path: Path) -> ExportedProgram:
-    _check_archive(path)
+    check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -91,7 +102,7 @@ def _load(path: Path) -> ExportedProgram:
         raise ImportFailure(f"{path}: not a program that torch.export.save wrote: {_first_line(error)}") from error
 
 
-def _check_archive(path: Path) -> None:
+def check_archive(path: Path) -> None:
     """Finds damage before PyTorch's readers, in C++, see it.
 
     Raises:
@@ -117,7 +128,7 @@ def _exported(source: _Source, name: str) -> ExportedProgram:
             program = _export(source, name)
         elif source.inputs or source.keywords or source.dynamic_shapes is not None:
             raise UsageError("an ExportedProgram says its inputs itself: no example inputs, no dynamic_shapes")
-        return decomposed(program, name)
+        return program
 
 
 def _export(source: _Source, name: str) -> ExportedProgram:

@@ -16,9 +16,10 @@ from torch.fx.node import Node, map_aggregate
 
 from mlirage.errors import ImportFailure, MlirageError
 from mlirage.importers.pytorch_ops import dequantized
-from mlirage.importers.pytorch_ops.registry import PLACEMENT, Op, operators
+from mlirage.importers.pytorch_ops.registry import PLACEMENT, Op, numpy_dtype, operators
 from mlirage.importers.pytorch_state import State
 from mlirage.importers.pytorch_symbols import evaluate, symbol_function
+from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Sym, Tensor, TensorBuilder
 from mlirage.mlir import ir
 
@@ -77,6 +78,8 @@ class GraphImporter:
             return value
         if not isinstance(value, Tensor) or not isinstance(meta, torch.Tensor) or value.rank != meta.dim():
             return value
+        if meta.dtype.is_floating_point and value.dtype.kind in "fV" and not isinstance(value, dequantized.Dequantized):
+            value = b.cast(value, numpy_dtype(meta.dtype))  # statistics of 16-bit floats, which some functions widen
         shape = list(value.shape)
         extents: list[Any] = list(meta.shape)  # ints and SymInts
         for axis, (have, extent) in enumerate(zip(value.shape, extents, strict=True)):

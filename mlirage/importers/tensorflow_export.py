@@ -85,10 +85,21 @@ def export_path(path: Path, asked: str = "") -> Exported:
     Raises:
       ImportFailure: it cannot be read, or holds what cannot be converted.
     """
+    _loaded, functions = functions_of_path(path)  # functions hold their variables weakly
+    return _export(functions)
+
+
+def functions_of_path(path: Path) -> tuple[Any, dict[str, Any]]:
+    """What a file holds, which owns the variables, and its functions by name.
+
+    Raises:
+      ImportFailure: it cannot be read.
+    """
     tf = _tensorflow()
     try:
         if path.suffix == ".keras":
-            return export_object(tf.keras.models.load_model(path, compile=False), (), {})
+            model = tf.keras.models.load_model(path, compile=False)
+            return model, functions_of_object(model, (), {})
         loaded = tf.saved_model.load(os.fspath(path))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ImportFailure(f"{path}: TensorFlow cannot load it: {error}") from error
@@ -100,7 +111,7 @@ def export_path(path: Path, asked: str = "") -> Exported:
             functions.setdefault(name, concrete)
     if not functions:
         raise ImportFailure(f"{path}: the SavedModel holds no function with a signature")
-    return _export(functions)
+    return loaded, functions
 
 
 def export_object(source: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Exported:
@@ -110,13 +121,22 @@ def export_object(source: Any, inputs: Sequence[Any], keywords: Mapping[str, Any
       UsageError: it has no signature, and no example inputs are given.
       ImportFailure: it holds what cannot be converted.
     """
+    return _export(functions_of_object(source, inputs, keywords))
+
+
+def functions_of_object(source: Any, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The concrete functions of a loaded model or function, by name.
+
+    Raises:
+      UsageError: it has no signature, and no example inputs are given.
+    """
     tf = _tensorflow()
     if hasattr(source, "structured_input_signature") and hasattr(source, "graph"):
-        return _export({"main": source})
+        return {"main": source}
     if isinstance(source, tf.keras.Model):
-        return _export({"main": _keras_function(tf, source, inputs, keywords)})
+        return {"main": _keras_function(tf, source, inputs, keywords)}
     if hasattr(source, "get_concrete_function"):
-        return _export({"main": _traced(source, inputs, keywords)})
+        return {"main": _traced(source, inputs, keywords)}
     functions: dict[str, Any] = {}
     member: Any
     for name in dir(type(source)) + list(vars(source)):
@@ -132,7 +152,7 @@ def export_object(source: Any, inputs: Sequence[Any], keywords: Mapping[str, Any
         raise UsageError(
             f"{type(source).__name__} has no tf.function with an input_signature: give it one, or example_inputs"
         )
-    return _export(functions)
+    return functions
 
 
 def _tensorflow() -> Any:
@@ -172,13 +192,18 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.]", "_", name.split(":")[0])
 
 
+def function_name(name: str) -> str:
+    """What a function of that name is called in a module."""
+    return _plain(name) or "main"
+
+
 def _export(functions: Mapping[str, Any]) -> Exported:
     exported = Exported()
     variables: dict[Any, str] = {}
     problems: dict[str, None] = {}
     for name, concrete in functions.items():
         try:
-            exported.functions.append(_export_function(_plain(name) or "main", concrete, exported.arrays, variables))
+            exported.functions.append(_export_function(function_name(name), concrete, exported.arrays, variables))
         except ImportFailure as error:
             problems[str(error)] = None
     if problems:

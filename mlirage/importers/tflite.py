@@ -21,7 +21,7 @@ from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
 from mlirage.importers.tflite_file import ModelFile, OperatorInfo, Signature, Subgraph, TensorInfo, read_model
 from mlirage.importers.tflite_graph import GraphImporter, ModelContext
-from mlirage.importers.tflite_ops.registry import operators
+from mlirage.importers.tflite_ops.registry import REFUSED, operators
 from mlirage.input.builders import Tensor, TensorBuilder, tensor_type
 from mlirage.mlir import func, ir, new_context, run_pipeline
 from mlirage.options import CompileOptions
@@ -97,6 +97,7 @@ def _check_supported(file: ModelFile, signatures: Sequence[Signature]) -> None:
         graph = file.subgraphs[number]
         for operator in graph.operators:
             waiting += [v for k, v in operator.options.items() if k.endswith("SubgraphIndex") or k == "Subgraph"]
+            waiting += [int(v) for v in operator.options.get("BranchSubgraphIndices", ())]
             if operator.name not in operators():
                 missing.setdefault(operator.name, []).append(_label(graph, operator))
     if not missing:
@@ -104,7 +105,8 @@ def _check_supported(file: ModelFile, signatures: Sequence[Signature]) -> None:
     lines = ["the model holds operators that are not supported:"]
     for name, nodes in sorted(missing.items()):
         shown = ", ".join(nodes[:5]) + (", …" if len(nodes) > 5 else "")
-        why = " — a custom operator" if name.startswith("CUSTOM:") else ""
+        reason = REFUSED.get(name.partition(":")[0])
+        why = f" — {reason}" if reason else ""
         lines.append(f"  {name.replace('CUSTOM:', '')}, {len(nodes)} nodes: {shown}{why}")
     raise ImportFailure("\n".join(lines))
 

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import ml_dtypes
 import numpy as np
 import tflite
+from flatbuffers import number_types
 
 from mlirage.errors import ImportFailure
 from mlirage.importers.tflite_sparsity import densify
@@ -43,11 +44,21 @@ _DTYPES: Final[dict[int, Any]] = {
     tflite.TensorType.BOOL: np.bool_,
     tflite.TensorType.COMPLEX64: np.complex64,
     tflite.TensorType.COMPLEX128: np.complex128,
+    19: np.int8,  # INT2 and what follows are younger than the package of the schema
+    20: np.uint8,
+    21: ml_dtypes.float8_e4m3fn,
+    22: ml_dtypes.float8_e5m2,
 }
-_TYPE_NAMES: Final = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
-_OPERATOR_NAMES: Final = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
+_PACKED_BITS: Final = {tflite.TensorType.INT4: 4, 19: 2, 20: 4}
+_TYPE_NAMES: Final = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)} | {
+    19: "INT2", 20: "UINT4", 21: "FLOAT8_E4M3FN", 22: "FLOAT8_E5M2",
+}  # fmt: skip
+_OPERATOR_NAMES: Final = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)} | {
+    209: "STABLEHLO_CASE"
+}
 _OPTION_NAMES: Final = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 _OPTION_2_NAMES: Final = {v: k for k, v in vars(tflite.BuiltinOptions2).items() if isinstance(v, int)}
+_CASE_OPTIONS = 23  # younger than the package of the schema
 _LARGEST_RANK = 8
 _LARGEST_EXTENT = 2**31 - 1
 
@@ -84,6 +95,21 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """Quantization with a scale for each block of `size` elements along the last axis.
+
+    Attributes:
+      scales: the tensor of scales, an axis like the quantized tensor's but the last, which counts blocks.
+      zero_points: the tensor of zero points; -1: they are 0.
+      size: elements in a block.
+    """
+
+    scales: int
+    zero_points: int
+    size: int
+
+
+@dataclass(frozen=True)
 class TensorInfo:
     """A tensor of a subgraph as the file describes it.
 
@@ -96,6 +122,7 @@ class TensorInfo:
       quantization: None if it has none.
       data: the elements of a constant.
       is_variable: whether it is state, kept from call to call.
+      blocks: set if it is quantized in blocks.
     """
 
     index: int
@@ -106,6 +133,7 @@ class TensorInfo:
     quantization: Quantization | None
     data: Array | None
     is_variable: bool
+    blocks: Blocks | None = None
 
 
 @dataclass(frozen=True)
@@ -276,7 +304,26 @@ class _Reader:
             self.quantization(tensor, name, stored),
             self.elements(tensor, name, dtype, stored),
             bool(tensor.IsVariable()),
+            self.blocks(tensor, name),
         )
+
+    @staticmethod
+    def blocks(tensor: Any, name: str) -> Blocks | None:
+        """Quantization in blocks, whose table is younger than the package of the schema."""
+        table = tensor.Quantization()
+        if table is None or (kind := table.DetailsType()) not in (2, 3) or (details := table.Details()) is None:
+            return None
+        if kind == 3 or details.Offset(10):
+            raise ImportFailure(f"tensor {name!r} is quantized along several axes, which is not supported")
+
+        def field(position: int) -> int:
+            place = details.Offset(position)
+            return details.Get(number_types.Int32Flags, place + details.Pos) if place else 0
+
+        found = Blocks(field(4), field(6) or -1, field(8))
+        if found.size < 1:
+            raise ImportFailure(f"tensor {name!r} is quantized in blocks of {found.size}")
+        return found
 
     def quantization(self, tensor: Any, name: str, shape: list[int]) -> Quantization | None:
         table = tensor.Quantization()
@@ -315,8 +362,8 @@ class _Reader:
         if sparsity is not None:
             return densify(sparsity, raw, dtype, shape, name, lambda part, key: self.numbers(part, key))
         count = math.prod(shape)
-        if tensor.Type() == tflite.TensorType.INT4:
-            return self.unpacked(raw, count, name).reshape(shape)
+        if tensor.Type() in _PACKED_BITS:
+            return self.unpacked(raw, count, name, _PACKED_BITS[tensor.Type()], dtype).reshape(shape)
         if len(raw) != count * dtype.itemsize:
             raise ImportFailure(
                 f"constant {name!r} of {dtype} {shape} needs {count * dtype.itemsize} bytes, not {len(raw)}"
@@ -337,12 +384,18 @@ class _Reader:
         return array if array.size else None
 
     @staticmethod
-    def unpacked(raw: Array, count: int, name: str) -> Array:
-        """4-bit integers, the lower half of a byte first."""
-        if len(raw) != (count + 1) // 2:
-            raise ImportFailure(f"constant {name!r} of {count} 4-bit elements needs {(count + 1) // 2} bytes")
-        halves = np.stack([raw & 15, raw >> 4], axis=1).reshape(-1)[:count].astype(np.int8)
-        return np.where(halves > 7, halves - 16, halves).astype(np.int8)
+    def unpacked(raw: Array, count: int, name: str, bits: int, dtype: np.dtype[Any]) -> Array:
+        """Integers of 2 or 4 bits, the lowest part of a byte first."""
+        each = 8 // bits
+        if len(raw) != (count + each - 1) // each:
+            raise ImportFailure(
+                f"constant {name!r} of {count} {bits}-bit elements needs {(count + each - 1) // each} bytes"
+            )
+        parts = np.stack([raw >> (bits * i) & (1 << bits) - 1 for i in range(each)], axis=1).reshape(-1)[:count]
+        if dtype == np.uint8:
+            return parts
+        parts = parts.astype(np.int8)
+        return np.where(parts >= 1 << (bits - 1), parts - (1 << bits), parts).astype(np.int8)
 
     def operator(self, operator: Any, tensor_count: int) -> OperatorInfo:
         code = operator.OpcodeIndex()
@@ -361,6 +414,9 @@ class _Reader:
 
     def options(self, table: Any, kind: int, names: dict[int, str]) -> dict[str, Any]:
         """The fields of a table of options; {} if there is none, or one that this schema does not know."""
+        if table is not None and names is _OPTION_2_NAMES and kind == _CASE_OPTIONS:
+            place = table.Offset(4)
+            return {"BranchSubgraphIndices": table.GetVectorAsNumpy(number_types.Int32Flags, place) if place else ()}
         if table is None or kind not in names or kind == 0:
             return {}
         made = getattr(tflite, names[kind])()

@@ -189,8 +189,26 @@ class GraphImporter:
             return self.load_state(info)
         if info.data is None or info.dtype is None:
             raise ImportFailure(f"{reader} reads {info.name!r}, which is made by no earlier node and is no constant")
-        self.values[index] = Tensor.of(as_splat(info.data), name=info.name or "weight")
+        data = info.data if info.blocks is None else self._dequantized(info, info.data)
+        self.values[index] = Tensor.of(as_splat(data), name=info.name or "weight")
         return self.values[index]
+
+    def _dequantized(self, info: TensorInfo, data: Array) -> Array:
+        """The real numbers of a constant that is quantized in blocks."""
+        assert info.blocks is not None
+        tensors = self.subgraph.tensors
+        found: list[Array] = []
+        for what, number in (("scales", info.blocks.scales), ("zero points", info.blocks.zero_points)):
+            part = tensors[number].data if 0 <= number < len(tensors) else None
+            if part is None and (what == "scales" or number >= 0):
+                raise ImportFailure(f"{info.name!r} is quantized in blocks, but its {what} are no constant")
+            part = np.zeros(1, np.float32) if part is None else part.astype(np.float32)
+            if part.size > 1:
+                part = np.repeat(part.reshape(*data.shape[:-1], -1), info.blocks.size, -1)
+                if part.shape != data.shape:
+                    raise ImportFailure(f"{info.name!r} of {data.shape} is quantized in blocks of {info.blocks.size}")
+            found.append(part)
+        return (data.astype(np.float32) - found[1]) * found[0]
 
     def _run_operator(self, operator: OperatorInfo) -> None:
         label = self._label(operator)

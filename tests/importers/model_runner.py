@@ -25,7 +25,7 @@ class ModelRunner:
       timeout: seconds for one model.
     """
 
-    def __init__(self, entry: str = "tests.importers.model_runner:compile_and_run", timeout: float = 120.0) -> None:
+    def __init__(self, entry: str = "tests.importers.model_runner:compile_and_run", timeout: float = 300.0) -> None:
         self._entry = entry
         self._timeout = timeout
         self._process: Any = None

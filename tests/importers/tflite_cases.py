@@ -28,16 +28,23 @@ class Case:
       name: of the case: the operator, then what is special.
       build: makes the file and its inputs, from a generator of random numbers.
       tolerance: relative and absolute, for real numbers.
+      expected: makes the results of the inputs, for operators that LiteRT has no kernel for.
     """
 
     name: str
     build: Callable[[np.random.Generator], tuple[bytes, list[Array]]]
     tolerance: float = 2e-5
+    expected: Callable[..., Sequence[Array]] | None = None
 
     @property
     def is_sampled(self) -> bool:
         """Whether it is one of the sixth that every test run takes."""
         return zlib.crc32(self.name.encode()) % 6 == 0
+
+    @property
+    def seed(self) -> int:
+        """Of the case's random numbers."""
+        return zlib.crc32(self.name.encode())
 
     def check(self, runner: ModelRunner) -> None:
         """Compiles, runs and compares.
@@ -46,11 +53,11 @@ class Case:
           AssertionError: a result is wrong.
           RunFailure: there is none.
         """
-        data, inputs = self.build(np.random.default_rng(zlib.crc32(self.name.encode())))
+        data, inputs = self.build(np.random.default_rng(self.seed))
         # LiteRT's reference kernel for sums of signed integers reads memory that nobody wrote; the other one calculates
         # with f32, which may round to the next integer.
         rough = self.name.startswith(("SUM-int8", "SUM-int16"))
-        expected = Reference(data, plain=rough)(*inputs)
+        expected = self.expected(*inputs) if self.expected else Reference(data, plain=rough)(*inputs)
         results = runner.run(data, inputs)
         assert len(results) == len(expected)
         for i, (want, got) in enumerate(zip(expected, results, strict=True)):
@@ -131,8 +138,11 @@ def op(
     label: str = "",
     tolerance: float = 2e-5,
     version: int = 1,
+    custom: bytes = b"",
+    subgraphs: Sequence[Callable[[ModelBuilder], None]] = (),
+    expected: Callable[..., Sequence[Array]] | None = None,
 ) -> Case:
-    """The case of one node."""
+    """The case of one node; `subgraphs` add others, from number 1."""
 
     def build(rng: np.random.Generator) -> tuple[bytes, list[Array]]:
         builder = ModelBuilder()
@@ -153,10 +163,14 @@ def op(
             builder.tensor(f"out{i}", t.shape, t.dtype, scale=t.scale, zero=t.zero, axis=t.axis)
             for i, t in enumerate(outputs)
         ]
-        builder.node(name, numbers, made, version=version, **(options or {}))
-        return builder.finish(made), arrays
+        builder.node(name, numbers, made, version=version, custom=custom, **(options or {}))
+        builder.outputs(*made)
+        for i, subgraph in enumerate(subgraphs):
+            builder.subgraph(f"function{i}")
+            subgraph(builder)
+        return builder.finish(), arrays
 
-    return Case(f"{name}{'-' if label else ''}{label}", build, tolerance)
+    return Case(f"{name}{'-' if label else ''}{label}", build, tolerance, expected)
 
 
 def unary(
@@ -770,8 +784,12 @@ GROUPS = (
 
 def cases() -> Iterator[Case]:
     """All cases."""
+    from tests.importers import tflite_detection_cases, tflite_random_cases, tflite_stablehlo_cases
+
     for group in GROUPS:
         yield from group()
+    for module in (tflite_detection_cases, tflite_random_cases, tflite_stablehlo_cases):
+        yield from module.cases()
 
 
 def parameters(sampled_only: bool) -> list[Any]:

@@ -22,7 +22,8 @@ Array = np.ndarray[Any, Any]
 
 _TYPES = {
     "float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "complex64": 8, "int8": 9,
-    "float64": 10, "uint64": 12, "resource": 13, "uint32": 15, "uint16": 16, "int4": 17, "bfloat16": 18, "string": 5,
+    "float64": 10, "uint64": 12, "complex128": 11, "resource": 13, "uint32": 15, "uint16": 16, "int4": 17,
+    "bfloat16": 18, "string": 5,
 }  # fmt: skip
 
 
@@ -273,8 +274,8 @@ def _options(fb: Any, name: str, fields: Mapping[str, Any]) -> int:
         if isinstance(value, str):
             value = fb.CreateString(value)
         elif isinstance(value, list | tuple | np.ndarray):
-            kind = np.float32 if key == "Boundaries" else np.int32
-            value = fb.CreateNumpyVector(np.array(value, kind))
+            kind = np.float32 if key == "Boundaries" else np.int64 if name.startswith("Stablehlo") else np.int32
+            value = fb.CreateNumpyVector(np.array(value, np.bool_ if key == "WindowReversal" else kind))
         values[key] = value
     getattr(tflite, f"{name}Start")(fb)
     for key, value in values.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from mlirage.importers.onnx_ops.registry import Node, onnx_op, pairs
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Scalar, Tensor
 from mlirage.input.builders import scalar as s
+
+# Up to so many channels LRN reads each where it is needed instead of summing windows first.
+_SIDE_BY_SIDE = 9
 
 
 def auto_pads(
@@ -234,10 +238,21 @@ def InstanceNormalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor) ->
 def LRN(node: Node, x: Tensor) -> Tensor:
     size = node.require("size")
     alpha, beta, bias = node.get("alpha", 1e-4), node.get("beta", 0.75), node.get("bias", 1.0)
-    squares = b.map_(lambda a: a * a, x)
-    # Sum over the channel window, as pooling with the channels as the one spatial axis.
-    flat = b.reshape(squares, (x.shape[0], 1, x.shape[1], b.product(x.shape[2:])))
     low, high = (size - 1) // 2, size // 2
+
+    def normalized(a: Scalar, total: Scalar) -> Scalar:
+        return a / s.power(total * (alpha / size) + bias, s.coerce(beta, total.dtype))
+
+    if size <= _SIDE_BY_SIDE and x.dtype == b.FLOAT32:
+        space: list[Dim] = [0] * (x.rank - 2)
+        padded = b.pad(x, [0, low, *space], [0, high, *space], 0)
+        neighbours = [b.slice_axis(padded, 1, start, x.shape[1]) for start in range(size)]
+        return b.map_(
+            lambda *a: normalized(a[low], functools.reduce(lambda total, n: total + n * n, a[1:], a[0] * a[0])),
+            *neighbours,
+        )
+    # Sum over the channel window, as pooling with the channels as the one spatial axis.
+    squares = b.map_(lambda a: a * a, x)
+    flat = b.reshape(squares, (x.shape[0], 1, x.shape[1], b.product(x.shape[2:])))
     total = b.pool("sum", flat, [size, 1], [1, 1], [1, 1], [low, 0], [high, 0], flat.shape[2:])
-    total = b.reshape(total, x.shape)
-    return b.map_(lambda a, t: a / s.power(t * (alpha / size) + bias, s.coerce(beta, t.dtype)), x, total)
+    return b.map_(normalized, x, b.reshape(total, x.shape))

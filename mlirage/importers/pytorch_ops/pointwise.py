@@ -33,7 +33,6 @@ _SAME: dict[str, Body] = {
     "neg": lambda x: -x,
     "sgn": z.sign,
     "sign": lambda x: x if x.dtype == b.BOOL else z.sign(x),
-    "square": lambda x: x * x,
     "relu": lambda x: s.maximum(x, 0),
     "conj_physical": z.conjugate,
     "_conj_copy": z.conjugate,
@@ -57,7 +56,7 @@ _TO_FLOAT: dict[str, Body] = {
     "sin": z.sin, "cos": z.cos, "tan": z.tan, "asin": z.asin, "acos": z.acos, "atan": z.atan,
     "sinh": z.sinh, "cosh": z.cosh, "tanh": z.tanh, "asinh": z.asinh, "acosh": z.acosh, "atanh": z.atanh,
     "sigmoid": z.sigmoid, "erf": s.erf,
-    "sinc": lambda x: s.select(x.eq(0.0), 1.0, s.sin(x * np.pi) / (x * np.pi)),
+    "sinc": lambda x: s.select(x.eq(0.0), s.coerce(1.0, x.dtype), z.sin(x * np.pi) / (x * np.pi)),
     "silu": lambda x: x * z.sigmoid(x),
     "mish": lambda x: x * s.tanh(s.softplus(x)),
     "hardswish": lambda x: x * s.clamp(x + 3.0, 0.0, 6.0) / 6.0,
@@ -115,6 +114,7 @@ def identity(op: Op, x: Tensor, *_: Any) -> Tensor:
 
 for _name, _body in _SAME.items():
     _unary(_name, _body, PROMOTION.DEFAULT)
+_unary("square", lambda x: x * x, PROMOTION.BOOL_TO_LONG)
 for _name, _body in _TO_FLOAT.items():
     _unary(_name, _body, PROMOTION.INT_TO_FLOAT)
 
@@ -321,6 +321,8 @@ def clamp(op: Op, x: Tensor, low: Operand | None = None, high: Operand | None = 
     given = [v for v in (low, high) if v is not None]
 
     def body(a: Scalar, *bounds: Scalar) -> Scalar:
+        if b.is_complex(a.dtype):  # which eager PyTorch refuses, but not where its own functions trace
+            return s.make_complex(body(s.real(a), *map(s.real, bounds)), s.imaginary(a))
         if low is not None:
             a = s.maximum(a, bounds[0])
         return a if high is None else s.minimum(a, bounds[-1])
@@ -334,6 +336,8 @@ _binary("clamp_max", s.minimum, ("", "Tensor"))
 
 @aten("hardtanh")
 def hardtanh(op: Op, x: Tensor, low: Number = -1, high: Number = 1) -> Tensor:
+    if b.is_integer(x.dtype):
+        low, high = int(low), int(high)  # pyright: ignore[reportArgumentType]
     return clamp(op, x, low, high)
 
 
@@ -483,15 +487,14 @@ def hypot(op: Op, x: Tensor, y: Tensor) -> Tensor:
 @aten("nextafter")
 def nextafter(op: Op, x: Tensor, y: Tensor) -> Tensor:
     """One step of the bits towards y."""
-    if x.dtype.itemsize < 4:
-        raise NotImplementedError(f"nextafter of {x.dtype}")
-    integer = b.INT32 if x.dtype.itemsize == 4 else b.INT64
+    kind = promoted([x, y])
+    integer = np.dtype(f"int{8 * kind.itemsize}")
 
-    def body(a: Scalar, c: Scalar) -> Scalar:
-        bits = s.bitcast(a, integer)
+    def body(a: Scalar, c: Scalar) -> Scalar:  # of 16-bit floats in f32, which their bits are taken from and put into
+        bits = s.bitcast(s.cast(a, kind), integer)
         away = (a > 0.0) ^ (a > c)
-        moved = s.bitcast(s.select(away, bits + 1, bits - 1), a.dtype)
-        least = z.copy_sign(s.bitcast(s.coerce(1, integer), a.dtype), c)
+        moved = s.cast(s.bitcast(s.select(away, bits + 1, bits - 1), kind), a.dtype)
+        least = z.copy_sign(s.cast(s.bitcast(s.coerce(1, integer), kind), a.dtype), c)
         result = s.select(a.eq(0.0), least, moved)
         result = s.select(a.eq(c), c, result)
         return s.select(s.is_nan(a) | s.is_nan(c), a + c, result)

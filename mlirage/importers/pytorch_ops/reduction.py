@@ -257,14 +257,17 @@ def cumprod(op: Op, x: Tensor, dim: int) -> Tensor:
 @aten("logcumsumexp", "_logcumsumexp")
 def logcumsumexp(op: Op, x: Tensor, dim: int) -> Tensor:
     """log(exp(total) + exp(a)) step by step; equal infinities have no difference."""
-    if b.is_complex(x.dtype):
-        raise NotImplementedError("logcumsumexp of complex numbers")
     wide = at_least_1d(_wide(x))
 
     def combine(total: Scalar, a: Scalar) -> Scalar:
-        top, low = s.maximum(total, a), s.minimum(total, a)
-        infinite = top.eq(low) & s.absolute(top).eq(np.inf)
-        return s.select(infinite, top, top + s.log1p(s.exp(low - top)))
+        if b.is_complex(a.dtype):  # the larger one is that of the larger real part
+            first = s.real(total) >= s.real(a)
+            top, low = s.select(first, total, a), s.select(first, a, total)
+            infinite = top.eq(low) & s.absolute(s.real(top)).eq(np.inf)
+        else:
+            top, low = s.maximum(total, a), s.minimum(total, a)
+            infinite = top.eq(low) & s.absolute(top).eq(np.inf)
+        return s.select(infinite, top, top + z.log1p(z.exp(low - top)))
 
     axis = b.normalize_axis(dim, wide.rank)
     initial = b.fill([d for i, d in enumerate(wide.shape) if i != axis], -np.inf, wide.dtype)

@@ -52,6 +52,35 @@ def EMBEDDING_LOOKUP(node: Node, ids: Tensor, table: Tensor) -> Tensor:
 
 
 @tflite_op
+def EMBEDDING_LOOKUP_SPARSE(
+    node: Node, ids: Tensor, places: Tensor, shape: Tensor, weights: Tensor, table: Tensor
+) -> Tensor:
+    """Rows of a table, weighted and added up where a sparse matrix of ids says: sum, mean, or divided by the norm."""
+    if not b.is_float(table.dtype):
+        raise NotImplementedError(f"a table of {table.dtype}: the kernel takes f32")
+    outer = shape.dims()[:-1]
+    coordinates = b.slice_axis(places, 1, 0, places.shape[1] - 1)
+    dims = [*outer, *table.shape[1:]]
+
+    def added(values: Tensor, extents: list[Dim]) -> Tensor:
+        return scattering.scatter_nd(b.fill(extents, 0, b.FLOAT32), coordinates, values, lambda p, q: p + q)
+
+    wide = b.reshape(weights, [weights.shape[0], *([1] * (table.rank - 1))])
+    total = added(b.multiply(b.gather(table, ids, 0), wide), dims)
+    combiner = node.option("Combiner")
+    if combiner == 0:
+        return total
+    amount = added(weights if combiner == 1 else b.multiply(weights, weights), outer)
+    number = added(b.map_(lambda _: s.coerce(1.0, b.FLOAT32), weights), outer)
+    amount, number = (b.reshape(x, [*outer, *([1] * (table.rank - 1))]) for x in (amount, number))
+
+    def divided(x: Scalar, a: Scalar, n: Scalar) -> Scalar:
+        return s.select(n > 0.0, x / (a if combiner == 1 else s.sqrt(a)), x)
+
+    return b.map_(divided, total, amount, number, shape=tuple(dims))
+
+
+@tflite_op
 def SCATTER_ND(node: Node, indices: Tensor, updates: Tensor, shape: Tensor) -> Tensor:
     target = b.fill(shape.dims(), 0, updates.dtype)
     combine: Combine = (lambda p, q: p | q) if updates.dtype == b.BOOL else (lambda p, q: p + q)

@@ -65,6 +65,12 @@ def DEQUANTIZE(node: Node, x: Tensor) -> Tensor:
 
 
 @tflite_op
+def DENSIFY(node: Node, x: Tensor) -> Tensor:
+    """A sparse constant as a dense one, which it is since the file was read."""
+    return x
+
+
+@tflite_op
 def FAKE_QUANT(node: Node, x: Tensor) -> Tensor:
     low, high = F32(node.option("Min", 0.0)), F32(node.option("Max", 0.0))
     bits, narrow = node.option("NumBits"), bool(node.option("NarrowRange", False))

@@ -42,6 +42,21 @@ class Operator:
     most: int | None
 
 
+REFUSED: dict[str, str] = {
+    "CONCAT_EMBEDDINGS": "no interpreter has a kernel for it",
+    "CUSTOM": "a custom operator",
+    "DELEGATE": "what an interpreter makes in memory, not a part of files",
+    "HASHTABLE": "tables have texts as keys or values",
+    "HASHTABLE_FIND": "tables have texts as keys or values",
+    "HASHTABLE_IMPORT": "tables have texts as keys or values",
+    "HASHTABLE_SIZE": "tables have texts as keys or values",
+    "LSH_PROJECTION": "its kernel's hash differs from machine to machine",
+    "PLACEHOLDER_FOR_GREATER_OP_CODES": "no operator: the file says another one beside it",
+    "SKIP_GRAM": "it works on texts",
+    "STABLEHLO_CUSTOM_CALL": "a call of a function that is not in the file",
+}
+"""Operators of the schema that are not supported, and why."""
+
 _OPERATORS: dict[str, Operator] = {}
 _QUANTIZED = (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16))
 

@@ -46,6 +46,12 @@ class CompileOptions:
         OUTPUT_FORMATS,
     )
     outputs: str = option("callee", "Who provides the memory of results and scratch.", ("callee", "caller"))
+    winograd: str = option(
+        "auto",
+        "Convolutions of f32 by Winograd's algorithm: where it is faster, or never. It rounds a little more, and "
+        "spreads infinities and NaN over neighbours.",
+        ("auto", "off"),
+    )
     opt_level: int = option(3, "Effort of LLVM on the kernels, 0 to 3; our own passes are the same at each.")
     input_type: str = option(
         "auto",

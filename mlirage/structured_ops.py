@@ -47,7 +47,9 @@ def outputs(op: ir.Operation) -> list[ir.Value]:
 
 
 def indexing_maps(op: ir.Operation) -> list[ir.AffineMap]:
-    """The indexing map of every operand."""
+    """The indexing map of every operand; linalgx ops that share dispatches with linalg's have them, too."""
+    if op.name.startswith("linalgx."):
+        return [ir.AffineMapAttr(attribute).value for attribute in ir.ArrayAttr(op.attributes["indexing_maps"])]
     maps = linalg.get_indexing_maps(op.opview)
     assert maps is not None, f"{op.name} has no indexing maps"
     return [ir.AffineMapAttr(attribute).value for attribute in maps]

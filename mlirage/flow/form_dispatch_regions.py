@@ -98,8 +98,8 @@ def _build_region(group: Group, terminator: ir.Operation) -> None:
     for op in group.ops:
         for result in op.results:
             uses = [use for use in result.uses if _ancestor(use.owner.operation, op.block) not in members]
-            # Every result of a linalgx op crosses the boundary, used or not: outs are also its working memory.
-            if uses or op.name.startswith("linalgx."):
+            # Every result of a special op crosses the boundary, used or not: outs are also its working memory.
+            if uses or (group.kind == "special" and op.name.startswith("linalgx.")):
                 outside[result] = uses
     results = group_by_type(outside)
     with ir.InsertionPoint(terminator):

@@ -103,15 +103,16 @@ class _Grouping:
         if is_free(op) and not _is_wide_fill(op):
             return
         from_group = any(producer in self.owner for producer in self.graph.producers[op])
+        is_convolution = op.name == "linalgx.winograd"
         if is_clonable(op) and (not from_group or not structured_ops.is_structured(op)):
             self.cloned.append(op)
-        elif op.name in _SPECIAL or op.name.startswith("linalgx."):
+        elif op.name in _SPECIAL or (op.name.startswith("linalgx.") and not is_convolution):
             if op.name not in ("tensor.extract_slice", "tensor.insert_slice") or not is_contiguous_slice(op):
                 self.owner[op] = Group("special", [op])
-        elif structured_ops.is_structured(op):
+        elif structured_ops.is_structured(op) or is_convolution:
             parallel = structured_ops.parallel_loops(op)
             loops = tuple(loop for loop, is_parallel in enumerate(parallel) if is_parallel)
-            if structured_ops.is_contraction(op) or structured_ops.is_window(op):
+            if is_convolution or structured_ops.is_contraction(op) or structured_ops.is_window(op):
                 self.owner[op] = Group("tile", [op], {op: loops})
             elif not self._join(op):
                 self.owner[op] = Group("row", [op], {op: loops})

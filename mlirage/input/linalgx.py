@@ -265,6 +265,53 @@ class AttentionOp(Linalgx.Operation, name="attention", traits=[ext.Pure]):
         return _verify_form(self, [score, *extras, *[index] * maps[0].n_dims], [score])
 
 
+class WinogradOp(Linalgx.Operation, name="winograd", traits=[ext.Pure]):
+    """A convolution with square windows, strides of 1 and channels last by Winograd's algorithm (mlirage/winograd.py).
+
+    image [n, h, w, c] or, in groups, [n, h, w, g, c]; out likewise with f. The weights are transformed and packed:
+    [g,] points * points, f / width, c, width; f is filled up with zeros. `tile` results of a window of `window` taps
+    are made at once in both dims. `padding` is how many zeros lie before the image in both dims; behind it there are
+    as many as the extents of the out need. The out's contents are not read. `indexing_maps` has a map per operand over
+    the loops n, h, w, [g,] f, c and two of the window.
+    """
+
+    result: ext.Result[Any]
+    image: ext.Operand[Any]
+    weights: ext.Operand[Any]
+    out: ext.Operand[Any]
+    tile: ir.IntegerAttr
+    window: ir.IntegerAttr
+    padding: ir.ArrayAttr
+    indexing_maps: ir.ArrayAttr
+
+    @property
+    def inputs(self) -> Sequence[ir.Value]:
+        return [self.image, self.weights]
+
+    @property
+    def outs(self) -> Sequence[ir.Value]:
+        return [self.out]
+
+    def verify_invariants(self) -> bool:
+        image, weights, out = (ir.RankedTensorType(v.type) for v in (self.image, self.weights, self.out))
+        if image.rank not in (4, 5) or out.rank != image.rank or weights.rank != image.rank:
+            return _fail(self, "image, weights and out must all have 4 dims, or 5 if there are groups")
+        if len(list(self.padding)) != 2:
+            return _fail(self, "padding must be two numbers")
+        points = ir.IntegerAttr(self.tile).value + ir.IntegerAttr(self.window).value - 1
+        if not weights.has_static_shape or list(weights.shape)[-4] != points * points:
+            return _fail(self, f"the weights must be {points} * {points} matrices")
+        shape = [*list(image.shape)[3:-1], points * points, weights.shape[-3], image.shape[-1], weights.shape[-1]]
+        if (
+            list(weights.shape) != shape
+            or not 0 <= weights.shape[-3] * weights.shape[-1] - out.shape[-1] < weights.shape[-1]
+        ):
+            return _fail(self, "groups and channels of image, weights and out must agree")
+        if len(list(self.indexing_maps)) != 3:
+            return _fail(self, "every operand needs an indexing map")
+        return _verify_form(self, None, [])
+
+
 class FactorizeOp(Linalgx.Operation, name="factorize", traits=[ext.Pure]):
     """A matrix algorithm on the last dims of the operands, for every place of the first `batch_rank` dims.
 
@@ -364,6 +411,27 @@ def attention(
     op = AttentionOp(out.type, query, key, value, list(extras), out, indexing, rows).operation
     _fill(op, [kind, *map(_element, extras), *[ir.IndexType.get()] * maps[0].n_dims], score)
     return op.results[0]
+
+
+def winograd(
+    image: ir.Value, weights: ir.Value, out: ir.Value, tile: int, window: int, padding: Sequence[int]
+) -> ir.Value:
+    """The convolution of `WinogradOp`."""
+    grouped = ir.RankedTensorType(image.type).rank == 5
+    width = ir.RankedTensorType(weights.type).shape[-1]
+    dims = [ir.AffineExpr.get_dim(i) for i in range(8 if grouped else 7)]
+    n, h, w, *group = dims[: 4 if grouped else 3]
+    f, c, kh, kw = dims[-4:]
+    panel, place = ir.AffineExpr.get_floor_div(f, width), ir.AffineExpr.get_mod(f, width)
+    expressions = [
+        [n, ir.AffineExpr.get_add(h, kh), ir.AffineExpr.get_add(w, kw), *group, c],
+        [*group, ir.AffineExpr.get_constant(0), panel, c, place],
+        [n, h, w, *group, f],
+    ]
+    maps = [ir.AffineMapAttr.get(ir.AffineMap.get(len(dims), 0, e)) for e in expressions]
+    numbers = ir.ArrayAttr.get([_i64(p) for p in padding])
+    op = WinogradOp(out.type, image, weights, out, _i64(tile), _i64(window), numbers, ir.ArrayAttr.get(maps))
+    return op.operation.results[0]
 
 
 def factorize(

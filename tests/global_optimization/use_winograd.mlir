@@ -1,0 +1,21 @@
+// RUN: mlirage opt --passes=global-optimization-externalize-splats,global-optimization-use-winograd --target=x86_64-unknown-linux-gnu:x86-64-v4 %s | filecheck %s
+
+// Zeros around the image are made while it is transformed; what the result starts from is added.
+// CHECK: ml_program.global private @splat.winograd4(#extern) : tensor<36x2x64x32xf32>
+// CHECK-LABEL: func.func @padded(
+// CHECK-NOT: tensor.pad
+// CHECK: %[[W:.+]] = ml_program.global_load_const @splat.winograd4
+// CHECK: %[[Y:.+]] = "linalgx.winograd"(%arg0, %[[W]], %{{[0-9]+}})
+// CHECK-SAME: padding = [1, 2]
+// CHECK-SAME: tile = 4 : i64, window = 3 : i64
+// CHECK: linalg.generic {{.+}} ins(%[[Y]], %arg1 :
+func.func @padded(%x: tensor<1x56x56x64xf32>, %init: tensor<1x56x57x64xf32>) -> tensor<1x56x57x64xf32> {
+  %zero = arith.constant 0.0 : f32
+  %w = arith.constant dense<1.0> : tensor<3x3x64x64xf32>
+  %p = tensor.pad %x low[0, 1, 2, 0] high[0, 1, 1, 0] {
+  ^bb0(%n: index, %h: index, %v: index, %c: index):
+    tensor.yield %zero : f32
+  } : tensor<1x56x56x64xf32> to tensor<1x58x59x64xf32>
+  %y = linalg.conv_2d_nhwc_hwcf ins(%p, %w : tensor<1x58x59x64xf32>, tensor<3x3x64x64xf32>) outs(%init : tensor<1x56x57x64xf32>) -> tensor<1x56x57x64xf32>
+  return %y : tensor<1x56x57x64xf32>
+}

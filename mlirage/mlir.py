@@ -37,6 +37,7 @@ from torch_mlir.dialects import (
     math,
     memref,
     ml_program,
+    quant,
     scf,
     tensor,
     transform,
@@ -49,10 +50,10 @@ from torch_mlir.dialects.transform import interpreter as transform_interpreter
 from torch_mlir.passmanager import PassManager
 
 __all__ = [
-    "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "ext", "func", "identity",
-    "ir", "linalg", "llvm", "math",
-    "memref", "ml_program", "new_context", "own_dialects", "rewrite", "run_pipeline", "scf", "stablehlo_api", "tensor",
-    "transform", "transform_interpreter", "vector", "walk", "write_bytecode",
+    "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "execution_engine", "ext",
+    "func", "identity", "ir", "linalg", "llvm", "math", "memref", "ml_program", "new_context", "own_dialects",
+    "quant", "rewrite", "run_pipeline", "scf", "stablehlo_api", "tensor", "transform", "transform_interpreter", "vector",
+    "walk", "write_bytecode",
 ]  # fmt: skip
 
 del _libraries
@@ -273,6 +274,13 @@ def run_pipeline(operation: ir.Operation, pipeline: str) -> None:
     """
     with operation.context:
         PassManager.parse(f"{operation.name}({pipeline})").run(operation)
+
+
+def execution_engine(module: ir.Module) -> Any:
+    """Upstream's JIT over a module of the LLVM dialect."""
+    from torch_mlir.execution_engine import ExecutionEngine
+
+    return ExecutionEngine(module, opt_level=2)
 
 
 def describe_location(location: ir.Location) -> str:

@@ -19,6 +19,7 @@ from mlirage.element_types import dtype_name, dtype_of
 from mlirage.errors import ImportFailure
 from mlirage.importers.mlir_resources import MAGIC, Blobs, bytecode_blobs, split_text
 from mlirage.importers.worker import try_text
+from mlirage.input.convert_stablehlo_quantization import quantized_storage
 from mlirage.input.externalize_constants import CONSTANT_OPS, MAX_INLINE_ELEMENTS
 from mlirage.mlir import describe_location, ir, new_context, stablehlo_api, walk
 from mlirage.options import CompileOptions
@@ -195,6 +196,7 @@ def _signature(function: ir.Operation) -> dict[str, Any]:
 
 
 def _described(function: ir.Operation, value_type: ir.Type) -> dict[str, Any]:
+    value_type = quantized_storage(value_type)
     shaped = isinstance(value_type, ir.RankedTensorType)
     element = value_type.element_type if isinstance(value_type, ir.RankedTensorType) else value_type
     match = re.fullmatch(r"!torch\.vtensor<\[(.*)\],(.*)>", str(value_type))

@@ -16,6 +16,7 @@ from tests.importers import (
     stablehlo_elementwise,
     stablehlo_indexing,
     stablehlo_programs,
+    stablehlo_quantized,
     stablehlo_structural,
 )
 from tests.importers.stablehlo_oracle import Case, failures
@@ -26,6 +27,7 @@ SECTIONS = {
     "indexing": stablehlo_indexing.cases,
     "programs": stablehlo_programs.cases,
     "dynamic": stablehlo_dynamic.cases,
+    "quantized": stablehlo_quantized.cases,
 }
 _SAMPLED = 25
 # select_and_scatter needs static shapes; random bits are integers.

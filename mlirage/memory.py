@@ -6,13 +6,16 @@ back what it has read, so that memory holds them about once.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+_TRIM: Any = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
 
 
 def release_pages(array: Array) -> None:
@@ -45,6 +48,15 @@ def use_up(array: Array, piece: int = 1 << 24) -> Iterator[memoryview]:
         yield data[start : start + piece]
         if owned:
             base.madvise(mmap.MADV_DONTNEED, start, min(piece, len(data) - start))
+
+
+def release_freed() -> None:
+    """Gives the system what was freed between blocks that are in use, where the C library can (glibc's `malloc_trim`).
+
+    Arrays of some megabytes come from the heap, which keeps the memory of those that are gone.
+    """
+    if _TRIM is not None:
+        _TRIM(0)
 
 
 def _owner(array: Array) -> Any:

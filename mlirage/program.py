@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
-import safetensors
-import safetensors.numpy
 
+from mlirage.archives import safetensors as archive_file
+from mlirage.archives.archive import Archive, Parameter
 from mlirage.mlir import ir, new_context
 from mlirage.options import CompileOptions
 
@@ -58,35 +59,40 @@ class Program:
         if weights_like:
             weights.hardlink_to(f"{weights_like}{_WEIGHTS_SUFFIX}")
             return
-        arrays: dict[str, Array] = {}
+        parameters: list[Parameter] = []
         index: dict[str, dict[str, Any]] = {}
         for name, array in sorted(self.constants.items()):
             splat = is_splat(array)
             stored = array.reshape(-1)[:1] if splat and array.size else array
-            arrays[name] = np.frombuffer(np.ascontiguousarray(stored).tobytes(), np.uint8)
+            parameters.append(Parameter(name, "uint8", (stored.nbytes,), stored.nbytes, partial(_bytes_of, stored)))
             index[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "splat": splat}
-        safetensors.numpy.save_file(arrays, weights, metadata={"constants": json.dumps(index)})
+        archive_file.write(weights, Archive(tuple(parameters), {"constants": json.dumps(index)}))
 
     @staticmethod
     def load(path: Path, options: CompileOptions) -> Program:
-        """Reads what `save` wrote (or any MLIR text or bytecode file).
+        """Reads what `save` wrote (or any MLIR text or bytecode file); constants are maps of the file.
 
         Raises:
           ir.MLIRError: the text does not parse or verify.
+          UsageError: the file of the constants is damaged.
         """
         module = ir.Module.parseFile(str(path), new_context())
         constants: dict[str, Array] = {}
         weights = Path(f"{path}{_WEIGHTS_SUFFIX}")
         if weights.exists():
-            with safetensors.safe_open(weights, "numpy") as file:
-                index = json.loads(file.metadata()["constants"])
-                for name, entry in index.items():
-                    data = file.get_tensor(name).view(numpy_dtype(entry["dtype"]))
-                    shape = tuple(entry["shape"])
-                    constants[name] = (
-                        np.broadcast_to(data[0], shape) if entry["splat"] and data.size else data.reshape(shape)
-                    )
+            archive = archive_file.read(weights)
+            stored = {parameter.key: parameter for parameter in archive.parameters}
+            for name, entry in json.loads(archive.metadata["constants"]).items():
+                data = np.asarray(stored[name].read()).view(numpy_dtype(entry["dtype"]))
+                shape = tuple(entry["shape"])
+                constants[name] = (
+                    np.broadcast_to(data[0], shape) if entry["splat"] and data.size else data.reshape(shape)
+                )
         return Program(module, constants, options)
+
+
+def _bytes_of(array: Array) -> Array:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def is_splat(array: Array) -> bool:

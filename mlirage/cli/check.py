@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from mlirage.cli.compile import option_flags
 from mlirage.cli.run import read_arguments
-from mlirage.comparison import Difference, compare, random_array
-from mlirage.errors import MlirageError, UsageError
-from mlirage.options import CompileOptions, make_options
-from mlirage.runtime.arrays import dtype as numpy_dtype
-
-# Kinds of models that have a reference, by the suffix of their files: "module:class" in mlirage.importers.
-REFERENCES = {".onnx": "onnx_reference:OnnxReference"}
+from mlirage.errors import UsageError
+from mlirage.importers import Model
+from mlirage.options import make_options
 
 
 @click.command("check")
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option("--function", default=None, help="Function to check. [default: all that the model has]")
 @click.option(
     "--input", "inputs", multiple=True, help="An argument: 2x3xf32=[1 2 3][4 5 6], @x.npy, … [default: random]"
 )
@@ -30,11 +25,17 @@ REFERENCES = {".onnx": "onnx_reference:OnnxReference"}
 @click.option("--seed", default=0, show_default=True, help="Of random inputs.")
 @click.option("--rtol", default=1e-3, show_default=True, help="Relative tolerance.")
 @click.option("--atol", default=1e-5, show_default=True, help="Absolute tolerance.")
-@click.option("--reference", default="auto", show_default=True, help="What to compare with: onnxruntime, onnx.")
+@click.option(
+    "--reference",
+    default="auto",
+    show_default=True,
+    help="What to compare with: onnxruntime or onnx; litert-reference or litert; other kinds have one.",
+)
 @click.option("--device", default="local-sync", show_default=True, help="Device to run on (mlirage devices).")
 @option_flags
 def command(
     model: Path,
+    function: str | None,
     inputs: tuple[str, ...],
     dims: tuple[str, ...],
     seed: int,
@@ -44,84 +45,53 @@ def command(
     device: str,
     **flags: Any,
 ) -> int:
-    """Compile MODEL, run it and its reference on the same inputs, and say how the outputs differ.
+    """Compile MODEL, run it and its framework on the same inputs, and say how the outputs differ.
 
     Where they do, the first node whose value differs is named. Exit code 1 if they differ, 0 if not.
     """
     options = make_options(**{name: value for name, value in flags.items() if value is not None})
-    if options.compile_to != "end":
-        raise UsageError("check compiles to the end: no --compile-to")
-    source = _reference(model, reference)
-    run = _compiled(model, options, device)
-    signature = run.signatures["main"]
-    arguments = read_arguments(inputs, signature) if inputs else random_arguments(signature, dims, seed)
-    wanted = source.run(arguments)
-    results = list(run(*arguments))
-    found = [
-        compare(name, want, got, rtol, atol) for name, want, got in zip(source.outputs(), wanted, results, strict=True)
-    ]
-    for difference in found:
-        sys.stdout.write(f"[{'FAILED' if difference.problem else 'ok'}] {difference}\n")
-    if not any(difference.problem for difference in found):
-        return 0
-    sys.stdout.write(f"{first_difference(source, arguments, options, device, rtol, atol)}\n")
-    return 1
+    if options.compile_to != "end" or options.compile_from != "start":
+        raise UsageError("check takes models and compiles to the end: no --compile-to, no --compile-from")
+    from mlirage.checking import Checker, Tolerance, random_arguments, reference_of
+
+    source = reference_of(Model(model), reference, options.input_type)
+    checker = Checker(source, options, device, Tolerance(rtol, atol))
+    signatures: dict[str, Any] = checker.run.signatures
+    if not signatures:
+        raise UsageError(f"{model} has no function: there is nothing to check")
+    if function is not None and function not in signatures:
+        raise UsageError(f"no function {function!r}; the model has {', '.join(signatures)}")
+    names = [function] if function is not None else list(signatures)
+    if inputs and len(names) > 1:
+        raise UsageError(f"the model has several functions, choose with --function: {', '.join(names)}")
+    extents = read_extents(dims, [signatures[name] for name in names])
+    failed = False
+    for name in names:
+        signature = signatures[name]
+        arguments = read_arguments(inputs, signature) if inputs else random_arguments(signature, extents, seed)
+        report = checker.check(name, arguments)
+        if len(names) > 1:
+            sys.stdout.write(f"{name}:\n")
+        for difference in report.outputs:
+            sys.stdout.write(f"[{'FAILED' if difference.problem else 'ok'}] {difference}\n")
+        if not report.is_equal:
+            failed = True
+            sys.stdout.write(f"{report.first}\n")
+    return 1 if failed else 0
 
 
-def _reference(model: Path, engine: str) -> Any:
-    if not model.is_file():
-        raise UsageError(f"there is no file {model}")
-    place = REFERENCES.get(model.suffix)
-    if place is None:
-        raise UsageError(f"{model}: no reference is known for {model.suffix!r} files, only for {', '.join(REFERENCES)}")
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(f"mlirage.importers.{module}"), name)(model, engine)
-
-
-def _compiled(model: Any, options: CompileOptions, device: str) -> Any:
-    from mlirage import compiler, runtime
-
-    return runtime.load(compiler.compile_with(model, options), device)
-
-
-def random_arguments(signature: Any, dims: tuple[str, ...], seed: int) -> list[Any]:
-    """Random arguments of a function; extents that it leaves open are 2, or what `dims` says for their names.
+def read_extents(dims: tuple[str, ...], signatures: list[Any]) -> dict[str, int]:
+    """The extents that `--dim` flags say.
 
     Raises:
-      UsageError: a malformed extent, or one of a name that no argument has.
+      UsageError: a malformed one, or one of a name that no argument has.
     """
+    arguments = [argument for signature in signatures for argument in signature.arguments]
+    names = {extent for argument in arguments for extent in argument.shape or () if isinstance(extent, str)}
     extents: dict[str, int] = {}
-    names = {extent for argument in signature.arguments for extent in argument.shape or () if isinstance(extent, str)}
     for text in dims:
         name, _, number = text.partition("=")
         if name not in names or not number.isdecimal():
             raise UsageError(f"--dim={text}: expected NAME=N; names are {', '.join(sorted(names)) or 'none'}")
         extents[name] = int(number)
-    random = np.random.default_rng(seed)
-    if signature.in_tree is not None:
-        raise UsageError("the model takes sequences or optionals: random inputs are not made for these")
-    return [
-        random_array(
-            numpy_dtype(argument.dtype or "float32"),
-            [e if isinstance(e, int) else extents.get(e or "", 2) for e in argument.shape or ()],
-            random,
-        )
-        for argument in signature.arguments
-    ]
-
-
-def first_difference(
-    source: Any, arguments: list[Any], options: CompileOptions, device: str, rtol: float, atol: float
-) -> str:
-    """Which node's value is the first that differs, found by making all values results."""
-    try:
-        model, values = source.inside()
-        wanted = source.run_model(model, arguments)
-        results = list(_compiled(model, options, device)(*arguments))
-    except MlirageError as error:
-        return f"the first node that differs cannot be found: {error}"
-    for (name, node), want, got in zip(values, wanted, results, strict=True):
-        difference: Difference = compare(name, want, got, rtol, atol)
-        if difference.problem:
-            return f"the first node that differs is {node}: {difference}"
-    return "no node differs when the values of all nodes are results: the fault lies in how nodes are combined"
+    return extents

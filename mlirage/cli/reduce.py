@@ -15,7 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
-from mlirage.cli.check import random_arguments
+from mlirage.cli.check import read_extents
 from mlirage.cli.compile import option_flags
 from mlirage.comparison import compare
 from mlirage.errors import MlirageError, UsageError
@@ -146,15 +146,16 @@ def _does_not_compile(path: Path, options: CompileOptions) -> str:
 
 def _results_differ(path: Path, options: CompileOptions, dims: tuple[str, ...], rtol: float, atol: float) -> str:
     from mlirage import compiler, runtime
-    from mlirage.importers.onnx_reference import OnnxReference
+    from mlirage.checking import random_arguments, reference_of
+    from mlirage.importers import Model
 
     try:
         run = runtime.load(compiler.compile_with(path, options), "local-sync")
         signature = run.signatures["main"]
         named = {extent for argument in signature.arguments for extent in argument.shape or ()}
         own = tuple(text for text in dims if text.partition("=")[0] in named)
-        arguments = random_arguments(signature, own, 0)
-        wanted = OnnxReference(path).run(arguments)
+        arguments = random_arguments(signature, read_extents(own, [signature]), 0)
+        wanted = reference_of(Model(path)).run("main", arguments)
         found = [np.asarray(result) if not isinstance(result, list) else result for result in run(*arguments)]
     except MlirageError:
         return ""  # another failure than the one that is looked for

@@ -3,6 +3,7 @@
     tensor.concat dim(1) %a, %b      ->  tensor.insert_slice %b into (tensor.insert_slice %a into tensor.empty)
     tensor.generate { ^bb0(%i) … }   ->  linalg.generic { linalg.index … }
     tensor.pad of an empty tensor    ->  linalg.fill
+    tensor.splat of complex<f64>     ->  linalg.fill
 
 A concatenation becomes writes into one tensor: whole runs of bytes are copies that may be elided, other parts are
 written in place by dispatches.
@@ -19,7 +20,7 @@ from mlirage.program import Program
 
 @module_pass("global-optimization-decompose-tensor-ops")
 def decompose_tensor_ops(program: Program) -> None:
-    """Rewrites tensor.concat, tensor.generate, and tensor.pad of empty tensors."""
+    """Rewrites tensor.concat, tensor.generate, tensor.pad of empty tensors, and tensor.splat of wide elements."""
     for function in program.module.body.operations:
         if function.operation.name != "func.func":
             continue
@@ -109,4 +110,14 @@ def _pad(op: ir.Operation, extents: Extents) -> ir.Value | None:
         return linalg.fill(value, outs=[empty])
 
 
-_REWRITES = {"tensor.concat": _concat, "tensor.generate": _generate, "tensor.pad": _pad}
+def _splat(op: ir.Operation, extents: Extents) -> ir.Value | None:
+    """Elements of 16 bytes are filled in by dispatches, which is known of `linalg.fill`."""
+    element = op.results[0].type.element_type
+    if not isinstance(element, ir.ComplexType) or element.element_type != ir.F64Type.get():
+        return None
+    empty = _empty(op, extents)
+    with ir.InsertionPoint(op), op.location:
+        return linalg.fill(op.operands[0], outs=[empty])
+
+
+_REWRITES = {"tensor.concat": _concat, "tensor.generate": _generate, "tensor.pad": _pad, "tensor.splat": _splat}

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlirage.errors import CompileError
-from mlirage.memory import release_pages, zeroed_bytes
+from mlirage.memory import release_freed, release_pages, zeroed_bytes
 from mlirage.mlir import arith, ir, walk
 from mlirage.parameter_file import Tensor, set_parameters, tensor_of
 from mlirage.passes import module_pass
@@ -38,6 +38,7 @@ from mlirage.util_dialect import GlobalLoadOp, GlobalOp, GlobalStoreOp
 
 CONSTANTS = "__constants"
 SPLATS = "__splats"
+_FREED_AT_ONCE = 1 << 26
 
 
 @dataclass
@@ -140,10 +141,16 @@ def _splat_pattern(array: Array) -> bytes | None:
 def _join(pieces: dict[int, Array], size: int) -> Array:
     """The slab; `pieces` is used up, so that memory holds large constants once and not twice."""
     slab = zeroed_bytes(size)
+    freed = 0
     for offset in list(pieces):
         data = pieces.pop(offset)
         slab[offset : offset + data.size] = data
         release_pages(data)
+        freed += data.size
+        if freed > _FREED_AT_ONCE:
+            del data
+            release_freed()
+            freed = 0
     return slab
 
 

@@ -39,3 +39,13 @@ func.func @generate(%n: index) -> tensor<?x4xi64> {
   } : tensor<?x4xi64>
   return %0 : tensor<?x4xi64>
 }
+
+// Two words of 8 bytes are no pattern that a device's fill knows.
+// CHECK-LABEL: func.func @wide_splat(
+// CHECK: linalg.fill
+// CHECK: tensor.splat
+func.func @wide_splat(%n: index, %x: complex<f64>, %y: complex<f32>) -> (tensor<?xcomplex<f64>>, tensor<2xcomplex<f32>>) {
+  %0 = tensor.splat %x[%n] : tensor<?xcomplex<f64>>
+  %1 = tensor.splat %y : tensor<2xcomplex<f32>>
+  return %0, %1 : tensor<?xcomplex<f64>>, tensor<2xcomplex<f32>>
+}

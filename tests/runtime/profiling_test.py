@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -72,3 +78,34 @@ def test_a_failure_in_the_block_ends_the_profile(module: bytes) -> None:
     with run.profile() as profile:
         pass
     assert profile.events == []
+
+
+_PROGRAM = """
+import os, sys, numpy, mlirage
+run = mlirage.load(sys.argv[1], "local-sync")
+a, b = numpy.ones((1024, 64), numpy.float32), numpy.ones((64, 96), numpy.float32)
+for _ in range(int(sys.argv[2])):
+    run(a, b)
+print(f"/tmp/perf-{os.getpid()}.map")
+"""
+
+
+def _run_with_perf_map(value: str, *command: str) -> Path:
+    environment = {**os.environ, "MLIRAGE_PERF_MAP": value}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    return Path(done.stdout.strip())
+
+
+def test_names_for_perf(module: bytes, tmp_path: Path) -> None:
+    """Every entry point stands in the map that perf reads, at a range of its own; nothing is written unasked."""
+    path = tmp_path / "m.mlirage"
+    path.write_bytes(module)
+    command = [sys.executable, "-c", _PROGRAM, str(path), "1"]
+    assert not _run_with_perf_map("0", *command).exists()
+    written = _run_with_perf_map("1", *command)
+    lines = [line.split(" ", 2) for line in written.read_text().splitlines()]
+    written.unlink()
+    assert {name for _, _, name in lines} == set(ModuleFile.read_dispatches(module))
+    ranges = sorted((int(begin, 16), int(size, 16)) for begin, size, _ in lines)
+    assert all(size > 0 for _, size in ranges)
+    assert all(begin + size <= later for (begin, size), (later, _) in itertools.pairwise(ranges))

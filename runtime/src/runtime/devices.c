@@ -2,10 +2,13 @@
 #include "hal/device.h"
 #include "mlirage/runtime.h"
 #include "runtime/drivers.h"
+#include "runtime/perf_map.h"
 #include "vmvx_module/loader.h"
 
 static const mlirage_executable_loader_t* const loaders[] = {&mlirage_loader_embedded_elf, &mlirage_loader_system,
                                                              &mlirage_loader_vmvx};
+static const mlirage_executable_loader_t* const naming_loaders[] = {&mlirage_loader_with_perf_map,
+                                                                    &mlirage_loader_system, &mlirage_loader_vmvx};
 
 const char* const* mlirage_driver_names(void) { return mlirage_drivers_names; }
 
@@ -16,7 +19,7 @@ mlirage_status_t mlirage_device_create(const char* name, const mlirage_device_op
   mlirage_device_options_t completed;
   MLIRAGE_TRY(mlirage_device_options_read(options != NULL ? options : &defaults, &completed, error));
   if (completed.loaders == NULL) {
-    completed.loaders = loaders;
+    completed.loaders = mlirage_perf_map_wanted() ? naming_loaders : loaders;
     completed.loader_count = sizeof(loaders) / sizeof(loaders[0]);
   }
   char known[64] = "";

@@ -35,6 +35,7 @@ __all__ = [
     "compile",
     "jit",
     "load",
+    "register_custom_call",
 ]
 
 
@@ -65,3 +66,13 @@ def load(
     from mlirage import runtime
 
     return runtime.load(source, device, threads, parameters, **settings)
+
+
+def register_custom_call(target: str, **lowering: Any) -> None:
+    """Says what calls of a foreign function compute; `mlirage.importers.custom_calls` tells in which forms."""
+    try:
+        from mlirage.importers import custom_calls
+
+        custom_calls.register_custom_call(target, **lowering)
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error

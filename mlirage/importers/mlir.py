@@ -17,6 +17,7 @@ import numpy as np
 from mlirage.constants import extern, replace_constant
 from mlirage.element_types import dtype_name, dtype_of
 from mlirage.errors import ImportFailure
+from mlirage.importers.custom_calls import expand_custom_calls
 from mlirage.importers.mlir_resources import MAGIC, Blobs, bytecode_blobs, split_text
 from mlirage.importers.worker import try_text
 from mlirage.input.convert_stablehlo_quantization import quantized_storage
@@ -42,6 +43,7 @@ def import_mlir(source: str | bytes | Path, options: CompileOptions) -> Program:
     module, blobs = _parse(name, data)
     program = Program(module, options=options)
     with module.context, ir.Location.unknown():
+        expand_custom_calls(program)
         _take_out_blobs(program, blobs)
         for function in public_functions(module):
             if SIGNATURE not in function.attributes:

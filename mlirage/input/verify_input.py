@@ -32,6 +32,8 @@ def verify_input(program: Program) -> None:
         shown = ", ".join(places[:_SHOWN_LOCATIONS])
         more = f" and {len(places) - _SHOWN_LOCATIONS} more" if len(places) > _SHOWN_LOCATIONS else ""
         lines.append(f"  {title} at {shown}{more}")
+    if any("custom_call" in title for title in found):
+        lines.append("what a custom call computes can be said by mlirage.register_custom_call")
     raise CompileError("\n".join(["these operations are not supported:", *lines]))
 
 

@@ -12,7 +12,7 @@ _CASTS = frozenset(
     for name in ("extf", "extsi", "extui", "sitofp", "uitofp", "index_cast", "index_castui", "bitcast")
 )  # fmt: skip
 _DEQUANTIZE = _CASTS | {"arith.subi", "arith.subf", "arith.mulf", "arith.constant"}
-# Integers of four bits, two to a byte: `(byte >> 4 * index) & 15`.
+# Integers of four bits, eight to a word: `(word >> 4 * index) & 15`.
 _UNPACK = frozenset(("arith.shrui", "arith.andi", "arith.muli", "linalg.index"))
 
 

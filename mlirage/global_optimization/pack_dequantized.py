@@ -3,13 +3,14 @@
     %w = linalg.generic ins(@q : kxnxi4, @s : k/32xnxf32) { (extsi q) * s }
     %r = linalg.matmul ins(%x, %w)
       ─>
-    %w = linalg.generic ins(@q.panels : n/32 x k/2 x 32 x i8, @s.panels : n/32 x k/32 x 32 x f32)
-           { ((extui q >> 4 * parity) & 15) - 8) * s }                       // n/32 x k/2 x 2 x 32
-    %r = linalg.generic ins(%x, %w) (m, n, k) -> (n floordiv 32, k floordiv 2, k mod 2, n mod 32)
+    %w = linalg.generic ins(@q.panels : n/32 x k/8 x 32 x i32, @s.panels : n/32 x k/32 x 32 x f32)
+           { (((q >> 4 * step) & 15) - 8) * s }                              // n/32 x k/8 x 8 x 32
+    %r = linalg.generic ins(%x, %w) (m, n, k) -> (n floordiv 32, k floordiv 8, k mod 8, n mod 32)
 
-Integers of four bits lie two to a byte, neighbours in depth, as q + 8 if they are signed. Scales and zero points may be
-one number, differ by column, and by block of depth. `hoist-constants` leaves such weights alone unless they are small
-(a few kilobytes): floats would take four or eight times the memory, and the time to read it.
+Integers of four bits lie eight to a word of 32 bits, neighbours in depth, as q + 8 if they are signed: a kernel shifts
+a vector of words by 4 for every step, and need not widen anything. Scales and zero points may be one number, differ by
+column, and by block of depth. `hoist-constants` leaves such weights alone unless they are small (a few kilobytes):
+floats would take four or eight times the memory, and the time to read it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from mlirage.mlir import arith, ir, linalg, tensor
 from mlirage.program import Array, Program
 
 _NIBBLE_OFFSET = 8
+_NIBBLES = 8  # of a word
 
 
 @dataclass(frozen=True)
@@ -161,23 +163,24 @@ class PackedDequantization:
     """The packed arrays of dequantized weights, and the op that computes floats from them.
 
     Its dims are [kept…, panel, depth…, column of the panel]; with integers of four bits the innermost depth counts
-    pairs, and a dim for the two of a pair follows it.
+    words, and a dim for the steps of a word follows it.
     """
 
     def __init__(self, program: Program, weights: DequantizedWeights, kept: int, width: int) -> None:
         self.program, self.weights, self.kept, self.width = program, weights, kept, width
-        self.pairs = weights.bits == 4
-        self.offset = _NIBBLE_OFFSET if self.pairs and weights.signed else 0
+        self.in_words = weights.bits == 4
+        self.offset = _NIBBLE_OFFSET if self.in_words and weights.signed else 0
         numbers = weights.numbers
         panels = -(-numbers.shape[kept] // width)
         inner = numbers.shape[-1]
-        steps = [-(-inner // 2), 2] if self.pairs else [inner]
+        steps = [-(-inner // _NIBBLES), _NIBBLES] if self.in_words else [inner]
         self.shape = [*numbers.shape[:kept], panels, *numbers.shape[kept + 1 : -1], *steps, width]
         self.operands: list[tuple[str, ir.AffineMap]] = []
         places = [
-            ir.AffineExpr.get_dim(i) for i in range(len(self.shape)) if not (self.pairs and i == len(self.shape) - 2)
+            ir.AffineExpr.get_dim(i) for i in range(len(self.shape)) if not (self.in_words and i == len(self.shape) - 2)
         ]
-        self._operand(self._packed_numbers(), places, ir.IntegerType.get_signless(8), "")
+        element = ir.IntegerType.get_signless(32 if self.in_words else 8)
+        self._operand(self._packed_numbers(), places, element, "")
         self.zero = self._varying(weights.zero + np.int32(self.offset), ".zeros")
         self.scale = self._varying(weights.scale, ".scales")
 
@@ -195,14 +198,13 @@ class PackedDequantization:
         empty = tensor.EmptyOp(self.shape, f32).result
 
         def fill_body(block: ir.Block) -> list[ir.Value]:
-            byte = block.arguments[0]
-            if self.pairs:
-                index = linalg.IndexOp(rank - 2).result
-                bits = arith.muli(index, arith.constant(ir.IndexType.get(), 4))
-                wide = arith.shrui(arith.extui(i32, byte), arith.index_castui(i32, bits))
-                number = arith.andi(wide, arith.constant(i32, 15))
+            stored = block.arguments[0]
+            if self.in_words:
+                step = linalg.IndexOp(rank - 2).result
+                bits = arith.muli(step, arith.constant(ir.IndexType.get(), 4))
+                number = arith.andi(arith.shrui(stored, arith.index_castui(i32, bits)), arith.constant(i32, 15))
             else:
-                number = arith.extsi(i32, byte) if self.weights.signed else arith.extui(i32, byte)
+                number = arith.extsi(i32, stored) if self.weights.signed else arith.extui(i32, stored)
             if isinstance(zero, _Argument) or int(zero):
                 taken = block.arguments[zero.number] if isinstance(zero, _Argument) else arith.constant(i32, int(zero))
                 if isinstance(zero, _Argument) and taken.type != i32:
@@ -227,9 +229,9 @@ class PackedDequantization:
         """How the contraction reads the result of `build`."""
         column = ir.AffineExpr.get_dim(contraction.column)
         steps: list[ir.AffineExpr] = [ir.AffineExpr.get_dim(loop) for loop in self.weights.depth]
-        if self.pairs:
+        if self.in_words:
             inner = steps.pop()
-            steps += [ir.AffineExpr.get_floor_div(inner, 2), ir.AffineExpr.get_mod(inner, 2)]
+            steps += [ir.AffineExpr.get_floor_div(inner, _NIBBLES), ir.AffineExpr.get_mod(inner, _NIBBLES)]
         return [
             *(ir.AffineExpr.get_dim(loop) for loop in kept),
             ir.AffineExpr.get_floor_div(column, self.width),
@@ -240,11 +242,14 @@ class PackedDequantization:
     def _packed_numbers(self) -> Array:
         numbers = (self.weights.numbers + self.offset).astype(np.uint8)
         panels = into_panels(numbers, self.kept, self.width)
-        if not self.pairs:
+        if not self.in_words:
             return panels.view(np.int8)
-        if panels.shape[-2] % 2:
-            panels = np.concatenate([panels, np.zeros_like(panels[..., :1, :])], axis=-2)
-        return (panels[..., 0::2, :] | panels[..., 1::2, :] << 4).view(np.int8)
+        depth = panels.shape[-2]
+        words = np.zeros((*panels.shape[:-2], -(-depth // _NIBBLES), self.width), np.uint32)
+        for step in range(min(depth, _NIBBLES)):
+            numbers = panels[..., step::_NIBBLES, :]
+            words[..., : numbers.shape[-2], :] |= numbers.astype(np.uint32) << (4 * step)
+        return words.view(np.int32)
 
     def _operand(self, array: Array, places: Sequence[ir.AffineExpr], element: ir.Type, suffix: str) -> int:
         kind = ir.RankedTensorType.get(array.shape, element)
@@ -264,7 +269,7 @@ class PackedDequantization:
             array = into_panels(array, self.kept, self.width)  # [kept…, panel, depth…, column]
         dim = ir.AffineExpr.get_dim
         kept = [dim(i) for i in range(self.kept)]
-        depth: list[ir.AffineExpr] = [dim(i) for i in range(self.kept + 1, rank - (3 if self.pairs else 2))]
+        depth: list[ir.AffineExpr] = [dim(i) for i in range(self.kept + 1, rank - (3 if self.in_words else 2))]
         depth.append(self._block_number(rank))
         places = [*kept, dim(self.kept), *depth, *([dim(rank - 1)] if has_columns else [])]
         varying = [place for place, extent in zip(places, array.shape, strict=True) if extent != 1]
@@ -283,11 +288,11 @@ class PackedDequantization:
         """The block of the innermost depth."""
         dim = ir.AffineExpr.get_dim
         block = self.weights.block
-        if not self.pairs:
+        if not self.in_words:
             return ir.AffineExpr.get_floor_div(dim(rank - 2), block)
-        if block % 2 == 0:
-            return ir.AffineExpr.get_floor_div(dim(rank - 3), block // 2)
-        step = ir.AffineExpr.get_add(ir.AffineExpr.get_mul(dim(rank - 3), 2), dim(rank - 2))
+        if block % _NIBBLES == 0:
+            return ir.AffineExpr.get_floor_div(dim(rank - 3), block // _NIBBLES)
+        step = ir.AffineExpr.get_add(ir.AffineExpr.get_mul(dim(rank - 3), _NIBBLES), dim(rank - 2))
         return ir.AffineExpr.get_floor_div(step, block)
 
 

@@ -35,6 +35,7 @@ from mlirage.codegen.cpu.index_math import (
     value,
 )  # fmt: skip
 from mlirage.codegen.cpu.register_tile import Panel, RegisterTile, find_outputs, is_fusable
+from mlirage.codegen.cpu.table_lookups import look_up_nibbles
 from mlirage.codegen.dot_products import instruction_of
 from mlirage.codegen.register_shapes import RegisterShape, bit_width, register_shape
 from mlirage.codegen.target import CpuTarget
@@ -49,7 +50,7 @@ LLVM_UNROLLS = False  # tiles are in registers: nothing is gained, and compiling
 _WORKGROUP_MACS = 800_000
 _MANY_WORKGROUPS = 16
 _LARGE_WORKGROUP_MACS = 14_000_000
-_WORKGROUP_BYTES = 512 << 10
+_WORKGROUP_BYTES = 192 << 10
 # The left operand of dot products is brought to scratch memory, at most about so much of it.
 _STAGED_BYTES = 512 << 10
 # What a dynamic extent is taken for when blocks are sized.
@@ -181,6 +182,7 @@ def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> N
     contraction = root_contraction(entry)
     assert contraction is not None, "configured by hand?"
     _Kernel(entry, contraction, configuration, target).build()
+    look_up_nibbles(entry, target)
 
 
 class _Kernel:

@@ -7,6 +7,8 @@ and then the elementwise ops that read the result, and the stores, all from regi
 packed for a dot-product instruction, k counts groups of neighbours, and a row multiplies one group by every column's:
 
             sum[row] = dot(sum[row], spread(left[row, 4k .. 4k+3]), b)        b: the group of every column
+
+A right operand that is numbers times a scale per block of depth is summed block by block (block_scales.py).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Entry
+from mlirage.codegen.cpu.block_scales import find_block_scale
 from mlirage.codegen.cpu.dot_products import add_dot_products
 from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
 from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, value
@@ -28,6 +31,13 @@ from mlirage.mlir import arith, ir, scf, vector
 
 # Innermost depth loops are unrolled to so many steps.
 _UNROLLED = 4
+# Steps of a block with one scale that are unrolled, and sums that they alternate between: an addition takes longer
+# than what has to be done for it.
+_UNROLLED_IN_BLOCK = 32
+_SUMS_PER_BLOCK = 2
+# How far ahead packed numbers are asked for: the widening between the loads leaves too few of them under way.
+_PREFETCHED_BYTES = 2048
+_CACHE_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,8 @@ class RegisterTile:
         self.maps = structured_ops.indexing_maps(op)
         self.together = steps_together(contraction)
         self.dot = instruction_of(op, contraction.right, contraction.group, target) if contraction.group > 1 else None
+        inner = extents[contraction.depth[-1]] if contraction.depth else None
+        self.block_scale = find_block_scale(contraction, inner, self.together)
 
     def build(
         self,
@@ -210,6 +222,8 @@ class RegisterTile:
         if level == len(loops):
             return self._multiply(depth, sums, rows, outer, panels, staged)
         count = self._steps(loops[level])
+        if level == len(loops) - 1 and self._sums_blocks(len(rows), panels):
+            return self._sum_blocks(depth, sums, rows, outer, panels, staged)
         if level == len(loops) - 1 and self.together > 1:
             return self._sum_together(depth, sums, rows, outer, panels, staged)
         if isinstance(count, int) and count * self._steps_inside(level) <= _UNROLLED:
@@ -253,6 +267,106 @@ class RegisterTile:
         with ir.InsertionPoint(loop.body):
             scf.yield_(steps(loop.induction_variable, self.together, list(loop.inner_iter_args)))
         return steps(whole, left, list(loop.results))
+
+    def _sums_blocks(self, rows: int, panels: Sequence[Panel]) -> bool:
+        """Whether the scales multiply sums of blocks: few rows do not make up for multiplying every term."""
+        if self.block_scale is None or panels[0].buffer is not None:
+            return False
+        width = max(1, panels[0].elements.lanes * bit_width(self.accumulator) // (8 * self.target.vector_bytes))
+        return 4 * rows * len(panels) * width <= self.target.vector_registers
+
+    def _sum_blocks(
+        self,
+        depth: dict[int, Index],
+        sums: Sequence[ir.Value],
+        rows: Sequence[Mapping[int, Index]],
+        outer: Mapping[int, Index],
+        panels: Sequence[Panel],
+        staged: Mapping[ir.Value, Staged],
+    ) -> list[ir.Value]:
+        """The innermost depth, block by block."""
+        assert self.block_scale is not None
+        inner, block, together = self.contraction.depth[-1], self.block_scale.block, self.together
+        scalars = Elements(staged=staged)
+        kind = sums[0].type
+        zero = arith.constant(kind, ir.DenseElementsAttr.get_splat(kind, ir.FloatAttr.get(self.accumulator, 0.0)))
+
+        def places(row: Mapping[int, Index], panel: Panel, step: Index) -> dict[int, Place]:
+            return self._loops(row, outer, panel, {**depth, inner: step})
+
+        def packed(panel: Panel, group: Index, step: int) -> dict[int, Split]:
+            split = {inner: Split(group, step)} if together > 1 else {}
+            return {self.contraction.column: Split(panel.number), **split}
+
+        def steps(group: Index, count: int, parts: Sequence[ir.Value]) -> list[ir.Value]:
+            """Group number `group` of steps."""
+            parts = list(parts)
+            for i in range(count):
+                step = add(mul(group, together), i)
+                chain = i % _SUMS_PER_BLOCK * len(sums) if count > 1 else 0
+                right = [scale.read_numbers(whole, places({}, p, step), packed(p, group, i)) for p in panels]
+                for number, row in enumerate(rows):
+                    left = self._factor(self.contraction.left, scalars, places(row, panels[0], step), {})
+                    for p, panel in enumerate(panels):
+                        at = chain + number * len(panels) + p
+                        parts[at] = self._add_product(panel.elements.spread(left), right[p], parts[at])
+            return parts
+
+        def prefetch(operand: int, group: Index, groups: int) -> None:
+            """What lies some way behind these groups of an operand."""
+            element = structured_ops.element_type(scale.op.operands[operand].type)
+            bytes_ = max(1, bit_width(element) // 8)
+            row = whole.lanes * bytes_
+            for offset in range(0, groups * row, _CACHE_LINE):
+                ahead = add(group, ahead_groups + offset // row)
+                for panel in panels:
+                    at = packed(panel, ahead, 0)
+                    at[self.contraction.column] = Split(panel.number, offset % row // bytes_)
+                    scale.prefetch(operand, places({}, panel, mul(ahead, together)), at)
+
+        def one(number: Index, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            first = mul(number, block // together)
+            prefetch(scale.scale, first, 1)
+            parts: list[ir.Value] = [zero] * (_SUMS_PER_BLOCK * len(sums))
+            groups = block // together
+            apart = max(1, 4 // together)  # groups of one step alternate between sums, too
+            if block <= _UNROLLED_IN_BLOCK:
+                parts = steps_of(first, groups, parts)
+            else:
+                loop = scf.ForOp(value(0), value(groups // apart), value(1), parts)
+                with ir.InsertionPoint(loop.body):
+                    scf.yield_(steps_of(add(first, mul(loop.induction_variable, apart)), apart,
+                                        list(loop.inner_iter_args)))  # fmt: skip
+                parts = list(loop.results)
+                parts = steps_of(add(first, groups // apart * apart), groups % apart, parts)
+            parts = steps(add(first, groups), block % together, parts)
+            result: list[ir.Value] = []
+            scales = [scale.read_scales(whole, places({}, p, mul(number, block)), packed(p, first, 0)) for p in panels]
+            for i, total in enumerate(sums):
+                part = arith.addf(parts[i], parts[len(sums) + i])
+                result.append(self._add_product(part, scales[i % len(panels)], total))
+            return result
+
+        def steps_of(group: Index, groups: int, parts: Sequence[ir.Value]) -> list[ir.Value]:
+            """So many groups; the sums of groups of one step alternate here."""
+            prefetch(scale.largest, group, groups)
+            for g in range(groups):
+                parts = steps(add(group, g), together, parts)
+                if together == 1:
+                    parts = [*parts[len(sums) :], *parts[: len(sums)]]
+            return list(parts)
+
+        scale, whole = self.block_scale, Elements(panels[0].elements.lanes)
+        number = structured_ops.element_type(scale.op.operands[scale.largest].type)
+        ahead_groups = _PREFETCHED_BYTES // (whole.lanes * max(1, bit_width(number) // 8))
+        extent = self.extents[inner]
+        assert isinstance(extent, int), "find_block_scale was not asked"
+        if extent == block:
+            return one(0, sums)
+        loop = scf.ForOp(value(0), value(extent // block), value(1), list(sums))
+        with ir.InsertionPoint(loop.body):
+            scf.yield_(one(loop.induction_variable, list(loop.inner_iter_args)))
+        return list(loop.results)
 
     def _steps(self, loop: int) -> Index:
         """Steps of a depth loop; those of the innermost one are groups if the right operand is packed in groups."""

@@ -144,9 +144,10 @@ def remainder(f: Functions, x: ir.Value, y: ir.Value) -> ir.Value:
     with ir.InsertionPoint(after):
         current = after.arguments[0]
         distance = arith.subi(_exponent(f, current), _exponent(f, b))
-        # 2^distance may be too large for one factor
-        step = arith.shrsi(distance, f.i(1))
-        t = arith.mulf(arith.mulf(b, f.power_of_two(step)), f.power_of_two(arith.subi(distance, step)))
+        # 2^distance may be too large for one factor, and for two where the largest number meets a denormal one
+        step = arith.divsi(distance, f.i(3))
+        scaled = arith.mulf(arith.mulf(b, f.power_of_two(step)), f.power_of_two(step))
+        t = arith.mulf(scaled, f.power_of_two(arith.subi(distance, arith.muli(step, f.i(2)))))
         t = arith.select(arith.cmpf(_P.OGT, t, current), arith.mulf(t, f.c(0.5)), t)
         # halving a denormal may round up; then y itself is what to subtract
         t = arith.select(arith.cmpf(_P.OGT, t, current), b, t)

@@ -192,7 +192,10 @@ def _binary() -> Iterator[Case]:
             if name == "power" and element in COMPLEX:
                 yield _complex_power(element, a, b)
                 continue
-            yield Case(f"{name}:{element}", operation(name, [a, b], [shaped(a, element)]), (a, b), ulps=ulps)
+            # The interpreter takes minutes for remainders of large numbers by small ones.
+            expected = _remainder if name == "remainder" and element in FLOATS else None
+            text = operation(name, [a, b], [shaped(a, element)])
+            yield Case(f"{name}:{element}", text, (a, b), expected=expected, ulps=ulps)
     for element in ("i1", *INTEGERS, *FLOATS, *TINY_FLOATS, *COMPLEX):
         a, b = pairs(element)
         for direction in _PREDICATES if element not in COMPLEX else ("EQ", "NE"):
@@ -215,6 +218,11 @@ def _binary() -> Iterator[Case]:
                     (a, b),
                     expected=_total_order(direction) if kind == "TOTALORDER" else None,
                 )
+
+
+def _remainder(a: Array, b: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return np.fmod(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
 
 
 def _complex_power(element: str, a: Array, b: Array) -> Case:

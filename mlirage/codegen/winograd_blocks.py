@@ -17,12 +17,13 @@ from mlirage.codegen.target import CpuTarget
 # Transforms of one vector of channels: of a tile of the image, of a tile of the result, by the number of points.
 _IMAGE_CYCLES = {4: 34.0, 6: 130.0}
 _RESULT_CYCLES = {4: 34.0, 6: 130.0}
+_WEIGHT_CYCLES = {4: 26.0, 6: 56.0}  # of the weights of a vector of filters and one channel
 _START_CYCLES = 3000.0  # of a workgroup
 _STEP_CYCLES = 24.0  # of a register tile
 _DIRECT = 0.9  # of the peak in direct convolutions
-_WEIGHT_BYTES_PER_CYCLE = 8.0  # from memory, by one thread
-_CACHED_BYTES_PER_CYCLE = 20.0  # from the last cache
-_MOST_WEIGHT_BYTES = 10 << 20
+_MEMORY_BYTES = 7.0  # per cycle, of one thread
+_CACHE_BYTES = 20.0  # per cycle, from the last cache
+_MOST_WEIGHT_BYTES = 1 << 20  # of weights that are kept transformed: they are up to four times as large
 _SCRATCH_BYTES = 6 << 20
 _THREADS = (1, 2, 4)  # counts on which workgroups should be spread evenly
 _GUESS = 56  # a dynamic extent of the result
@@ -74,30 +75,53 @@ class Blocks:
         return self.images * self.rows * self.columns
 
 
-def choose_tile(shape: Convolution, panel: int, target: CpuTarget) -> int:
-    """The results per tile and dim that are fastest; 0 if the direct form is."""
+@dataclass(frozen=True)
+class Plan:
+    """How a convolution is computed by Winograd's algorithm.
+
+    Attributes:
+      tile: results per tile and dim.
+      transforms_weights: whether workgroups transform the weights; else they come transformed.
+    """
+
+    tile: int
+    transforms_weights: bool
+
+
+def choose_plan(shape: Convolution, panel: int, target: CpuTarget) -> Plan | None:
+    """The fastest way; None if the direct form is."""
     if not target.has_fma or target.vector_registers < 16 or target.vector_bytes < 16:
-        return 0
-    known = _known(shape)
+        return None
     lanes = target.vector_bytes // 4
-    macs = math.prod((*known, shape.groups, shape.channels, -(-shape.filters // lanes) * lanes, shape.window**2))
-    bytes_ = 4 * shape.groups * shape.channels * shape.filters * shape.window**2
-    direct = max(macs / (2 * lanes * _DIRECT), bytes_ / _WEIGHT_BYTES_PER_CYCLE)
-    best, chosen = direct * _WORTH, 0
+    macs = math.prod(
+        (*_known(shape), shape.groups, shape.channels, -(-shape.filters // lanes) * lanes, shape.window**2)
+    )
+    best = _WORTH * max(macs / (2 * lanes * _DIRECT), _bytes(shape, shape.window) / _MEMORY_BYTES)
+    chosen = None
     for tile in (2, 4) if shape.window == 3 else (2,):
-        points = tile + shape.window - 1
-        if 4 * points**2 * shape.groups * shape.channels * shape.filters > _MOST_WEIGHT_BYTES:
-            continue
-        _, cycles = choose_blocks(shape, tile, panel, target)
-        if cycles < best:
-            best, chosen = cycles, tile
+        for plain in (True, False):
+            if not plain and _bytes(shape, tile + shape.window - 1) > _MOST_WEIGHT_BYTES:
+                continue
+            _, cycles = choose_blocks(shape, tile, panel, target, transforms_weights=plain)
+            if cycles < best:
+                best, chosen = cycles, Plan(tile, plain)
     return chosen
 
 
-def choose_blocks(shape: Convolution, tile: int, panel: int, target: CpuTarget) -> tuple[Blocks, float]:
+def _bytes(shape: Convolution, side: int) -> int:
+    """Of weights that are square matrices."""
+    return 4 * shape.groups * shape.channels * shape.filters * side**2
+
+
+def choose_blocks(
+    shape: Convolution, tile: int, panel: int, target: CpuTarget, *, transforms_weights: bool
+) -> tuple[Blocks, float]:
     """The best blocks, and the cycles that all workgroups take together."""
     return min(
-        ((blocks, _cycles(shape, tile, blocks, panel, target)) for blocks in _candidates(shape, tile, panel)),
+        (
+            (blocks, _cycles(shape, tile, blocks, panel, target, transforms_weights))
+            for blocks in _candidates(shape, tile, panel)
+        ),
         key=lambda candidate: candidate[1],
     )
 
@@ -129,7 +153,9 @@ def _candidates(shape: Convolution, tile: int, panel: int) -> Iterator[Blocks]:
         yield smallest
 
 
-def _cycles(shape: Convolution, tile: int, blocks: Blocks, panel: int, target: CpuTarget) -> float:
+def _cycles(
+    shape: Convolution, tile: int, blocks: Blocks, panel: int, target: CpuTarget, transforms_weights: bool
+) -> float:
     batch, height, width = _known(shape)
     points = tile + shape.window - 1
     lanes = target.vector_bytes // 4
@@ -139,15 +165,22 @@ def _cycles(shape: Convolution, tile: int, blocks: Blocks, panel: int, target: C
     filters = min(blocks.filters, -(-shape.filters // panel) * panel)
     rows = 8 if target.vector_registers >= 32 else 6
     steps = -(-blocks.tiles // rows) * -(-filters // panel)
-    products = points**2 * (blocks.tiles * shape.channels * (filters / lanes) / 2 / 0.95 + steps * _STEP_CYCLES)
-    weights = 4 * points**2 * shape.channels * filters
-    traffic = 4 * points**2 * blocks.tiles * (shape.channels + filters)
-    speed = _CACHED_BYTES_PER_CYCLE if count * filters > shape.groups * shape.filters else _WEIGHT_BYTES_PER_CYCLE
-    products = max(products, weights / speed)
-    beyond = max(0, traffic - target.l2_bytes // 2)
+    filled = steps * rows * panel if blocks.tiles < rows // 2 else blocks.tiles * filters
+    products = points**2 * (filled * shape.channels / lanes / 2 / 0.95 + steps * _STEP_CYCLES)
+    # the first workgroup that reads weights takes them from memory, others from a cache
+    side = shape.window if transforms_weights else points
+    read = 4 * side**2 * shape.channels * filters
+    fresh = _bytes(shape, side) / count
+    loads = fresh / _MEMORY_BYTES + max(0.0, read - fresh) / _CACHE_BYTES
+    if transforms_weights:
+        products += max(loads, shape.channels * filters / lanes * _WEIGHT_CYCLES[points])
+    else:
+        products = max(products, loads)
     transforms = blocks.tiles * (
         -(-shape.channels // lanes) * _IMAGE_CYCLES[points] + -(-filters // lanes) * _RESULT_CYCLES[points]
     )
-    each = _START_CYCLES + products + transforms + 2 * beyond / _CACHED_BYTES_PER_CYCLE
+    scratch = 4 * points**2 * blocks.tiles * (shape.channels + filters)
+    beyond = 2 * max(0, scratch - target.l2_bytes // 2) / _CACHE_BYTES
+    each = _START_CYCLES + products + transforms + beyond
     # all threads are busy until the last one is done
     return sum(threads * -(-count // threads) * each for threads in _THREADS) / len(_THREADS)

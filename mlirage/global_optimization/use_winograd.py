@@ -6,10 +6,11 @@
     %w = ml_program.global_load_const @w.winograd4 : tensor<36x2x64x32xf32>
     %y = "linalgx.winograd"(%x, %w, %empty) {tile = 4, window = 3, padding = [1, 1], …}
 
-Of convolutions of f32 with square windows, strides of 1 and channels last, grouped or not. The filters are transformed
-here, in f64, and rounded once; mlirage/winograd.py says what the results lose. An infinity or NaN in the image makes
-all results NaN that are computed together with it, a tile of 4 x 4 at most, not just those whose windows hold it. The
-option `winograd=off` keeps the direct form, as do other targets than machine code.
+Of convolutions of f32 with square windows, strides of 1 and channels last, grouped or not. Small filters are
+transformed here, in f64, and rounded once; large ones, which would become up to four times as large, by the kernel,
+panel by panel. mlirage/winograd.py says what the results lose. An infinity or NaN in the image makes all results NaN
+that are computed together with it, a tile of 4 x 4 at most, not just those whose windows hold it. The option
+`winograd=off` keeps the direct form, as do other targets than machine code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from mlirage import structured_ops
 from mlirage.codegen.register_shapes import panel_columns
 from mlirage.codegen.target import parse_target
-from mlirage.codegen.winograd_blocks import Convolution, choose_tile
+from mlirage.codegen.winograd_blocks import Convolution, Plan, choose_plan
 from mlirage.contractions import Contraction, match_contraction
 from mlirage.global_optimization.constant_arrays import (
     add_constant,
@@ -44,11 +45,11 @@ def use_winograd(program: Program) -> None:
     """Replaces convolutions by `linalgx.winograd`."""
     if program.options.winograd == "off" or program.options.target_backend != "llvm-cpu":
         return
-    transformed: dict[tuple[object, ...], str] = {}
+    packed: dict[tuple[object, ...], str] = {}
     for op in [op for op in walk(program.module.operation) if structured_ops.is_structured(op)]:
         found = _match(op)
         if found is not None:
-            _replace(program, found, transformed)
+            _replace(program, found, packed)
     drop_unread_constants(program)
 
 
@@ -122,7 +123,7 @@ def _slides(expr: ir.AffineExpr) -> tuple[int, int] | None:
     return (a.position, b.position) if isinstance(a, ir.AffineDimExpr) and isinstance(b, ir.AffineDimExpr) else None
 
 
-def _replace(program: Program, found: _Match, transformed: dict[tuple[object, ...], str]) -> None:
+def _replace(program: Program, found: _Match, packed: dict[tuple[object, ...], str]) -> None:
     contraction, shape = found.contraction, found.shape
     op = contraction.op
     source = constant_array(program, contraction.right_value)
@@ -131,21 +132,22 @@ def _replace(program: Program, found: _Match, transformed: dict[tuple[object, ..
     target = parse_target(program.options.target)
     element = structured_ops.element_type(op.results[0].type)
     width = panel_columns(shape.filters, element, target)
-    tile = choose_tile(shape, width, target)
-    if not tile:
+    plan = choose_plan(shape, width, target)
+    if plan is None:
         return
     name, array = source
-    key = (name, array.shape, array.strides, found.order, width, tile)
-    if key not in transformed:
-        weights = _transformed(array.transpose(found.order), tile, width, grouped=bool(contraction.outer))
-        transformed[key] = add_constant(program, f"{name}.winograd{tile}", weights, contraction.right_value)
+    key = (name, array.shape, array.strides, found.order, width, plan)
+    if key not in packed:
+        weights = _packed(array.transpose(found.order), plan, width, grouped=bool(contraction.outer))
+        suffix = f"panels{width}" if plan.transforms_weights else f"winograd{plan.tile}"
+        packed[key] = add_constant(program, f"{name}.{suffix}", weights, contraction.right_value)
     init = structured_ops.outputs(op)[0]
     read = contraction.left_value
     with ir.InsertionPoint(op), op.location:
         image, padding = _without_padding(read)
         out = linalgx.empty_like(init)
-        weights = load_constant(program, transformed[key])
-        result = linalgx.winograd(image, weights, out, tile, shape.window, padding)
+        weights = load_constant(program, packed[key])
+        result = linalgx.winograd(image, weights, out, plan.tile, shape.window, padding)
         if not is_zero_fill(init):
             result = _add(result, init)
     op.results[0].replace_all_uses_with(result)
@@ -153,19 +155,21 @@ def _replace(program: Program, found: _Match, transformed: dict[tuple[object, ..
     erase_unread(read)
 
 
-def _transformed(filters: Array, tile: int, width: int, *, grouped: bool) -> Array:
-    """[g,] f, c, window, window as [g,] points * points, f / width, c, width."""
+def _packed(filters: Array, plan: Plan, width: int, *, grouped: bool) -> Array:
+    """[g,] f, c, window, window as [g,] window * window or points * points, f / width, c, width."""
     window = filters.shape[-1]
-    matrix = np.array(transforms(tile, window).weights, np.float64)
-    both = np.kron(matrix, matrix)  # [points * points, window * window]
     groups = filters if grouped else filters[None]
     count, outer, inner = groups.shape[:3]
-    points = np.empty((count, len(both), outer, inner), np.float32)
-    for number, group in enumerate(groups):
-        for start in range(0, outer, 64):
-            part = group[start : start + 64].reshape(-1, window * window).astype(np.float64)
-            points[number, :, start : start + 64] = (both @ part.T).reshape(len(both), -1, inner)
-    return into_panels(points if grouped else points[0], 2 if grouped else 1, width)
+    if plan.transforms_weights:
+        matrices = groups.reshape(count, outer, inner, window * window).transpose(0, 3, 1, 2)
+    else:
+        matrix = np.array(transforms(plan.tile, window).weights, np.float64)
+        both = np.kron(matrix, matrix)  # [points * points, window * window]
+        matrices = np.empty((count, len(both), outer, inner), np.float32)
+        for number, group in enumerate(groups):
+            part = group.reshape(-1, window * window).astype(np.float64)
+            matrices[number] = (both @ part.T).reshape(len(both), outer, inner)
+    return into_panels(matrices if grouped else matrices[0], 2 if grouped else 1, width)
 
 
 def _without_padding(image: ir.Value) -> tuple[ir.Value, tuple[int, int]]:

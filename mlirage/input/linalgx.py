@@ -268,11 +268,11 @@ class AttentionOp(Linalgx.Operation, name="attention", traits=[ext.Pure]):
 class WinogradOp(Linalgx.Operation, name="winograd", traits=[ext.Pure]):
     """A convolution with square windows, strides of 1 and channels last by Winograd's algorithm (mlirage/winograd.py).
 
-    image [n, h, w, c] or, in groups, [n, h, w, g, c]; out likewise with f. The weights are transformed and packed:
-    [g,] points * points, f / width, c, width; f is filled up with zeros. `tile` results of a window of `window` taps
-    are made at once in both dims. `padding` is how many zeros lie before the image in both dims; behind it there are
-    as many as the extents of the out need. The out's contents are not read. `indexing_maps` has a map per operand over
-    the loops n, h, w, [g,] f, c and two of the window.
+    image [n, h, w, c] or, in groups, [n, h, w, g, c]; out likewise with f. The weights are packed, and transformed or
+    not: [g,] points * points or window * window, f / width, c, width; f is filled up with zeros. `tile` results of a
+    window of `window` taps are made at once in both dims. `padding` is how many zeros lie before the image in both
+    dims; behind it there are as many as the extents of the out need. The out's contents are not read. `indexing_maps`
+    has a map per operand over the loops n, h, w, [g,] f, c and two of the window.
     """
 
     result: ext.Result[Any]
@@ -299,9 +299,10 @@ class WinogradOp(Linalgx.Operation, name="winograd", traits=[ext.Pure]):
         if len(list(self.padding)) != 2:
             return _fail(self, "padding must be two numbers")
         points = ir.IntegerAttr(self.tile).value + ir.IntegerAttr(self.window).value - 1
-        if not weights.has_static_shape or list(weights.shape)[-4] != points * points:
-            return _fail(self, f"the weights must be {points} * {points} matrices")
-        shape = [*list(image.shape)[3:-1], points * points, weights.shape[-3], image.shape[-1], weights.shape[-1]]
+        window = ir.IntegerAttr(self.window).value
+        if not weights.has_static_shape or weights.shape[-4] not in (points**2, window**2):
+            return _fail(self, f"the weights must be {points} * {points} or {window} * {window} matrices")
+        shape = [*list(image.shape)[3:-1], weights.shape[-4], weights.shape[-3], image.shape[-1], weights.shape[-1]]
         if (
             list(weights.shape) != shape
             or not 0 <= weights.shape[-3] * weights.shape[-1] - out.shape[-1] < weights.shape[-1]

@@ -3,11 +3,14 @@
     for each workgroup:                                  a block of tiles × a block of filters
       for each tile, for each vector of channels:        points × points pixels, zeros outside of the image
         image[point, tile, channels] = Bᵀ pixels B       to scratch memory
-      for each point, for each panel of filters, for each few tiles:
-        products[point, tile, filters] = image · weights   a register tile
+      for each panel of filters:                         and chunk of channels
+        weights[point, channels, filters] = G weights Gᵀ   in the second-level cache
+        for each point, for each few tiles:
+          products[point, tile, filters] = image · weights   a register tile
       for each tile, for each vector of filters:
         Aᵀ products A, what follows, the stores          results that do not exist are not stored
 
+Weights that were transformed at compile time are multiplied as they lie in memory, points outside, panels inside.
 Blocks of tiles are chosen by codegen/winograd_blocks.py.
 """
 
@@ -34,6 +37,7 @@ LLVM_UNROLLS = False  # tiles are in registers
 
 _CACHE_LINE = 16  # floats between the points' matrices, which would all lie in the same sets of the cache otherwise
 _LOW = 4  # rows of register tiles that take two panels, so that enough sums are in flight
+_STAGED_BYTES = 576 << 10  # of transformed weights, which are to stay in the second-level cache
 _FEW_OPERATIONS = 12  # in what follows the convolution: more are not repeated for every result of a tile
 
 
@@ -43,7 +47,7 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     if root is None:
         return None
     shape, tile, panel = _shape(root)
-    blocks, _ = choose_blocks(shape, tile, panel, target)
+    blocks, _ = choose_blocks(shape, tile, panel, target, transforms_weights=is_plain(root))
     extents = [shape.batch, shape.height, shape.width]
     tiles = [blocks.images, blocks.rows * tile, blocks.columns * tile]
     if _is_grouped(root):
@@ -69,6 +73,12 @@ def _root(entry: Entry) -> ir.Operation | None:
 
 def _is_grouped(op: ir.Operation) -> bool:
     return ir.RankedTensorType(op.operands[0].type).rank == 5
+
+
+def is_plain(op: ir.Operation) -> bool:
+    """Whether the weights are still to be transformed."""
+    window = ir.IntegerAttr(op.attributes["window"]).value
+    return ir.RankedTensorType(op.operands[1].type).shape[-4] == window * window
 
 
 def _shape(op: ir.Operation) -> tuple[Convolution, int, int]:
@@ -98,6 +108,7 @@ class _Kernel:
         self.transforms = transforms(self.tile, self.shape.window)
         self.points = self.transforms.points
         self.grouped = _is_grouped(root)
+        self.stages = is_plain(root)
         self.filter_loop = 4 if self.grouped else 3
         self.tiles = configuration.workgroup_tiles
         self.kind = structured_ops.element_type(root.results[0].type)
@@ -152,7 +163,7 @@ class _Kernel:
         self.transformed = self._scratch(tiles * self.shape.channels)
         self.products = self._scratch(tiles * self.width)
         self._for_tiles(self._transform_image)
-        for_each(self.points**2, 1, self._multiply)
+        self._multiply_all()
         self.repeats = self._epilogue_operations() <= _FEW_OPERATIONS
         ragged = [not self._divides(dim) for dim in (1, 2)]
         self.ragged = any(ragged)
@@ -270,78 +281,173 @@ class _Kernel:
 
     # Products -----------------------------------------------------------------------------------------------------
 
-    def _multiply(self, point: Index) -> None:
-        """The products of all tiles and filters of the block at one point."""
-        tiles = product(self.blocks)
-        if isinstance(tiles, int):
-            high, more, fewer = even_heights(tiles, self.height)
-
-            def static(tile: Callable[[Index, int], None]) -> None:
-                for_each(more, 1, lambda i: tile(mul(i, high), high))
-                for_each(fewer, 1, lambda i: tile(add(more * high, mul(i, high - 1)), high - 1))
-
-            self._panels(point, high, static)
-        else:
-            self._dynamic_heights(point, tiles, self.height)
-
-    def _dynamic_heights(self, point: Index, tiles: ir.Value, height: int) -> None:
-        """Tiles of the largest height that fits; the last one is moved back over rows that are computed twice."""
-
-        def moved(tile: Callable[[Index, int], None]) -> None:
-            last = arith.subi(tiles, value(height))
-            for_each(ceil_div(tiles, height), 1, lambda i: tile(smaller(mul(i, height), last), height))
-
-        if height == 1:
-            self._panels(point, 1, moved)
-            return
-        enough = arith.cmpi(arith.CmpIPredicate.uge, tiles, value(height))
-        if_else(
-            enough,
-            lambda: self._panels(point, height, moved),
-            lambda: self._dynamic_heights(point, tiles, height // 2),
-        )
-
-    def _panels(self, point: Index, height: int, tiles: Callable[[Callable[[Index, int], None]], None]) -> None:
+    def _multiply_all(self) -> None:
+        """The products of all tiles and filters of the block at all points."""
         count = ceil_div(self.sizes[self.filter_loop], self.panel)
-        together = 2 if height <= _LOW else 1
+        if not self.stages:
+            for_each(
+                self.points**2,
+                1,
+                lambda point: self._heights(lambda height, tiles: self._panels(point, count, height, tiles)),
+            )
+            return
+        tiles = product(self.blocks)
+        together = 2 if isinstance(tiles, int) and tiles <= _LOW else 1
+        channels = self.shape.channels
+        most = max(1, _STAGED_BYTES // (4 * self.points**2 * self.panel * together))
+        self.chunk = -(-channels // -(-channels // most))
+        self.staged = self._buffer(together * self.points**2, self.chunk * self.panel + _CACHE_LINE)
+        if self.chunk < channels:
+            for_each(self.points**2, 1, self._clear)
 
         def group(number: int) -> Callable[[Index], None]:
-            return lambda first: tiles(lambda row, rows: self._register_tile(point, row, rows, first, number))
+            return lambda panel: for_each(
+                channels, self.chunk, lambda start: self._multiply_staged(panel, number, start)
+            )
 
+        self._in_groups(count, together, group)
+
+    def _in_groups(self, count: Index, together: int, group: Callable[[int], Callable[[Index], None]]) -> None:
         whole = mul(div(count, together), together)
         for_each(whole, together, group(together))
         if together > 1:
             for_each(sub(count, whole), 1, lambda i: group(1)(add(whole, i)))
 
-    def _register_tile(self, point: Index, row: Index, rows: int, panel: Index, panels: int) -> None:
-        """`rows` tiles of the image by `panels` panels of filters."""
-        channels = self.shape.channels
-        elements = Elements(self.panel)
-        zero = elements.spread(arith.constant(self.kind, 0.0))
+    def _panels(
+        self, point: Index, count: Index, height: int, tiles: Callable[[Callable[[Index, int], None]], None]
+    ) -> None:
+        """All panels at one point, with the weights as they lie in memory."""
         first = div(self.starts[self.filter_loop], self.panel)
+
+        def group(number: int) -> Callable[[Index], None]:
+            def body(panel: Index) -> None:
+                def weights(p: int, depth: Index) -> ir.Value:
+                    return self._weights(Elements(self.panel), point, add(first, add(panel, p)), depth, 0)
+
+                tiles(
+                    lambda row, rows: self._register_tile(
+                        point, row, rows, panel, number, weights, 0, self.shape.channels
+                    )
+                )
+
+            return body
+
+        self._in_groups(count, 2 if height <= _LOW else 1, group)
+
+    def _weights(self, elements: Elements, matrix: Index, panel: Index, channel: Index, filter_: int) -> ir.Value:
         group = [Place(self.starts[3])] if self.grouped else []
-        loop = scf.ForOp(value(0), value(channels), value(1), [zero] * (rows * panels))
+        return elements.read(self.weights, [*group, Place(matrix), Place(panel), Place(channel), Place(filter_, 1)])
+
+    def _clear(self, point: Index) -> None:
+        """Zeros for sums over several chunks of channels."""
+        zero = self.columns.spread(arith.constant(self.kind, 0.0))
+        length = mul(product(self.blocks), self.width)
+        for_each(length, self.lanes, lambda i: self.columns.store(zero, self.products, [Place(point), Place(i, 1)]))
+
+    def _multiply_staged(self, panel: Index, number: int, start: Index) -> None:
+        """Some panels and a chunk of channels: their weights are transformed, then multiplied at all points."""
+        channels = self.shape.channels
+        count = smaller(self.chunk, sub(channels, start)) if channels % self.chunk else self.chunk
+        first = div(self.starts[self.filter_loop], self.panel)
+        for p in range(number):
+            for_each(count, 1, lambda c, p=p: self._stage(p, add(first, add(panel, p)), start, c))
+
+        def multiply(point: Index) -> None:
+            def weights(p: int, depth: Index) -> ir.Value:
+                place = [Place(add(p * self.points**2, point)), Place(mul(depth, self.panel), 1)]
+                return Elements(self.panel).load(self.staged, place)
+
+            def tile(row: Index, rows: int) -> None:
+                self._register_tile(point, row, rows, panel, number, weights, start, count)
+
+            self._heights(lambda _, tiles: tiles(tile))
+
+        for_each(self.points**2, 1, multiply)
+
+    def _stage(self, p: int, panel: Index, start: Index, c: Index) -> None:
+        """The weights of one panel and channel, transformed."""
+        window, matrix = self.shape.window, self.transforms.weights
+        for f in range(0, self.panel, self.lanes):
+            turned: list[list[ir.Value]] = []
+            for j in range(window):
+                numbers = [i * window + j for i in range(window)]
+                column = [self._weights(self.columns, number, panel, add(start, c), f) for number in numbers]
+                turned.append(self.maps.apply(matrix, column))
+            for i in range(self.points):
+                for j, v in enumerate(self.maps.apply(matrix, [column[i] for column in turned])):
+                    point = p * self.points**2 + i * self.points + j
+                    self.columns.store(v, self.staged, [Place(point), Place(add(mul(c, self.panel), f), 1)])
+
+    def _heights(self, run: Callable[[int, Callable[[Callable[[Index, int], None]], None]], None]) -> None:
+        """Calls `run` with a height of register tiles and a loop over the tiles of about that height."""
+        tiles = product(self.blocks)
+        if not isinstance(tiles, int):
+            self._dynamic_heights(tiles, self.height, run)
+            return
+        high, more, fewer = even_heights(tiles, self.height)
+
+        def static(tile: Callable[[Index, int], None]) -> None:
+            for_each(more, 1, lambda i: tile(mul(i, high), high))
+            for_each(fewer, 1, lambda i: tile(add(more * high, mul(i, high - 1)), high - 1))
+
+        run(high, static)
+
+    def _dynamic_heights(
+        self,
+        tiles: ir.Value,
+        height: int,
+        run: Callable[[int, Callable[[Callable[[Index, int], None]], None]], None],
+    ) -> None:
+        """The largest height that fits; what is left over takes lower tiles."""
+
+        def in_order(tile: Callable[[Index, int], None]) -> None:
+            done: Index = 0
+            for rows in (height, height // 2, 1):
+                left = sub(tiles, done)
+                for_each(div(left, rows), 1, lambda i, done=done, rows=rows: tile(add(done, mul(i, rows)), rows))
+                done = add(done, mul(div(left, rows), rows))
+
+        run(height, in_order)
+
+    def _register_tile(
+        self,
+        point: Index,
+        row: Index,
+        rows: int,
+        panel: Index,
+        panels: int,
+        weights: Callable[[int, Index], ir.Value],
+        start: Index,
+        count: Index,
+    ) -> None:
+        """`rows` tiles of the image by `panels` panels of filters, over `count` channels."""
+        elements = Elements(self.panel)
+
+        def place(r: int, p: int) -> list[Place]:
+            return [Place(point), Place(add(mul(add(row, r), self.width), mul(add(panel, p), self.panel)), 1)]
+
+        zero = elements.spread(arith.constant(self.kind, 0.0))
+        adds = self.stages and self.chunk < self.shape.channels
+        tile = [(r, p) for r in range(rows) for p in range(panels)]
+        loop = scf.ForOp(
+            value(0),
+            value(count),
+            value(1),
+            [elements.load(self.products, place(*at)) if adds else zero for at in tile],
+        )
         totals: list[ir.Value] = list(loop.results)
         with ir.InsertionPoint(loop.body):
             depth = loop.induction_variable
             sums: list[ir.Value] = list(loop.inner_iter_args)
-            right = [
-                elements.read(
-                    self.weights,
-                    [*group, Place(point), Place(add(first, add(panel, p))), Place(depth), Place(0, 1)],
-                )
-                for p in range(panels)
-            ]
+            right = [weights(p, depth) for p in range(panels)]
             for r in range(rows):
-                place = add(mul(add(row, r), channels), depth)
-                left = elements.spread(memref.load(self.transformed, [value(point), value(place)]))
+                at = add(mul(add(row, r), self.shape.channels), add(start, depth))
+                left = elements.spread(memref.load(self.transformed, [value(point), value(at)]))
                 for p in range(panels):
                     sums[r * panels + p] = self._multiply_add(left, right[p], sums[r * panels + p])
             scf.yield_(sums)
-        for r in range(rows):
-            for p in range(panels):
-                place = add(mul(add(row, r), self.width), mul(add(panel, p), self.panel))
-                vector.store(totals[r * panels + p], self.products, [value(point), value(place)])
+        for total, at in zip(totals, tile, strict=True):
+            elements.store(total, self.products, place(*at))
 
     def _multiply_add(self, left: ir.Value, right: ir.Value, total: ir.Value) -> ir.Value:
         return vector.fma(left, right, total) if self.target.has_fma else arith.addf(total, arith.mulf(left, right))

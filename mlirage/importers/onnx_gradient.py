@@ -41,6 +41,7 @@ class Tape:
         self.graph = graph
         self.prefix = prefix
         self.count = 0
+        self.opset = OPSET  # of the node whose gradient is made
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """The name of the result of a new node."""
@@ -48,6 +49,23 @@ class Tape:
         name = f"{self.prefix}/{kind}_{self.count}"
         self.graph.run_nodes([helper.make_node(kind, list(inputs), [name], name, **attributes)])
         return name
+
+    def ops(self, kind: str, results: int, *inputs: str, **attributes: Any) -> list[str]:
+        """As `op`, of a node with several results."""
+        self.count += 1
+        name = f"{self.prefix}/{kind}_{self.count}"
+        names = [f"{name}_{i}" for i in range(results)]
+        self.graph.run_nodes([helper.make_node(kind, list(inputs), names, name, **attributes)])
+        return names
+
+    def as_written(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """As `op`, of the operator set of the node whose gradient is made."""
+        ours = self.graph.opsets
+        self.graph.opsets = {**ours, "": self.opset}
+        try:
+            return self.op(kind, *inputs, **attributes)
+        finally:
+            self.graph.opsets = ours
 
     def constant(self, value: Any, like: str | None = None) -> str:
         """A constant; of the type of a value, or int64."""
@@ -125,7 +143,8 @@ def expand_gradient(graph: GraphImporter, node: onnx.NodeProto, inputs: Sequence
     if not tape.graph.history and y not in names:
         return [_zeros_like(tape, x) for x in names[: len(xs)]]
     gradients = {y: tape.op("ConstantOfShape", tape.op("Shape", y), value=_one(tape.tensor(y)))}
-    for step, _ in reversed(tape.graph.history[: tape.graph.copied]):
+    for step, opset in reversed(tape.graph.history[: tape.graph.copied]):
+        tape.opset = opset
         outputs = [name for name in step.output if name in gradients]
         if not outputs:
             continue
@@ -394,16 +413,21 @@ def _where(tape: Tape, node: onnx.NodeProto, g: str) -> list[str | None]:
     ]
 
 
-@rule("Gather")
-def _gather(tape: Tape, node: onnx.NodeProto, g: str) -> list[str | None]:
-    x, indices = node.input
-    axis = tape.attributes(node).get("axis", 0) % tape.tensor(x).rank
-    if axis != 0:
-        raise NotImplementedError("the gradient of Gather along another axis than the first")
-    zero = numpy_helper.from_array(np.zeros(1, tape.tensor(x).dtype))
-    zeros = tape.op("ConstantOfShape", tape.op("Shape", x), value=zero)
-    place = tape.op("Unsqueeze", indices, tape.constant([-1]))
-    return [tape.op("ScatterND", zeros, place, g, reduction="add"), None]
+@rule("HardSigmoid")
+def _hard_sigmoid(tape: Tape, node: onnx.NodeProto, g: str) -> list[str | None]:
+    y = node.output[0]
+    zero, one = tape.constant(0, y), tape.constant(1, y)
+    inside = tape.op("And", tape.op("Greater", y, zero), tape.op("Less", y, one))
+    alpha = tape.constant(tape.attributes(node).get("alpha", 0.2), y)
+    return [tape.op("Where", inside, tape.op("Mul", g, alpha), zero)]
+
+
+@rule("Elu")
+def _elu(tape: Tape, node: onnx.NodeProto, g: str) -> list[str | None]:
+    x, y = node.input[0], node.output[0]
+    alpha = tape.constant(tape.attributes(node).get("alpha", 1.0), x)
+    slope = tape.op("Where", tape.op("Greater", x, tape.constant(0, x)), tape.constant(1, x), tape.op("Add", y, alpha))
+    return [tape.op("Mul", g, slope)]
 
 
 @rule("Concat")

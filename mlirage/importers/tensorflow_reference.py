@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import numpy as np
 from mlirage.checking import Inside
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model, import_source
+from mlirage.importers.mlir import public_functions
 from mlirage.importers.tensorflow_export import function_name, functions_of_object, functions_of_path
+from mlirage.mlir import ir
 from mlirage.options import CompileOptions
 from mlirage.program import Array, Program
 
@@ -65,7 +66,7 @@ class TensorFlowReference:
 
     def inside(self, function: str, arguments: Sequence[Array], options: CompileOptions) -> Inside | None:
         """The tensors of the function's graph, calls written out and variables as they are."""
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import tensorflow as tf
         from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
         try:
@@ -78,11 +79,17 @@ class TensorFlowReference:
                 if tensor.dtype.is_numpy_compatible and tensor.shape.rank is not None and tensor.dtype.name != "string"
             ]
             shown = frozen.prune(frozen.inputs, tensors)
-            wanted = [np.asarray(x) for x in shown(*self._tensors(function, frozen.inputs, arguments))]
+            given = self._tensors(function, frozen.inputs, arguments)
+            wanted = [np.asarray(x) for x in shown(*given)]
+            specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in frozen.inputs]
+            traced: Any = tf.function(lambda *inputs: shown(*inputs), input_signature=specs, autograph=False)
         except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
             raise ImportFailure(f"TensorFlow cannot show the inside of {function!r}: {error}") from error
         values = [(tensor.name, f"{tensor.op.name!r} ({tensor.op.type})") for tensor in tensors]
-        program = import_source(Model(shown), options)
+        program = import_source(Model(traced), options)
+        (main,) = public_functions(program.module)
+        with program.context:
+            main.attributes["sym_name"] = ir.StringAttr.get(function)
         return Inside(program, values, wanted)
 
     def _tensors(self, function: str, inputs: Sequence[Any], arguments: Sequence[Array]) -> list[Any]:

@@ -13,11 +13,20 @@ import mlirage
 from mlirage.errors import ImportFailure
 
 torch = pytest.importorskip("torch")
+from torch.nn import functional as F  # noqa: E402
+
 random = np.random.default_rng(1)
 
 
 def normal(*shape: int) -> np.ndarray[Any, Any]:
     return random.normal(size=shape).astype(np.float32)
+
+
+def _mean_of_inside(a: Any) -> Any:
+    """Means of windows of 3 x 2 with paddings that do not count."""
+    padded, ones = (F.pad(x, (0, 1, 1, 1)) for x in (a, torch.ones_like(a)))
+    sums, counts = (F.avg_pool2d(x, (3, 2), (2, 1)) for x in (padded, ones))
+    return sums / counts
 
 
 def model_of(text: str) -> Any:
@@ -81,12 +90,100 @@ CASES: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [
         lambda a, b: torch.where(a > b, a, b) ** 2,
         (normal(3, 4), normal(4)),
     ),
+    (
+        "c = Conv<strides = [2, 1], dilations = [1, 2], pads = [1, 0, 0, 2], group = 2>(a, b) y = Mul(c, c)",
+        lambda a, b: F.conv2d(F.pad(a, (0, 2, 1, 0)), b, None, (2, 1), 0, (1, 2), 2) ** 2,
+        (normal(2, 4, 8, 7), normal(6, 2, 3, 2)),
+    ),
+    (
+        'd = Conv<auto_pad = "SAME_UPPER", strides = [3]>(a, b, c) y = Mul(d, d)',
+        lambda a, b, c: F.conv1d(F.pad(a, (0, 1)), b, c, 3) ** 2,
+        (normal(3, 2, 7), normal(5, 2, 2), normal(5)),
+    ),
+    (
+        "c = ConvTranspose<strides = [2, 3], pads = [1, 0, 1, 0], output_padding = [1, 2], group = 2>(a, b) "
+        "y = Mul(c, c)",
+        lambda a, b: F.conv_transpose2d(a, b, None, (2, 3), (1, 0), (1, 2), 2) ** 2,
+        (normal(2, 4, 3, 3), normal(4, 3, 3, 2)),
+    ),
+    (
+        "b = AveragePool<kernel_shape = [3, 2], strides = [2, 1], pads = [1, 0, 1, 1]>(a) y = Mul(b, b)",
+        lambda a: _mean_of_inside(a) ** 2,
+        (normal(2, 3, 6, 5),),
+    ),
+    (
+        "b = AveragePool<kernel_shape = [3], strides = [2], pads = [1, 1], count_include_pad = 1>(a) y = Mul(b, b)",
+        lambda a: F.avg_pool1d(a, 3, 2, 1) ** 2,
+        (normal(2, 3, 7),),
+    ),
+    (
+        "b = MaxPool<kernel_shape = [3, 2], strides = [2, 1], pads = [1, 0, 1, 0]>(a) y = Mul(b, b)",
+        lambda a: F.max_pool2d(a, (3, 2), (2, 1), (1, 0)) ** 2,
+        (normal(2, 3, 6, 5),),
+    ),
+    ("b = GlobalAveragePool(a) y = Mul(b, b)", lambda a: a.mean((2, 3), keepdim=True) ** 2, (normal(2, 3, 4, 5),)),
+    ("b = GlobalMaxPool(a) y = Mul(b, b)", lambda a: a.amax((2, 3), keepdim=True) ** 2, (normal(2, 3, 4, 5),)),
+    ("b = ReduceMax<axes = [1], keepdims = 0>(a) y = Mul(b, b)", lambda a: a.amax(1) ** 2, (normal(3, 4),)),
+    ("c = Max(a, b) y = Mul(c, c)", lambda a, b: torch.maximum(a, b) ** 2, (normal(3, 4), normal(4))),
+    ("y = Elu<alpha = 0.7>(a)", lambda a: F.elu(a, 0.7), (normal(3, 4),)),
+    ("y = HardSigmoid<alpha = 0.3>(a)", lambda a: torch.clamp(a * 0.3 + 0.5, 0, 1), (normal(3, 4) * 3,)),
+    (
+        "l = Constant<value = float {-0.5}>() b = Clip(a, l) y = Mul(b, b)",
+        lambda a: torch.clamp(a, min=-0.5) ** 2,
+        (normal(3, 4),),
+    ),
+    (
+        "f = BatchNormalization<epsilon = 0.01>(a, b, c, d, e) y = Mul(f, f)",
+        lambda a, b, c, d, e: ((a - d[:, None]) * b[:, None] * torch.rsqrt(e + 0.01)[:, None] + c[:, None]) ** 2,
+        (normal(2, 3, 4), normal(3), normal(3), normal(3), np.abs(normal(3)) + np.float32(0.5)),
+    ),
+    (
+        "f, g, h = BatchNormalization<training_mode = 1>(a, b, c, m, v) y = Mul(f, a)",
+        lambda a, b, c, m, v: F.batch_norm(a, None, None, b, c, True) * a + 0 * (m + v).sum(),
+        (normal(4, 3, 5), normal(3), normal(3), normal(3), np.abs(normal(3))),
+    ),
+    (
+        "d = LayerNormalization<axis = 1>(a, b, c) y = Mul(d, a)",
+        lambda a, b, c: F.layer_norm(a, (4, 5), b, c) * a,
+        (normal(3, 4, 5), normal(4, 5), normal(4, 5)),
+    ),
+    (
+        "d = InstanceNormalization(a, b, c) y = Mul(d, a)",
+        lambda a, b, c: F.instance_norm(a, weight=b, bias=c) * a,
+        (normal(2, 3, 4, 5), normal(3), normal(3)),
+    ),
+    (
+        "s = Constant<value = int64[2] {-1, 1}>() e = Constant<value = int64[2] {-9, 4}>() "
+        "x = Constant<value = int64[2] {0, 1}>() t = Constant<value = int64[2] {-2, 1}>() "
+        "b = Slice(a, s, e, x, t) y = Mul(b, b)",
+        lambda a: a[[4, 2, 0], 1:4] ** 2,
+        (normal(5, 6),),
+    ),
+    (
+        "p = Constant<value = int64[4] {1, -1, 0, 2}>() v = Constant<value = float {3.0}>() "
+        "b = Pad(a, p, v) y = Mul(b, b)",
+        lambda a: F.pad(a, (-1, 2, 1, 0), value=3.0) ** 2,
+        (normal(3, 4),),
+    ),
+    (
+        "i = Constant<value = int64[2, 2] {2, 0, 2, 1}>() b = Gather<axis = 1>(a, i) y = Mul(b, b)",
+        lambda a: a[:, [[2, 0], [2, 1]]] ** 2,
+        (normal(2, 3),),
+    ),
+    (
+        "r = Constant<value = int64[2] {2, 3}>() b = Tile(a, r) d = DepthToSpace<blocksize = 1>(c) "
+        "e = Mul(b, b) f = Mul(d, d) g = ReduceSum(e) h = ReduceSum(f) y = Add(g, h)",
+        lambda a, c: (a.repeat(2, 3) ** 2).sum() + (c**2).sum(),
+        (normal(2, 3), normal(1, 4, 2, 2)),
+    ),
+    ("b = Trilu<upper = 0>(a) y = Mul(b, b)", lambda a: torch.tril(a) ** 2, (normal(3, 4),)),
 ]
 
 
 @pytest.mark.parametrize(("body", "function", "inputs"), CASES, ids=[case[0][:40] for case in CASES])
 def test_gradient(body: str, function: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
-    found = gradients(body, **dict(zip("abc", inputs, strict=False)))
+    names = "abcmv" if "m, v" in body else "acb" if "d = DepthToSpace" in body else "abcde"
+    found = gradients(body, **dict(zip(names, inputs, strict=False)))
     leaves = [torch.tensor(x, requires_grad=True) for x in inputs]
     for got, want in zip(found, torch.autograd.grad(function(*leaves).sum(), leaves), strict=True):
         np.testing.assert_allclose(got, want.numpy(), rtol=1e-4, atol=1e-5)

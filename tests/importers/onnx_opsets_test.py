@@ -125,3 +125,28 @@ def test_case(runner: ModelRunner, opset: int, body: str, kind: str, shape: tupl
     (want,) = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})
     (got,) = runner.run(data, [x])
     assert difference(want, got, 1e-4, 1e-5) is None
+
+
+SCAN_8 = """<ir_version: 4, opset_import: ["": 8]>
+graph (int64[B] n, float[B, 2] s, float[B, T, 2] x, float[B, T, 2] z) => (float y, float a, float c) {
+  y, a, c = Scan<num_scan_inputs = 2, directions = [0, 1],
+    body = step (float[2] h, float[2] e, float[2] f) => (float[2] g, float[2] o, float[2] p) {
+      t = Mul(h, e) g = Add(t, f) o = Add(e, f) p = Mul(g, g)
+    }>(n, s, x, z)
+}"""
+
+
+def test_scan_with_lengths(runner: ModelRunner) -> None:
+    """Batches end one by one; what goes backwards begins at the end of its own."""
+    model: Any = parser.parse_model(SCAN_8)
+    for output in model.graph.output:
+        output.ClearField("type")
+    data = model.SerializeToString()
+    random = np.random.default_rng(0)
+    for longest, lengths in ((5, [5, 2, 1]), (1, [1]), (7, [3, 7])):
+        shapes = [(len(lengths), 2), *[(len(lengths), longest, 2)] * 2]
+        inputs = [np.array(lengths), *(random.normal(size=shape).astype(np.float32) for shape in shapes)]
+        session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        wanted = session.run(None, dict(zip("nsxz", inputs, strict=True)))
+        for want, got in zip(wanted, runner.run(data, inputs), strict=True):
+            assert difference(want, got, 1e-5, 1e-6) is None

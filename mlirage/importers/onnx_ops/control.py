@@ -123,17 +123,33 @@ def Scan(node: Node, *inputs: Tensor | None) -> list[Tensor]:
 
 
 def _batched_scan(node: Node, inputs: list[Tensor | None], scans: int) -> list[Tensor]:
-    """Scan of opset 8: every input has a batch axis in front, and each batch is scanned for itself."""
+    """Scan of opset 8: every input has a batch axis in front, and each batch is scanned for itself.
+
+    Of a batch that is shorter than others its first steps are scanned; behind what these collect come zeros.
+    """
     lengths, *rest = inputs
-    if lengths is not None:
-        raise NotImplementedError("Scan of opset 8 with sequence lengths is not supported")
     tensors = _tensors(rest, "inputs of Scan")
+    states = len(tensors) - scans
+    longest = tensors[states].shape[1]
+    where = b.TensorBuilder.current()
 
     def body(i: Dim, _: list[Tensor]) -> tuple[None, list[Tensor], list[Tensor]]:
         batch = [b.squeeze(b.slice_axis(x, 0, i, 1), [0]) for x in tensors]
-        return None, [], _scan(node, batch, scans)
+        if lengths is None:
+            return None, [], _scan(node, batch, scans)
+        (length,) = b.squeeze(b.slice_axis(lengths, 0, i, 1), [0]).dims()
+        where.require_at_least(length, 0, "Scan: a sequence length is at least 0")
+        where.require_at_least(longest, length, "Scan: a sequence length is at most the inputs'")
+        cut = [*batch[:states], *(b.slice_axis(x, 0, 0, length) for x in batch[states:])]
+        results = _scan(node, cut, scans)
+        return None, [], [*results[:states], *(_padded(x, longest - length) for x in results[states:])]
 
     return loops.loop(tensors[0].shape[0], None, [], body)[1]
+
+
+def _padded(x: Tensor, count: Dim) -> Tensor:
+    """`x` with `count` rows of zeros behind the others."""
+    return b.pad(x, [0] * x.rank, [count, *[0] * (x.rank - 1)], 0)
 
 
 def _scan(node: Node, inputs: list[Any], scans: int) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mlirage.importers.onnx_gradient_windows  # noqa: F401  # its rules  # pyright: ignore[reportUnusedImport]
 from mlirage.importers.onnx_gradient import expand_gradient
 from mlirage.importers.onnx_ops.registry import Node, onnx_op
 from mlirage.importers.onnx_ops.runtime_shape import scalar_of

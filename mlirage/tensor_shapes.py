@@ -36,8 +36,8 @@ def reassociation(groups: Sequence[Sequence[int]]) -> ir.ArrayAttr:
     return ir.ArrayAttr.get([ir.ArrayAttr.get([ir.IntegerAttr.get(i64, dim) for dim in group]) for group in groups])
 
 
-def expand_dim(value: ir.Value, dim: int, parts: Sequence[int]) -> ir.Value:
-    """`value` with the static extent of `dim` split into `parts`."""
+def expand_dim(value: ir.Value, dim: int, parts: Sequence[Extent]) -> ir.Value:
+    """`value` with the extent of `dim` split into `parts`."""
     shaped = ir.RankedTensorType(value.type)
     shape = extents(value)
     shape[dim : dim + 1] = parts

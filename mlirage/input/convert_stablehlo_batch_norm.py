@@ -5,26 +5,25 @@
     %y = (%x - mean) / sqrt(variance + epsilon) * scale + offset                  with the vectors broadcast
 
 Training takes mean and variance over all dims but the features'; the gradient is the specification's formula. Sums of
-floats narrower than f32 are f32. Extents must be known.
+floats narrower than f32 are f32.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlirage.errors import CompileError
-from mlirage.mlir import describe_location, ir, walk
+from mlirage.mlir import arith, ir, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
+from mlirage.tensor_shapes import Extent, extents
 
 
 @module_pass("input-convert-stablehlo-batch-norm")
 def convert_stablehlo_batch_norm(program: Program) -> None:
     """Replaces batch_norm_inference, batch_norm_training and batch_norm_grad."""
     for op in [op for op in walk(program.module.operation) if op.name in _CONVERSIONS]:
-        if not ir.RankedTensorType(op.operands[0].type).has_static_shape:
-            raise CompileError(f"{describe_location(op.location)}: {op.name} needs static shapes")
         with op.location, ir.InsertionPoint(op):
             arithmetic = _Arithmetic.of(op)
             results = _CONVERSIONS[op.name](arithmetic, [arithmetic.widen(v) for v in op.operands])
@@ -41,6 +40,7 @@ class _Arithmetic:
     feature: int
     epsilon: float
     element: ir.Type
+    sizes: list[Extent]  # as `shape`, with the values of those known at run time
 
     @staticmethod
     def of(op: ir.Operation) -> _Arithmetic:
@@ -51,15 +51,20 @@ class _Arithmetic:
             ir.IntegerAttr(op.attributes["feature_index"]).value,
             ir.FloatAttr(op.attributes["epsilon"]).value,
             ir.F32Type.get() if narrow else kind.element_type,
+            extents(op.operands[0]),
         )
 
-    @property
-    def count(self) -> int:
-        """Elements of a feature."""
-        total = 1
-        for dim, extent in enumerate(self.shape):
-            total *= extent if dim != self.feature else 1
-        return total
+    def count(self, kind: ir.RankedTensorType) -> ir.Value:
+        """The number of a feature's elements, everywhere in a tensor."""
+        others = [extent for dim, extent in enumerate(self.sizes) if dim != self.feature]
+        static = [extent for extent in others if isinstance(extent, int)]
+        if len(static) == len(others):
+            return self.constant(float(math.prod(static)), kind)
+        total = arith.constant(ir.IndexType.get(), math.prod(static))
+        for extent in others:
+            total = arith.muli(total, extent) if isinstance(extent, ir.Value) else total
+        number = arith.uitofp(self.element, arith.index_cast(ir.IntegerType.get_signless(64), total))
+        return self._spread(tensor.from_elements(ir.RankedTensorType.get([], self.element), [number]), kind, [])
 
     def tensor(self) -> ir.RankedTensorType:
         return ir.RankedTensorType.get(self.shape, self.element)
@@ -74,17 +79,24 @@ class _Arithmetic:
         return value if value.type == kind else _create("convert", kind, value)
 
     def constant(self, number: float, kind: ir.RankedTensorType) -> ir.Value:
+        if not kind.has_static_shape:
+            return self._spread(self.constant(number, ir.RankedTensorType.get([], self.element)), kind, [])
         value = ir.DenseElementsAttr.get_splat(kind, ir.FloatAttr.get(self.element, number))
         return ir.Operation.create("stablehlo.constant", results=[kind], attributes={"value": value}).results[0]
 
     def broadcast(self, vector: ir.Value) -> ir.Value:
-        dims = ir.DenseI64ArrayAttr.get([self.feature])
-        return ir.Operation.create(
-            "stablehlo.broadcast_in_dim",
-            results=[self.tensor()],
-            operands=[vector],
-            attributes={"broadcast_dimensions": dims},
-        ).results[0]
+        return self._spread(vector, self.tensor(), [self.feature])
+
+    def _spread(self, value: ir.Value, kind: ir.RankedTensorType, dims: list[int]) -> ir.Value:
+        """`value` broadcast to the type of the operand or of its features."""
+        attributes: dict[str, ir.Attribute] = {"broadcast_dimensions": ir.DenseI64ArrayAttr.get(dims)}
+        if kind.has_static_shape:
+            return ir.Operation.create("stablehlo.broadcast_in_dim", [kind], [value], attributes).results[0]
+        index = ir.IndexType.get()
+        sizes = self.sizes if kind.rank == len(self.sizes) else [self.sizes[self.feature]]
+        values = [size if isinstance(size, ir.Value) else arith.constant(index, size) for size in sizes]
+        shape = tensor.from_elements(ir.RankedTensorType.get([len(values)], index), values)
+        return ir.Operation.create("stablehlo.dynamic_broadcast_in_dim", [kind], [value, shape], attributes).results[0]
 
     def sum(self, value: ir.Value) -> ir.Value:
         """Over everything but the features."""
@@ -105,7 +117,7 @@ class _Arithmetic:
         return op.results[0]
 
     def mean(self, value: ir.Value) -> ir.Value:
-        return _create("divide", self.vector(), self.sum(value), self.constant(float(self.count), self.vector()))
+        return _create("divide", self.vector(), self.sum(value), self.count(self.vector()))
 
     def stable(self, variance: ir.Value) -> ir.Value:
         return _create("add", variance.type, variance, self.constant(self.epsilon, self.vector()))
@@ -142,10 +154,10 @@ def _gradient(f: _Arithmetic, operands: list[ir.Value]) -> list[ir.Value]:
     centered = _binary("subtract", x, f.broadcast(mean))
     of_offset = f.sum(grad)
     products = f.sum(_binary("multiply", grad, centered))
-    counted = _binary("multiply", grad, f.constant(float(f.count), f.tensor()))
+    counted = _binary("multiply", grad, f.count(f.tensor()))
     slope = _binary("multiply", centered, f.broadcast(_binary("divide", products, stable)))
     inner = _binary("subtract", _binary("subtract", counted, f.broadcast(of_offset)), slope)
-    factor = _binary("divide", _binary("divide", scale, deviation), f.constant(float(f.count), f.vector()))
+    factor = _binary("divide", _binary("divide", scale, deviation), f.count(f.vector()))
     return [_binary("multiply", inner, f.broadcast(factor)), _binary("divide", products, deviation), of_offset]
 
 

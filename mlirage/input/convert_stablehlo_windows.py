@@ -8,7 +8,7 @@
     =>
     %p = linalg.generic … the padded, dilated operand;  %r = linalg.generic … {window loops are reductions} ins(%p)
 
-Convolutions go the same way. What has static shapes, and convolutions of several groups, are left to
+Convolutions go the same way; groups are a dim of their own. What has static shapes is left to
 stablehlo-legalize-to-linalg.
 """
 
@@ -23,7 +23,7 @@ from mlirage.mlir import arith, complex_, ir, linalg, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.structured_ops import build_generic, identity_map
-from mlirage.tensor_shapes import Extent, extents
+from mlirage.tensor_shapes import Extent, collapse_dims, expand_dim, extents
 
 _I = arith.CmpIPredicate
 
@@ -38,10 +38,7 @@ def convert_stablehlo_windows(program: Program) -> None:
         ):
             continue
         with op.location, ir.InsertionPoint(op):
-            new = _CONVERSIONS[op.name](op)
-            if new is None:
-                continue
-            for old, value in zip(op.results, new, strict=True):
+            for old, value in zip(op.results, _CONVERSIONS[op.name](op), strict=True):
                 wanted = signless(old.type)
                 cast = value if value.type == wanted else tensor.cast(wanted, value)
                 old.replace_all_uses_with(restore_sign(cast, old.type))
@@ -179,11 +176,7 @@ def _reduce_window(op: ir.Operation) -> list[ir.Value]:
     return list(build_generic([*padded, shape], outs, maps, parallel, body, ir.Location.current).results)
 
 
-def _convolution(op: ir.Operation) -> list[ir.Value] | None:
-    if ir.IntegerAttr(op.attributes["feature_group_count"]).value != 1:
-        return None
-    if ir.IntegerAttr(op.attributes["batch_group_count"]).value != 1:
-        return None
+def _convolution(op: ir.Operation) -> list[ir.Value]:
     left, right = op.operands[0], op.operands[1]
     lhs, rhs, out = _layouts(str(op.attributes["dimension_numbers"]))
     spatial = len(lhs) - 2
@@ -191,8 +184,6 @@ def _convolution(op: ir.Operation) -> list[ir.Value] | None:
     stride, spread, dilation = (
         _integers(op, name, ones) for name in ("window_strides", "lhs_dilation", "rhs_dilation")
     )
-    if "window_reversal" in op.attributes and any(ir.DenseBoolArrayAttr(op.attributes["window_reversal"])):
-        return None
     if op.name == "stablehlo.dynamic_conv":
         flat = _padding_elements(op.operands[2], spatial)
     else:
@@ -202,16 +193,28 @@ def _convolution(op: ir.Operation) -> list[ir.Value] | None:
         none if c in "bf" else _Padding(*flat[int(c)], _index(spread[int(c)] - 1))
         for c in lhs
     ]  # fmt: skip
-    source, kernel = _plain(left), _plain(right)
+    source, kernel = _plain(left), _reversed(op, _plain(right), rhs)
     element = ir.RankedTensorType(source.type).element_type
     padded = _padded(source, _zero(element), paddings)
+    # A group is a dim "g" before the features of the operand, or before its batch, and before the kernel's outputs.
+    groups = {
+        c: ir.IntegerAttr(op.attributes[f"{name}_group_count"]).value for c, name in (("f", "feature"), ("b", "batch"))
+    }
+    if groups["f"] != 1 or groups["b"] != 1:
+        split = "f" if groups["f"] != 1 else "b"
+        count = groups[split]
+        padded, lhs = _grouped(padded, lhs, split, count)
+        kernel, rhs = _grouped(kernel, rhs, "o", count)
+        place_of_group = out.index("f")
+        out = [*out[:place_of_group], "g", *out[place_of_group:]]
     sizes, window = extents(padded), extents(kernel)
-    loops = ["b", *map(str, range(spatial)), "o", *(f"k{i}" for i in range(spatial)), "i"]
+    loops = ["b", *map(str, range(spatial)), "g", "o", *(f"k{i}" for i in range(spatial)), "i"]
+    loops = [name for name in loops if name != "g" or "g" in out]
     d = {name: ir.AffineExpr.get_dim(i) for i, name in enumerate(loops)}
     shape: list[Extent] = []
     for c in out:
-        if c == "b":
-            shape.append(sizes[lhs.index("b")])
+        if c in "bg":
+            shape.append(sizes[lhs.index(c)])
         elif c == "f":
             shape.append(window[rhs.index("o")])
         else:
@@ -221,11 +224,11 @@ def _convolution(op: ir.Operation) -> list[ir.Value] | None:
     signs = [ir.RankedTensorType(v.type).element_type for v in (left, right)]
 
     def place(c: str) -> ir.AffineExpr:
-        return d["i"] if c == "f" else d["b"] if c == "b" else d[c] * stride[int(c)] + d[f"k{c}"] * dilation[int(c)]
+        return d["i"] if c == "f" else d[c] if c in "bg" else d[c] * stride[int(c)] + d[f"k{c}"] * dilation[int(c)]
 
     maps = [
         [place(c) for c in lhs],
-        [d[c] if c in "io" else d[f"k{c}"] for c in rhs],
+        [d[c] if c in "gio" else d[f"k{c}"] for c in rhs],
         [d["o"] if c == "f" else d[c] for c in out],
     ]
 
@@ -240,8 +243,41 @@ def _convolution(op: ir.Operation) -> list[ir.Value] | None:
 
     init = linalg.fill(_zero(total), outs=[tensor.empty(shape, total)])
     affine = [ir.AffineMap.get(len(loops), 0, expressions) for expressions in maps]
-    parallel = [True] * (spatial + 2) + [False] * (spatial + 1)
-    return [build_generic([padded, kernel], [init], affine, parallel, body, ir.Location.current).results[0]]
+    parallel = [name[0] not in "ki" for name in loops]
+    result = build_generic([padded, kernel], [init], affine, parallel, body, ir.Location.current).results[0]
+    return [collapse_dims(result, out.index("g"), 2) if "g" in out else result]
+
+
+def _grouped(value: ir.Value, layout: list[str], dim: str, count: int) -> tuple[ir.Value, list[str]]:
+    """`value` with `dim` split into groups and what is in one, and its layout."""
+    number = layout.index(dim)
+    extent = extents(value)[number]
+    part = extent // count if isinstance(extent, int) else arith.divui(extent, _index(count))
+    return expand_dim(value, number, [count, part]), [*layout[:number], "g", *layout[number:]]
+
+
+def _reversed(op: ir.Operation, kernel: ir.Value, layout: list[str]) -> ir.Value:
+    """The kernel with the spatial dims of `window_reversal` turned around."""
+    if "window_reversal" not in op.attributes:
+        return kernel
+    turned = list(ir.DenseBoolArrayAttr(op.attributes["window_reversal"]))
+    if not any(turned):
+        return kernel
+    sizes = extents(kernel)
+    out = tensor.empty(sizes, ir.RankedTensorType(kernel.type).element_type)
+
+    def body(block: ir.Block) -> Sequence[ir.Value]:
+        del block
+        where: list[ir.Value] = []
+        for i, c in enumerate(layout):
+            place = linalg.IndexOp(i).result
+            if c.isdigit() and turned[int(c)]:
+                place = arith.subi(arith.subi(_value(sizes[i]), _index(1)), place)
+            where.append(place)
+        return [tensor.extract(kernel, where)]
+
+    rank = len(sizes)
+    return build_generic([], [out], [identity_map(rank)], [True] * rank, body, ir.Location.current).results[0]
 
 
 def _layouts(text: str) -> tuple[list[str], list[str], list[str]]:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tests.importers import stablehlo_programs
 from tests.importers.stablehlo_elementwise import operation
 from tests.importers.stablehlo_oracle import Array, Case, type_of
 from tests.importers.stablehlo_structural import binary_region, i64s, matrix, sample
@@ -218,3 +220,44 @@ func.func @main(%x: tensor<{{?2}}x{{?7}}x6x4xf32>, %w: tensor<3x2x4x5xf32>) -> t
         if label == "slice":
             dynamic = dynamic.replace("?x7xf32", "6x?xf32").replace("2x3xf32", "2x3xf32")
         yield Case(f"{label}:dynamic", dynamic, tuple(np.asarray(v) for v in given), reference=static)
+    yield from _grouped_convolutions()
+    yield from _normalizations()
+
+
+def _grouped_convolutions() -> Iterator[Case]:
+    """Groups and reversed windows; image sizes and batches are open. The reference is the static form."""
+    forms = (
+        ("feature", 3, 1, (False, False)),
+        ("batch", 1, 2, (False, False)),
+        ("reversed", 1, 1, (True, False)),
+        ("feature-reversed", 3, 1, (False, True)),
+        ("batch-reversed", 1, 4, (True, True)),
+    )
+    for label, features, batches, turned in forms:
+        x = sample("f32", (4, 9, 8, 6), label)
+        w = sample("f32", (3, 2, 6 // features, 12), label)
+        n = 4 // batches
+        out = f"{n}x5x8x12xf32"
+        attributes = (
+            f"feature_group_count = {features} : i64, batch_group_count = {batches} : i64, "
+            f"window_strides = {i64s((2, 1))}, padding = dense<[[1, 2], [0, 1]]> : tensor<2x2xi64>, "
+            f"rhs_dilation = {i64s((1, 1))}, window_reversal = array<i1: {', '.join(str(t).lower() for t in turned)}>, "
+            "dimension_numbers = #stablehlo.conv<[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]>"
+        )
+        static = operation("convolution", [x, w], [out], attributes)
+        dynamic = static.replace("tensor<4x9x8x6xf32>", "tensor<?x?x?x6xf32>").replace(
+            f"tensor<{out}>", "tensor<?x?x?x12xf32>"
+        )
+        yield Case(f"convolution-{label}:dynamic", dynamic, (x, w), reference=static, ulps=16, atol=1e-5)
+
+
+def _normalizations() -> Iterator[Case]:
+    """Batch, features and image open."""
+    for case in stablehlo_programs.normalizations():
+        if case.name.endswith(":f32"):
+            dynamic = case.text.replace("tensor<4x3x5xf32>", "tensor<?x?x?xf32>").replace(
+                "tensor<3xf32>", "tensor<?xf32>"
+            )
+            yield dataclasses.replace(case, name=f"{case.name}:dynamic", text=dynamic)
+            batch = case.text.replace("tensor<4x3x5xf32>", "tensor<?x3x5xf32>")
+            yield dataclasses.replace(case, name=f"{case.name}:batch", text=batch)

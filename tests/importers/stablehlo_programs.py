@@ -161,7 +161,8 @@ def _collectives() -> Iterator[Case]:
     yield one("cross-replica-sum", "1", [x], ["2x3xf32"], groups, expected=same)
 
 
-def _normalizations() -> Iterator[Case]:
+def normalizations() -> Iterator[Case]:
+    """The three batch normalizations, for types of float."""
     for element in ("f32", "f64", "f16"):
         x = sample(element, (4, 3, 5))
         scale, offset, mean, variance = (np.abs(sample(element, (3,), i)) + (i == 3) for i in range(4))
@@ -365,5 +366,5 @@ def _bits(state: Array, algorithm: str, element: str) -> list[Array]:
 
 def cases() -> Iterator[Case]:
     """All of them."""
-    for section in (_control_flow, _collectives, _normalizations, _linear_algebra, _random):
+    for section in (_control_flow, _collectives, normalizations, _linear_algebra, _random):
         yield from section()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from mlirage.module_file import file_size
+
 
 class CompiledModule(bytearray):
     """A compiled module: the bytes of a module file (docs/module-format.md), usable wherever bytes are.
 
-    It grows by the pieces that a program is turned into, each of which can leave the memory when it is in: weights are
-    never there twice.
+    It is filled with the pieces that a program is turned into, each of which can leave the memory when it is in:
+    weights are never there twice.
     """
 
     __slots__ = ()
@@ -20,9 +24,18 @@ class CompiledModule(bytearray):
     @staticmethod
     def of(parts: Iterable[bytes | memoryview]) -> CompiledModule:
         """The module whose file these pieces are."""
+        remaining = iter(parts)
+        first = next(remaining)
         module = CompiledModule()
-        for part in parts:
-            module += part
+        # Memory that nobody has touched yet: growing would copy what is there, bytearray(size) fill it with zeros.
+        if ctypes.pythonapi.PyByteArray_Resize(ctypes.py_object(module), ctypes.c_ssize_t(file_size(first))):
+            raise MemoryError
+        position = 0
+        for part in itertools.chain([first], remaining):
+            module[position : position + len(part)] = part
+            position += len(part)
+        if position != len(module):
+            raise ValueError(f"a module of {len(module)} bytes in pieces of {position} bytes")
         return module
 
     def save(self, path: str | os.PathLike[str]) -> None:

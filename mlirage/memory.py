@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+FREED_AT_ONCE = 1 << 26
 _TRIM: Any = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
 
 
@@ -53,7 +54,8 @@ def use_up(array: Array, piece: int = 1 << 24) -> Iterator[memoryview]:
 def release_freed() -> None:
     """Gives the system what was freed between blocks that are in use, where the C library can (glibc's `malloc_trim`).
 
-    Arrays of some megabytes come from the heap, which keeps the memory of those that are gone.
+    Arrays of some megabytes come from the heap, which keeps the memory of those that are gone. Takes a millisecond or
+    two per gigabyte: to be called each time that `FREED_AT_ONCE` bytes have gone.
     """
     if _TRIM is not None:
         _TRIM(0)

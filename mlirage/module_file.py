@@ -286,6 +286,11 @@ class ModuleFile:
         return b"".join(pieces)
 
 
+def file_size(start: bytes | memoryview) -> int:
+    """The size of a module file that begins with these bytes, as its header says."""
+    return _HEADER.unpack_from(start)[3]
+
+
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -23,6 +23,9 @@ from mlirage.mlir import arith, ir, ml_program
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program, is_splat
 
+# Larger constants that were only moved stay views of the arrays that they come from, until weights are packed.
+_KEPT_AS_VIEWS = 1 << 20
+
 
 @module_pass("global-optimization-hoist-constants")
 def hoist_constants(program: Program) -> None:
@@ -88,7 +91,9 @@ def _replace_by_splat(root: ir.Value, value: ir.Attribute) -> None:
 
 
 def _replace(program: Program, root: ir.Value, array: Array) -> None:
-    name = add_constant(program, "hoisted", np.ascontiguousarray(array) if not is_splat(array) else array, root)
+    if array.nbytes < _KEPT_AS_VIEWS and not is_splat(array):
+        array = np.ascontiguousarray(array)
+    name = add_constant(program, "hoisted", array, root)
     op = ir.OpResult(root).owner.operation
     with ir.InsertionPoint(op), op.location:
         loaded = ml_program.global_load_const(root.type, ir.FlatSymbolRefAttr.get(name))

@@ -42,7 +42,7 @@ from mlirage.global_optimization.panels import into_groups, into_panels
 from mlirage.memory import release_pages
 from mlirage.mlir import arith, ir, walk
 from mlirage.passes import module_pass
-from mlirage.program import Program
+from mlirage.program import Program, is_splat
 
 
 @module_pass("global-optimization-pack-weights")
@@ -59,6 +59,9 @@ def pack_weights(program: Program) -> None:
     for value in dequantized:
         erase_unread(value)
     drop_unread_constants(program)
+    for name, array in program.constants.items():  # views of moved ones that are not packed
+        if not is_splat(array) and not array.flags.c_contiguous:
+            program.constants[name] = np.ascontiguousarray(array)
 
 
 def _pack(

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlirage.errors import CompileError
-from mlirage.memory import release_freed, release_pages, zeroed_bytes
+from mlirage.memory import FREED_AT_ONCE, release_freed, release_pages, zeroed_bytes
 from mlirage.mlir import arith, ir, walk
 from mlirage.parameter_file import Tensor, set_parameters, tensor_of
 from mlirage.passes import module_pass
@@ -38,7 +38,6 @@ from mlirage.util_dialect import GlobalLoadOp, GlobalOp, GlobalStoreOp
 
 CONSTANTS = "__constants"
 SPLATS = "__splats"
-_FREED_AT_ONCE = 1 << 26
 
 
 @dataclass
@@ -147,8 +146,8 @@ def _join(pieces: dict[int, Array], size: int) -> Array:
         slab[offset : offset + data.size] = data
         release_pages(data)
         freed += data.size
-        if freed > _FREED_AT_ONCE:
-            del data
+        del data
+        if freed > FREED_AT_ONCE or (size > FREED_AT_ONCE and not pieces):
             release_freed()
             freed = 0
     return slab

@@ -12,6 +12,7 @@ from mlirage.input.convert_stablehlo_dynamism import convert_stablehlo_dynamism
 from mlirage.input.convert_stablehlo_fft import convert_stablehlo_fft
 from mlirage.input.convert_stablehlo_linear_algebra import convert_stablehlo_linear_algebra
 from mlirage.input.convert_stablehlo_quantization import convert_stablehlo_quantization
+from mlirage.input.convert_stablehlo_random import convert_stablehlo_random
 from mlirage.input.convert_stablehlo_select_and_scatter import convert_stablehlo_select_and_scatter
 from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_linalgx
 from mlirage.input.convert_stablehlo_windows import convert_stablehlo_windows
@@ -38,6 +39,7 @@ PIPELINE: tuple[Pass, ...] = (
     convert_stablehlo_quantization,
     normalize_stablehlo,
     convert_stablehlo_collectives,
+    convert_stablehlo_random,
     convert_stablehlo_batch_norm,
     convert_stablehlo_control_flow,
     convert_stablehlo_to_linalgx,

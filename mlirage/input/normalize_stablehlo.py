@@ -86,6 +86,20 @@ def _starts(op: ir.Operation) -> None:
             op.operands[number] = _create("minimum", kind, start, limit.results[0])
 
 
+def _set_dimension_size(op: ir.Operation) -> None:
+    """A size beyond the bound is the bound: nothing is read behind the tensor."""
+    shaped = _shaped(op.operands[0])
+    dimension = ir.IntegerAttr(op.attributes["dimension"]).value
+    if shaped.is_dynamic_dim(dimension):
+        return
+    kind = _shaped(op.operands[1])
+    limits = []
+    for number in (0, shaped.get_dim_size(dimension)):
+        value = ir.Attribute.parse(f"dense<{number}> : {kind}")
+        limits.append(ir.Operation.create("stablehlo.constant", results=[kind], attributes={"value": value}).results[0])
+    op.operands[1] = _create("clamp", kind, limits[0], op.operands[1], limits[1])
+
+
 def _dot(op: ir.Operation) -> None:
     """Algorithms name the least precision that is asked for: f32 sums are as exact as any of them."""
     if "algorithm" in op.attributes:
@@ -104,5 +118,6 @@ _REWRITES: dict[str, Callable[[ir.Operation], None]] = {
     "stablehlo.minimum": _extremum,
     **dict.fromkeys((*_STARTS, "stablehlo.gather", "stablehlo.dynamic_gather"), _starts),
     "stablehlo.dot_general": _dot,
+    "stablehlo.set_dimension_size": _set_dimension_size,
     "stablehlo.sort": _sort,
 }

@@ -121,13 +121,26 @@ def _grouped(
     rank = 4 + 2 * spatial
     place = [o * stride + w * dilation for o, w, stride, dilation in zip(out, window, strides, dilations, strict=True)]
     maps = [[n, g, c, *place], [g, f, c, *window], [n, g, f, *out]]
+    kinds = ["parallel"] * (3 + spatial) + ["reduction"] * (1 + spatial)
+    return _sum_of_products(x, weight, shape, [ir.AffineMap.get(rank, 0, m) for m in maps], kinds, accumulator)
+
+
+def _sum_of_products(
+    x: Tensor,
+    weight: Tensor,
+    shape: tuple[Dim, ...],
+    maps: Sequence[ir.AffineMap],
+    loops: Sequence[str],
+    accumulator: DType,
+) -> Tensor:
+    """A generic that multiplies and adds, both factors widened."""
     init = zeros(shape, accumulator)
     op = linalg.GenericOp(
         [tensor_type(shape, accumulator)],
         [x.value, weight.value],
         [init],
-        ir.ArrayAttr.get([ir.AffineMapAttr.get(ir.AffineMap.get(rank, 0, m)) for m in maps]),
-        iterators(["parallel"] * (3 + spatial) + ["reduction"] * (1 + spatial)),
+        ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps]),
+        iterators(list(loops)),
     )
     kinds = [ir.RankedTensorType(v.type).element_type for v in (x.value, weight.value, init)]
     block = op.regions[0].blocks.append(*kinds, arg_locs=[ir.Location.current] * 3)
@@ -216,12 +229,35 @@ def _by_remainders(
     remainders = math.prod(strides)
     filters = reshape(turned, (groups * remainders * per_group, channels // groups, *taps))
 
-    results = conv(x, filters, [1] * spatial, [1] * spatial, low, high, groups)
-    apart = reshape(results, (x.shape[0], groups, *strides, per_group, *count))
-    places = [axis for i in range(spatial) for axis in (3 + spatial + i, 2 + i)]
-    between = transpose(apart, [0, 1, 2 + spatial, *places])
-    shape = (x.shape[0], groups * per_group, *(n * stride for n, stride in zip(count, strides, strict=True)))
-    return slice_(reshape(between, shape), [0, 0, *skipped], [x.shape[0], groups * per_group, *whole])
+    order = [0, *(axis for i in range(spatial) for axis in (3 + spatial + i, 2 + i)), 1, 2 + spatial]
+    if all(t == 1 for t in taps):
+        weights = reshape(filters, (groups, *strides, per_group, channels // groups))
+        between = _apart(pad(x, [0, 0, *low], [0, 0, *high], 0), weights, count)
+    else:
+        results = conv(x, filters, [1] * spatial, [1] * spatial, low, high, groups)
+        apart = reshape(results, (x.shape[0], groups, *strides, per_group, *count))
+        between = transpose(apart, order)
+    # Channels last: the elements of a pixel stay together where the results are laid between each other.
+    shape = (x.shape[0], *(n * stride for n, stride in zip(count, strides, strict=True)), groups * per_group)
+    full = slice_(reshape(between, shape), [0, *skipped, 0], [x.shape[0], *whole, groups * per_group])
+    return transpose(full, [0, spatial + 1, *range(1, spatial + 1)])
+
+
+def _apart(x: Tensor, weight: Tensor, count: Sequence[Dim]) -> Tensor:
+    """Pixels times a filter for every remainder: [n, c, q…] with [g, r…, f, c/g] to [n, (q, r)…, g, f]."""
+    spatial, groups = len(count), weight.shape[0]
+    accumulator = compute_dtype(x.dtype)
+    n, g, f, c = (ir.AffineExpr.get_dim(i) for i in (0, 2 * spatial + 1, 2 * spatial + 2, 2 * spatial + 3))
+    q = [ir.AffineExpr.get_dim(1 + 2 * i) for i in range(spatial)]
+    r = [ir.AffineExpr.get_dim(2 + 2 * i) for i in range(spatial)]
+    pixels = reshape(x, (x.shape[0], groups, weight.shape[-1], *x.shape[2:]))
+    remainders = weight.shape[1 : 1 + spatial]
+    shape = (x.shape[0], *(d for pair in zip(count, remainders, strict=True) for d in pair), groups, weight.shape[-2])
+    together = [e for pair in zip(q, r, strict=True) for e in pair]
+    maps = [[n, g, c, *q], [g, *r, f, c], [n, *together, g, f]]
+    affine = [ir.AffineMap.get(2 * spatial + 4, 0, m) for m in maps]
+    loops = ["parallel"] * (2 * spatial + 3) + ["reduction"]
+    return cast(_sum_of_products(pixels, weight, shape, affine, loops, accumulator), x.dtype)
 
 
 __all__ = ["conv", "conv_transpose", "slice_", "window_extent"]

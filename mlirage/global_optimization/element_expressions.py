@@ -150,10 +150,14 @@ def uniform_number(tensor: ir.Value) -> ir.Attribute | None:
         return scalar if isinstance(scalar, ir.FloatAttr | ir.IntegerAttr) else None
     if op.name in ("linalg.fill", "tensor.splat", "tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"):
         return uniform_number(op.operands[0])
-    if is_pointwise(op) and structured_ops.segment_sizes(op) == [1, 1]:
+    if is_pointwise(op) and structured_ops.segment_sizes(op) in ([0, 1], [1, 1]):
         block = structured_ops.body(op)
-        if len(block.operations) == 1 and block.operations[0].operands[0] == block.arguments[0]:
-            return uniform_number(op.operands[0])
+        if len(block.operations) == 1:
+            value = block.operations[0].operands[0]
+            if isinstance(value.owner, ir.Block):
+                first = structured_ops.segment_sizes(op)[0] == 1 and value == block.arguments[0]
+                return uniform_number(op.operands[0]) if first else None
+            return uniform_number(value)
     return None
 
 

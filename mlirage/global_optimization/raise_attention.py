@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from mlirage import structured_ops
 from mlirage.attention import attention_loops, extents_of, loops_of
-from mlirage.extents import Extents, reassociation
+from mlirage.extents import Extents
 from mlirage.global_optimization.element_expressions import (
     Apply,
     Constant,
@@ -27,6 +27,7 @@ from mlirage.global_optimization.element_expressions import (
     expression_of,
     is_pointwise,
     reads,
+    reshaped_place,
 )
 from mlirage.input import linalgx
 from mlirage.mlir import arith, ir, tensor
@@ -34,6 +35,7 @@ from mlirage.passes import module_pass
 from mlirage.program import Program
 
 _CASTS = ("arith.extf", "arith.truncf")
+_RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
 _MOST_DEPTH = 1024
 _LOWEST = {
     "f16": -65504.0,
@@ -327,6 +329,7 @@ def _rewrite(
 ) -> bool:
     result_map = _with_dims(structured_ops.indexing_maps(op)[2], at.n_dims)
     extras = [r for r in reads(softmax.scores) if r != product]
+    _drop_unit_loops(operands, at, result_map, op.results[0])
     maps = [o.place for o in operands] + [structured_ops.compose(r.place, at) for r in extras]
     try:
         loops = attention_loops(maps[0], maps[1], maps[2], result_map)
@@ -376,6 +379,22 @@ def _rewrite(
         )  # fmt: skip
     result.replace_all_uses_with(new)
     return True
+
+
+def _drop_unit_loops(operands: list[_Operand], at: ir.AffineMap, result_map: ir.AffineMap, result: ir.Value) -> None:
+    """Batch loops of one step are no loops of the operands: query and key may lack a dim that the value has."""
+    shape = ir.RankedTensorType(result.type)
+    batch = loops_of(at) & (loops_of(operands[1].place) | loops_of(operands[2].place))
+    units = {
+        expr.position
+        for dim, expr in enumerate(result_map.results)
+        if isinstance(expr, ir.AffineDimExpr) and expr.position in batch
+        and not shape.is_dynamic_dim(dim) and shape.get_dim_size(dim) == 1
+    }  # fmt: skip
+    count = at.n_dims
+    step = [ir.AffineExpr.get_constant(0) if i in units else ir.AffineDimExpr.get(i) for i in range(count)]
+    for operand in operands:
+        operand.place = structured_ops.compose(operand.place, ir.AffineMap.get(count, 0, step))
 
 
 def _reads_evenly(indexing_map: ir.AffineMap, inner: set[int]) -> bool:
@@ -437,9 +456,9 @@ def _look_through(operand: _Operand, inner: set[int], scales: bool) -> None:
         if op.name == "tensor.cast":
             operand.tensor = op.operands[0]
             continue
-        if op.name == "tensor.collapse_shape":
-            place = _merged_place(op, operand.place, inner)
-            if place is None or not _repeats(op.operands[0]):
+        if op.name in _RESHAPES:
+            place = reshaped_place(op, operand.place)
+            if place is None or not _reads_evenly(place, inner) or not _moves(op.operands[0]):
                 return
             operand.tensor, operand.place = op.operands[0], place
             continue
@@ -484,33 +503,10 @@ def _scale_of(op: ir.Operation) -> float | None:
     return factor
 
 
-def _repeats(value: ir.Value) -> bool:
-    """Whether a tensor repeats a smaller one."""
+def _moves(value: ir.Value) -> bool:
+    """Whether a tensor is a smaller one repeated, or another one transposed, perhaps reshaped afterwards."""
+    while not isinstance(value.owner, ir.Block) and value.owner.operation.name in (*_RESHAPES, "tensor.cast"):
+        value = value.owner.operation.operands[0]
     if isinstance(value.owner, ir.Block) or value.owner.operation.name != "linalg.generic":
         return False
-    op = value.owner.operation
-    if not _is_copy(op):
-        return False
-    read = structured_ops.indexing_maps(op)[0]
-    return len(read.results) < value.type.rank or any(isinstance(e, ir.AffineConstantExpr) for e in read.results)
-
-
-def _merged_place(op: ir.Operation, place: ir.AffineMap, inner: set[int]) -> ir.AffineMap | None:
-    """The place in the source of a collapse_shape of dims that are read along outer loops."""
-    shape = list(ir.RankedTensorType(op.operands[0].type).shape)
-    places: list[ir.AffineExpr] = []
-    for group, expr in zip(reassociation(op), place.results, strict=True):
-        if len(group) == 1:
-            places.append(expr)
-            continue
-        if not isinstance(expr, ir.AffineDimExpr) or expr.position in inner:
-            return None
-        if any(shape[d] == structured_ops.DYNAMIC or shape[d] == 0 for d in group[1:]):
-            return None
-        split: list[ir.AffineExpr] = []
-        rest: ir.AffineExpr = expr
-        for d in reversed(group[1:]):
-            split.insert(0, ir.AffineExpr.get_mod(rest, shape[d]))
-            rest = ir.AffineExpr.get_floor_div(rest, shape[d])
-        places.extend([rest, *split])
-    return ir.AffineMap.get(place.n_dims, 0, places)
+    return _is_copy(value.owner.operation)

@@ -8,11 +8,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from mlirage.mlir import ir, walk
+from mlirage.element_types import signless
+from mlirage.input.convert_stablehlo_to_linalgx import restore_sign
+from mlirage.mlir import arith, ir, math, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
+from mlirage.structured_ops import build_generic, identity_map
+from mlirage.tensor_shapes import extents
 
 _STARTS = {"stablehlo.dynamic_slice": 1, "stablehlo.dynamic_update_slice": 2}
 
@@ -86,6 +90,38 @@ def _starts(op: ir.Operation) -> None:
             op.operands[number] = _create("minimum", kind, start, limit.results[0])
 
 
+def _power(op: ir.Operation) -> None:
+    """Integers: upstream reads six bits of the exponent. Unsigned ones of 64 bits are taken below 2^62 first.
+
+    An odd number to the 2^62 is 1 modulo 2^64, an even one to the 64 is 0.
+    """
+    kind = _shaped(op.results[0])
+    if not isinstance(kind.element_type, ir.IntegerType) or kind.element_type.width == 1:
+        return
+    plain, i64 = ir.RankedTensorType(signless(kind)), ir.IntegerType.get_signless(64)
+    unsigned, width = kind.element_type.is_unsigned, kind.element_type.width
+    a, b = (restore_sign(value, plain) for value in op.operands)
+
+    def body(block: ir.Block) -> Sequence[ir.Value]:
+        x, y = (
+            value if width == 64 else (arith.extui if unsigned else arith.extsi)(i64, value)
+            for value in list(block.arguments)[:2]
+        )
+        if not (unsigned and width == 64):
+            power = math.ipowi(x, y)
+            return [power if width == 64 else arith.trunci(plain.element_type, power)]
+        one, zero = arith.constant(i64, 1), arith.constant(i64, 0)
+        even = arith.cmpi(arith.CmpIPredicate.eq, arith.andi(x, one), zero)
+        many = arith.cmpi(arith.CmpIPredicate.uge, y, arith.constant(i64, 64))
+        power = math.ipowi(x, arith.andi(y, arith.constant(i64, (1 << 62) - 1)))
+        return [arith.select(arith.andi(even, many), zero, power)]
+
+    out = tensor.empty(extents(a), plain.element_type)
+    maps = [identity_map(kind.rank)] * 3
+    power = build_generic([a, b], [out], maps, [True] * kind.rank, body, op.location).results[0]
+    _replace(op, restore_sign(power, kind))
+
+
 def _set_dimension_size(op: ir.Operation) -> None:
     """A size beyond the bound is the bound: nothing is read behind the tensor."""
     shaped = _shaped(op.operands[0])
@@ -118,6 +154,7 @@ _REWRITES: dict[str, Callable[[ir.Operation], None]] = {
     "stablehlo.minimum": _extremum,
     **dict.fromkeys((*_STARTS, "stablehlo.gather", "stablehlo.dynamic_gather"), _starts),
     "stablehlo.dot_general": _dot,
+    "stablehlo.power": _power,
     "stablehlo.set_dimension_size": _set_dimension_size,
     "stablehlo.sort": _sort,
 }

@@ -30,6 +30,7 @@ from mlirage.stream.verify_stream import verify_stream
 HOST_ONLY_PIPELINE: tuple[Pass, ...] = (verify_host_only,)
 PIPELINE: tuple[Pass, ...] = (
     convert_to_stream,
+    "func.func(convert-complex-to-standard)",  # scalars of the host, whose machine has real numbers alone
     "cse",
     order_work,
     materialize_copy_on_write,

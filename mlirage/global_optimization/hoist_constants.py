@@ -92,7 +92,7 @@ def _replace_by_splat(root: ir.Value, value: ir.Attribute) -> None:
 
 def _replace(program: Program, root: ir.Value, array: Array) -> None:
     if array.nbytes < _KEPT_AS_VIEWS and not is_splat(array):
-        array = np.ascontiguousarray(array)
+        array = np.ascontiguousarray(array).reshape(array.shape)  # which makes a number a row of one
     name = add_constant(program, "hoisted", array, root)
     op = ir.OpResult(root).owner.operation
     with ir.InsertionPoint(op), op.location:

@@ -414,9 +414,12 @@ def _svd(x: Tensor, full: bool, vectors: bool) -> tuple[Tensor, Tensor, Tensor]:
 def pinv(
     op: Op, x: Tensor, *, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: bool = False
 ) -> Tensor:
-    if hermitian:  # the lower triangle says all
+    if hermitian:  # the lower triangle says all, of its diagonal the real part
         below = _masked(x, lambda i, j: i > j)
-        x = b.add(_masked(x, lambda i, j: i >= j), _adjoint(below))
+        diagonal = _masked(x, lambda i, j: i.eq(j))
+        if b.is_complex(x.dtype):
+            diagonal = b.map_(lambda a: s.make_complex(s.real(a), s.coerce(0.0, s.real(a).dtype)), diagonal)
+        x = b.add(b.add(below, diagonal), _adjoint(below))
     u, values, vt = _svd(x, False, True)
     m, n = x.shape[-2:]
     if any(d == 0 for d in x.shape):

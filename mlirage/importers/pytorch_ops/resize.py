@@ -68,6 +68,7 @@ def _nearest(x: Tensor, sizes: Sequence[Dim], factors: Sequence[Any], exact: boo
 
 def _linear(x: Tensor, sizes: Sequence[Dim], factors: Sequence[Any], corners: bool) -> Tensor:
     """The weighted mean of the pixels around, an axis at a time inside one element's code."""
+    whole = b.is_integer(x.dtype)
 
     def body(*position: Scalar) -> Scalar:
         around: list[tuple[Scalar, Scalar, Scalar]] = []
@@ -82,13 +83,15 @@ def _linear(x: Tensor, sizes: Sequence[Dim], factors: Sequence[Any], corners: bo
 
         def mixed(axis: int, at: list[Scalar]) -> Scalar:
             if axis == len(around):
-                return s.read(x, [position[0], position[1], *at])
+                element = s.read(x, [position[0], position[1], *at])
+                return s.cast(element, b.FLOAT32) if whole else element
             low, high, weight = around[axis]
             first, second = mixed(axis + 1, [*at, low]), mixed(axis + 1, [*at, high])
             share = s.cast(weight, first.dtype)
             return first * (s.coerce(1.0, share.dtype) - share) + second * share
 
-        return mixed(0, [])
+        mean = mixed(0, [])
+        return s.cast(s.clamp(s.floor(mean + 0.5), 0.0, 255.0), x.dtype) if whole else mean  # bytes, rounded
 
     return b.tabulate([*x.shape[:2], *sizes], x.dtype, body)
 

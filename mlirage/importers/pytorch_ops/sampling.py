@@ -124,13 +124,20 @@ def _resize(name: str, reach: int, shape: Callable[..., Any]) -> None:
         height, width = x.shape[2:]
         if not all(isinstance(d, int) for d in (height, width, *size)):
             raise NotImplementedError("resizing with antialiasing needs extents known at compile time")
-        wide = b.compute_dtype(x.dtype)
+        whole = b.is_integer(x.dtype)
+        wide = b.FLOAT32 if whole else b.compute_dtype(x.dtype)
+
+        def stored(y: Tensor) -> Tensor:
+            """Bytes are rounded after each axis, as PyTorch does."""
+            return b.map_(lambda a: s.clamp(s.floor(a + 0.5), 0.0, 255.0), y) if whole else y
+
         rows, columns = (
             Tensor.of(_weights(d, n, f, corners, reach, shape).astype(wide), name="resize_weights")  # pyright: ignore
             for d, n, f in zip((height, width), size, factors, strict=True)
         )
-        across = b.matmul(b.cast(x, wide), b.transpose(columns, [1, 0]))
-        return b.cast(b.matmul(b.broadcast_to(rows, (*x.shape[:2], *rows.shape)), across), x.dtype)
+        across = stored(b.matmul(b.cast(x, wide), b.transpose(columns, [1, 0])))
+        down = stored(b.matmul(b.broadcast_to(rows, (*x.shape[:2], *rows.shape)), across))
+        return b.cast(down, x.dtype)
 
     @aten(name)
     def function(op: Op, x: Tensor, size: Sequence[Dim], corners: bool, *factors: float | None) -> Tensor:

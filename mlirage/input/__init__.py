@@ -18,6 +18,7 @@ from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_lina
 from mlirage.input.convert_stablehlo_windows import convert_stablehlo_windows
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
 from mlirage.input.convert_torch import convert_torch
+from mlirage.input.expand_chlo_broadcasts import expand_chlo_broadcasts
 from mlirage.input.expand_complex_functions import expand_complex_functions
 from mlirage.input.externalize_constants import externalize_constants
 from mlirage.input.inline_scalar_generics import inline_scalar_generics
@@ -44,6 +45,7 @@ PIPELINE: tuple[Pass, ...] = (
     convert_stablehlo_control_flow,
     convert_stablehlo_to_linalgx,
     convert_stablehlo_linear_algebra,  # before simplification drops the calls' configuration
+    expand_chlo_broadcasts,
     "func.func(chlo-legalize-to-stablehlo)",
     "func.func(stablehlo-aggressive-simplification)",
     convert_stablehlo_fft,

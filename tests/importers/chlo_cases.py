@@ -202,7 +202,7 @@ def _others() -> Iterator[Case]:
     y = sample("f32", (4, 6))
     yield Case(
         "constant_like",
-        f'func.func @main(%x: tensor<?x6xf32>) -> tensor<?x6xf32> {{\n  %c = "chlo.constant_like"(%x) <{{value = 3.5 : f32}}> : (tensor<?x6xf32>) -> tensor<?x6xf32>\n  return %c : tensor<?x6xf32>\n}}',
+        'func.func @main(%x: tensor<?x6xf32>) -> tensor<?x6xf32> {\n  %c = "chlo.constant_like"(%x) <{value = 3.5 : f32}> : (tensor<?x6xf32>) -> tensor<?x6xf32>\n  return %c : tensor<?x6xf32>\n}',
         (y,),
         expected=lambda y: np.full_like(y, 3.5),
     )

@@ -46,7 +46,9 @@ class PyTorchReference:
             raise UsageError(f"--reference={engine}: PyTorch programs are compared with eager PyTorch")
         self.engine = "eager"
         self.exported = exported_programs(model)
-        self.entries = [EntryPoint(name, decomposed(program, name)) for name, program in self.exported.items()]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of PyTorch's own tracing
+            self.entries = [EntryPoint(name, decomposed(program, name)) for name, program in self.exported.items()]
 
     def program(self, options: CompileOptions) -> Program:
         """The program, imported."""
@@ -70,8 +72,9 @@ class PyTorchReference:
             positional, keywords = pytree.tree_unflatten(flat, program.call_spec.in_spec)  # pyright: ignore
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
-                # A copy of its state: what a call changes must not be there in the next.
-                results = copy.deepcopy(program).module()(*positional, **keywords)
+                if program.graph_signature.buffers_to_mutate:  # what a call changes must not be there in the next
+                    program = copy.deepcopy(program)
+                results = program.module()(*positional, **keywords)
         except Exception as error:  # whatever a model raises
             raise ImportFailure(f"the reference (eager) fails: {type(error).__name__}: {error}") from error
         leaves = pytree.tree_leaves(results)

@@ -4,12 +4,13 @@
   and recurrent layers take the batch out of a tensor. Operators of our own stand for them, whose results have the sizes
   that PyTorch's have; `pytorch_ops/packed.py` imports them.
 * Recurrent layers over sequences of an open length: PyTorch's own tracing runs their loop.
-* Functions that look at data on their way (`cov`, `lstsq`, `one_hot` of as many classes as there are, `narrow` from a
-  tensor on, `gaussian_nll_loss`) are written out in functions that do not.
+* Functions that look at data on their way (`cov`, `lstsq`, `histogramdd`, `one_hot` of as many classes as there are,
+  `narrow` from a tensor on, `gaussian_nll_loss`) are written out in functions that do not.
 """
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -130,8 +131,7 @@ def _corrcoef(input: torch.Tensor) -> torch.Tensor:
 
 
 def _lstsq(A: torch.Tensor, B: torch.Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
-    if driver in ("gelsd", "gelss"):
-        raise NotImplementedError(f"linalg.lstsq with the driver {driver!r}: use 'gelsy' or 'gels'")
+    """By the pseudo-inverse, which all drivers agree with; residuals are those of matrices of full rank."""
     a, b = A, B
     m, n = a.shape[-2:]
     limit = torch.finfo(a.dtype).eps * max(m, n) if rcond is None else rcond
@@ -141,13 +141,66 @@ def _lstsq(A: torch.Tensor, B: torch.Tensor, rcond: float | None = None, *, driv
     residuals = rank = a.new_empty(0)
     if driver == "gels":
         rank = rank.to(torch.int64)
-        if m > n:
-            residuals = (a @ solution - right).abs().square().sum(-2)
     else:
         rank = torch.linalg.matrix_rank(a, rtol=limit)
+    if m > n and driver in ("gels", "gelsd", "gelss"):
+        residuals = (a @ solution - right).abs().square().sum(-2)
     values = torch.empty(0, dtype=a.abs().dtype)
+    if driver in ("gelsd", "gelss"):
+        values = torch.linalg.svdvals(a)
     kind: Any = torch.return_types.linalg_lstsq  # pyright: ignore[reportAttributeAccessIssue]
     return kind((solution.squeeze(-1) if vector else solution, residuals, rank, values))
+
+
+def _histogramdd(
+    input: torch.Tensor,
+    bins: Any,
+    range: list[float] | None = None,
+    weight: torch.Tensor | None = None,
+    density: bool = False,
+) -> Any:
+    """The cell of every point by its place among the edges of each axis; a point on the last edge is inside."""
+    points = input.reshape(-1, input.shape[-1])
+    count = points.shape[1]
+    bins = [bins] * count if isinstance(bins, int) else list(bins)
+    edges: list[torch.Tensor] = []
+    for axis, given in enumerate(bins):
+        if isinstance(given, torch.Tensor):
+            edges.append(given)
+            continue
+        column = points[:, axis]
+        low, high = (
+            (column.new_tensor(range[2 * axis]), column.new_tensor(range[2 * axis + 1]))
+            if range is not None
+            else (column.amin(), column.amax())
+        )
+        single = low == high
+        low, high = torch.where(single, low - 0.5, low), torch.where(single, high + 0.5, high)
+        steps = torch.arange(given + 1, dtype=points.dtype)
+        edges.append(torch.where(steps == given, high, low + (high - low) * steps / given))
+    cell = torch.zeros(points.shape[0], dtype=torch.int64)
+    inside = torch.ones(points.shape[0], dtype=torch.bool)
+    for axis, edge in enumerate(edges):
+        column = points[:, axis].contiguous()
+        cells = edge.shape[0] - 1
+        place = torch.searchsorted(edge.contiguous(), column, right=True) - 1
+        place = torch.where(column == edge[-1], cells - 1, place)
+        inside = inside & (place >= 0) & (place < cells)
+        cell = cell * cells + place.clamp(0, cells - 1)
+    sizes = [edge.shape[0] - 1 for edge in edges]
+    shares = points.new_ones(points.shape[0]) if weight is None else weight.reshape(-1).to(points.dtype)
+    total = points.new_zeros(math.prod(sizes)).index_add(0, cell, torch.where(inside, shares, 0)).reshape(sizes)
+    if density:
+        total = total / total.sum()
+        for axis, edge in enumerate(edges):
+            total = total / edge.diff().reshape([-1 if i == axis else 1 for i in builtins.range(count)])
+    kind: Any = torch.return_types.histogramdd  # pyright: ignore[reportAttributeAccessIssue]
+    return kind((total, tuple(edges)))
+
+
+def _linear_cross_entropy(*args: Any, **kwargs: Any) -> torch.Tensor:
+    """Whole, not in chunks: those are for memory that a gradient would need."""
+    return torch.nn.functional.linear_cross_entropy(*args, **{**kwargs, "options": None})
 
 
 def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
@@ -194,7 +247,9 @@ _WRITTEN_OUT: dict[Any, Any] = {
     torch.Tensor.cov: _cov,
     torch.corrcoef: _corrcoef,
     torch.Tensor.corrcoef: _corrcoef,
+    torch.histogramdd: _histogramdd,
     torch.linalg.lstsq: _lstsq,
+    torch.nn.functional.linear_cross_entropy: _linear_cross_entropy,
     torch.nn.functional.gaussian_nll_loss: _gaussian_nll_loss,
     torch.nn.functional.one_hot: _one_hot,
     torch.narrow: _narrow,

@@ -3,11 +3,12 @@
     python -m tests.end_to_end.pytorch_real_models [NAME…]
 
 prints a line per model: the largest difference from eager relative to the largest result, seconds to compile, peak
-memory beyond that of PyTorch with the model, and milliseconds of a call next to eager's.
+memory beyond that of PyTorch with the model, milliseconds of a call next to eager's, and how far both are from f64.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import resource
 import subprocess
@@ -300,10 +301,29 @@ def measure(name: str) -> dict[str, Any]:
             for have, want in zip(results, wanted, strict=True)
         )
         mine = _best(lambda: run(*inputs))
+        peak = _peak() - held
+        for key, value in model.named_buffers():
+            value.copy_(before[key])
+        distances = _distances_from_double(model, inputs, results, wanted)
     return {
         "model": name, "parameters": sum(p.numel() for p in model.parameters()), "error": error, "compile_s": seconds,
-        "module_mib": len(compiled) / 2**20, "peak_mib": _peak() - held, "ms": mine * 1e3, "eager_ms": eager * 1e3,
+        "module_mib": len(compiled) / 2**20, "peak_mib": peak, "ms": mine * 1e3, "eager_ms": eager * 1e3, **distances,
     }  # fmt: skip
+
+
+def _distances_from_double(model: nn.Module, inputs: Any, results: list[Any], wanted: list[Any]) -> dict[str, float]:
+    """How far mlirage's results and eager's are from those of f64: a net that enlarges rounding does so for both."""
+    double = [x.double() if x.dtype.is_floating_point else x for x in inputs]
+    try:
+        right = torch.utils._pytree.tree_leaves(copy.deepcopy(model).double()(*double))
+    except RuntimeError:  # tensors of f32 inside
+        return {}
+
+    def distance(found: list[Any]) -> float:
+        pairs = zip(found, right, strict=True)
+        return max(float((x - y).abs().max() / y.abs().max().clamp(min=1e-6)) for x, y in pairs)
+
+    return {"error_f64": distance(results), "eager_error_f64": distance(wanted)}
 
 
 def main(names: list[str]) -> None:

@@ -18,6 +18,7 @@ from mlirage.input.convert_stablehlo_to_linalgx import convert_stablehlo_to_lina
 from mlirage.input.convert_stablehlo_windows import convert_stablehlo_windows
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
 from mlirage.input.convert_torch import convert_torch
+from mlirage.input.decompose_dynamic_named_ops import decompose_dynamic_named_ops
 from mlirage.input.expand_chlo_broadcasts import expand_chlo_broadcasts
 from mlirage.input.expand_complex_functions import expand_complex_functions
 from mlirage.input.externalize_constants import externalize_constants
@@ -70,6 +71,7 @@ PIPELINE: tuple[Pass, ...] = (
     convert_stablehlo_dynamism,
     expand_complex_functions,
     center_quantized_products,
+    decompose_dynamic_named_ops,
     "resolve-ranked-shaped-type-result-dims",
     "lower-affine",  # extents of collapsed shapes
     "cse",  # equal extents become one value, which decides tests of their equality

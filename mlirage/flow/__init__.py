@@ -10,6 +10,7 @@ from mlirage.flow.expand_paddings import expand_paddings
 from mlirage.flow.form_dispatch_regions import form_dispatch_regions
 from mlirage.flow.legalize_boundary_types import legalize_boundary_types
 from mlirage.flow.outline_dispatches import outline_dispatches
+from mlirage.flow.unroll_loops import unroll_loops
 from mlirage.passes import Pass
 
 DISPATCH_CREATION: tuple[Pass, ...] = (
@@ -24,6 +25,8 @@ PIPELINE: tuple[Pass, ...] = (
     outline_dispatches,
     deduplicate_executables,
     convert_host_ops,
+    "canonicalize",
+    unroll_loops,
     "canonicalize",
     "cse",
 )

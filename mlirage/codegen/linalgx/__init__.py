@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mlirage.codegen.cpu.elements import Elements
 from mlirage.codegen.linalgx.attention import lower_attention
 from mlirage.codegen.linalgx.compact import lower_compact
 from mlirage.codegen.linalgx.factorize import lower_factorize
@@ -21,14 +22,40 @@ from mlirage.mlir import ir, linalg, tensor, walk
 from mlirage.structured_ops import clone_body
 
 
-def lower_linalgx(function: ir.Operation) -> None:
-    """Replaces every linalgx op in `function` by loops."""
+def lower_linalgx(function: ir.Operation, vector_bytes: int = 0) -> None:
+    """Replaces every linalgx op in `function` by loops.
+
+    Args:
+      function: where they are.
+      vector_bytes: of a vector register; 0: there are to be no vectors.
+    """
     for op in [op for op in walk(function) if op.name in LOWERINGS]:
         _separate_outs(op)
         with op.location, ir.InsertionPoint(op):
-            for old, new in zip(op.results, LOWERINGS[op.name](op), strict=True):
+            lanes = _lanes(op, vector_bytes)
+            results = _vector_topk(op, lanes) if lanes else LOWERINGS[op.name](op)
+            for old, new in zip(op.results, results, strict=True):
                 old.replace_all_uses_with(new)
         op.erase()
+
+
+def _lanes(op: ir.Operation, vector_bytes: int) -> int:
+    """Elements that a top-k compares at once, 0: one by one."""
+    if op.name != "linalgx.topk" or not vector_bytes:
+        return 0
+    element = ir.RankedTensorType(op.operands[0].type).element_type
+    known = isinstance(element, ir.F32Type | ir.F64Type) or (
+        isinstance(element, ir.IntegerType) and element.width in (32, 64)
+    )
+    return 8 * vector_bytes // element.width if known else 0  # pyright: ignore
+
+
+def _vector_topk(op: ir.Operation, lanes: int) -> list[ir.Value]:
+    def before(a: ir.Value, b: ir.Value) -> ir.Value:
+        elements = Elements(lanes if isinstance(a.type, ir.VectorType) else 0)
+        return elements.clone_body(op.regions[0].blocks[0], [a, b], {})[0]
+
+    return lower_topk(op.opview, before, lanes)
 
 
 def _separate_outs(op: ir.Operation) -> None:

@@ -1,6 +1,7 @@
 """linalgx.topk with a heap of the k best so far, the worst of them at its root: O(n log k), in the op's own outs.
 
-The order is total: of equal elements the one with the smaller position comes first.
+The order is total: of equal elements the one with the smaller position comes first. Where rows are contiguous, a vector
+of elements at a time is compared with the worst of the heap: hardly any is better.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mlirage.codegen.linalgx.loops import Values, at, bit_length, extent, for_, if_, index, less, nest, not_
-from mlirage.mlir import arith, ir, tensor
+from mlirage.codegen.linalgx.loops import Values, at, bit_length, extent, for_, for_step, if_, index, less, nest, not_
+from mlirage.mlir import arith, ir, tensor, vector
 
+_OR = vector.CombiningKind.OR
 Before = Callable[..., ir.Value]
 Item = tuple[ir.Value, ir.Value]  # element and position (index)
 
@@ -63,8 +65,18 @@ class _Heap:
         return self.write(tensors, hole, item)
 
 
-def lower_topk(op: Any, before: Before) -> list[ir.Value]:
-    """Builds the loops; `before(a, b)` compares elements."""
+def _read(source: ir.Value, place: Values, lanes: int) -> ir.Value:
+    """The vector of elements along the last dim from a place on."""
+    kind = ir.RankedTensorType(source.type)
+    minor = ir.AffineMap.get(kind.rank, 0, [ir.AffineExpr.get_dim(kind.rank - 1)])
+    zero = ir.Attribute.parse(f"{0 if isinstance(kind.element_type, ir.IntegerType) else 0.0} : {kind.element_type}")
+    padding = arith.constant(kind.element_type, zero)
+    result = ir.VectorType.get([lanes], kind.element_type)
+    return vector.transfer_read(result, source, list(place), ir.AffineMapAttr.get(minor), padding, [True])
+
+
+def lower_topk(op: Any, before: Before, lanes: int = 0) -> list[ir.Value]:
+    """Builds the loops; `before(a, b)` compares elements, or vectors of `lanes` of them unless that is 0."""
     source, outs = op.input, list(op.outs)
     dim = ir.IntegerAttr(op.dimension).value
     rank = ir.RankedTensorType(source.type).rank
@@ -92,7 +104,20 @@ def lower_topk(op: Any, before: Before) -> list[ir.Value]:
             return if_(better, outs, lambda: heap.sift_down(outs, zero, count, new))
 
         stop = arith.select(less(zero, count), length, zero)  # a heap of nothing has no root
-        outs = for_(count, stop, outs, replace_worst)
+        start = count
+        if lanes and dim == rank - 1:
+            span = arith.maxsi(arith.subi(stop, count), zero)
+            start = arith.addi(count, arith.muli(arith.divui(span, index(lanes)), index(lanes)))
+
+            def replace_among(first: ir.Value, outs: Values) -> Values:
+                some = _read(source, at(place, dim, first), lanes)
+                worst = vector.broadcast(some.type, heap.read(outs, zero)[0])
+                better = vector.reduction(ir.IntegerType.get_signless(1), _OR, before(some, worst))
+                end = arith.addi(first, index(lanes))
+                return if_(better, outs, lambda: for_(first, end, outs, replace_worst))
+
+            outs = for_step(count, start, index(lanes), outs, replace_among)
+        outs = for_(start, stop, outs, replace_worst)
 
         def move_worst_back(number: ir.Value, outs: Values) -> Values:
             slot = arith.subi(arith.subi(count, one), number)

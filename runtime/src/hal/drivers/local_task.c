@@ -19,7 +19,7 @@
 #include "hal/drivers/sharing.h"
 
 #define MAX_WORKERS 256u
-#define CLAIM_BITS 18u
+#define CLAIM_BITS 16u
 #define MAX_CLAIMS (((uint64_t)1 << CLAIM_BITS) - 1)
 
 // Nanoseconds. What a claim should last at least; waves below are run by one thread.
@@ -73,7 +73,7 @@ struct task_device_t {
   uint32_t surprises;         // executions in a row that took far longer than estimated
   // Words that all threads look at, on lines of their own.
   char padding0[64];
-  uint64_t cursor;  // wave << 2 * CLAIM_BITS | claims << CLAIM_BITS | taken
+  uint64_t cursor;  // wave << 3 * CLAIM_BITS | claims << 2 * CLAIM_BITS | taken at the end << CLAIM_BITS | at the start
   char padding1[64];
   uint32_t remaining;  // claims of the wave not completed
   uint32_t failure;    // 0, or 1 + the command that failed
@@ -89,7 +89,15 @@ struct task_device_t {
 
 //===--- The cursor -------------------------------------------------------------===
 
-static bool claims_left(uint64_t cursor) { return (cursor & MAX_CLAIMS) < (cursor >> CLAIM_BITS & MAX_CLAIMS); }
+// Threads take claims from both ends, so that each finds the same data in its cache when a wave
+// comes again, or reads what another wrote just before.
+static uint64_t claim_count(uint64_t cursor) { return cursor >> (2 * CLAIM_BITS) & MAX_CLAIMS; }
+
+static uint64_t taken_first(uint64_t cursor) { return cursor & MAX_CLAIMS; }
+
+static uint64_t taken_last(uint64_t cursor) { return cursor >> CLAIM_BITS & MAX_CLAIMS; }
+
+static bool claims_left(uint64_t cursor) { return taken_first(cursor) + taken_last(cursor) < claim_count(cursor); }
 
 static bool has_claims(task_device_t* task) { return claims_left(__atomic_load_n(&task->cursor, __ATOMIC_SEQ_CST)); }
 
@@ -214,8 +222,8 @@ static void advance(task_device_t* task, uint32_t worker_id) {
     execution->end_command = end;
     if (claims > 1 && cost >= WORTH_SHARING) {
       __atomic_store_n(&task->remaining, (uint32_t)claims, __ATOMIC_RELAXED);
-      const uint64_t wave = (__atomic_load_n(&task->cursor, __ATOMIC_RELAXED) >> (2 * CLAIM_BITS)) + 1;
-      __atomic_store_n(&task->cursor, wave << (2 * CLAIM_BITS) | claims << CLAIM_BITS, __ATOMIC_SEQ_CST);
+      const uint64_t wave = (__atomic_load_n(&task->cursor, __ATOMIC_RELAXED) >> (3 * CLAIM_BITS)) + 1;
+      __atomic_store_n(&task->cursor, wave << (3 * CLAIM_BITS) | claims << (2 * CLAIM_BITS), __ATOMIC_SEQ_CST);
       if (cost >= WORTH_WAKING) {
         const uint64_t useful = claims - 1;
         wake_threads(task, useful < MAX_WORKERS ? (uint32_t)useful : MAX_WORKERS);
@@ -234,12 +242,14 @@ static void advance(task_device_t* task, uint32_t worker_id) {
 
 // Takes claims until there are none.
 static void work(task_device_t* task, uint32_t worker_id) {
+  const bool from_start = worker_id % 2 == 0;
+  const uint64_t one = from_start ? 1 : (uint64_t)1 << CLAIM_BITS;
   uint64_t cursor = __atomic_load_n(&task->cursor, __ATOMIC_ACQUIRE);
   while (claims_left(cursor)) {
-    if (!__atomic_compare_exchange_n(&task->cursor, &cursor, cursor + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (!__atomic_compare_exchange_n(&task->cursor, &cursor, cursor + one, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       continue;
     }
-    run_claim(task, cursor & MAX_CLAIMS, worker_id);
+    run_claim(task, from_start ? taken_first(cursor) : claim_count(cursor) - 1 - taken_last(cursor), worker_id);
     if (__atomic_sub_fetch(&task->remaining, 1u, __ATOMIC_ACQ_REL) == 0) advance(task, worker_id);
     cursor = __atomic_load_n(&task->cursor, __ATOMIC_ACQUIRE);
   }

@@ -18,6 +18,7 @@ from mlirage.extents import Extents
 from mlirage.flow.cloning import is_clonable, is_free
 from mlirage.flow.form_dispatch_regions import host_blocks
 from mlirage.flow.host_extents import HostExtents
+from mlirage.flow.insertions import INSERTION
 from mlirage.mlir import ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
@@ -77,7 +78,9 @@ def _clone_into(region: ir.Operation) -> None:
 
 
 def _may_read_clone(reader: ir.Operation, op: ir.Operation) -> bool:
-    """Ops on tensors other than structured ones read only free clones."""
+    """Ops on tensors other than structured ones read only free clones; what is written into a part is no copy."""
+    if reader.name == INSERTION and reader.operands[1].owner == op:
+        return op.name == "tensor.empty"
     return is_free(op) or structured_ops.is_structured(reader) or reader.name == "tensor.pad"
 
 

@@ -18,6 +18,10 @@ from typing import Any
 
 from mlirage.mlir import ext, ir
 
+# Discardable attribute of a dispatch: per result the part of it that is written, an array of `period, begin, end`
+# (bytes `begin` to `end` of every `period` bytes); empty: all of it.
+PARTS = "flow.parts"
+
 
 def dynamic_dim_count(value_types: Sequence[ir.Type]) -> int:
     """The number of dynamic dimensions of all tensor types in `value_types`."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from mlirage import structured_ops
 from mlirage.flow.cloning import bit_width, is_clonable, is_contiguous_slice, is_free
+from mlirage.flow.insertions import INSERTION, is_passing_reshape, may_join
 from mlirage.mlir import ir, walk
 
 # Fewer rows than this are too few to share among threads …
@@ -25,7 +26,7 @@ _OPERAND_TYPES = 12
 
 _SPECIAL = frozenset(
     ("tensor.pad", "tensor.gather", "tensor.scatter", "tensor.generate", "tensor.concat", "tensor.extract_slice",
-     "tensor.insert_slice", "linalg.pack", "linalg.unpack", "linalg.softmax", "linalg.winograd_filter_transform",
+     "linalg.pack", "linalg.unpack", "linalg.softmax", "linalg.winograd_filter_transform",
      "linalg.winograd_input_transform", "linalg.winograd_output_transform")
 )  # fmt: skip
 _EFFECT_FREE = (
@@ -56,7 +57,8 @@ class Group:
     @property
     def root(self) -> ir.Operation:
         """The op that the dispatch is named after."""
-        return next((op for op in self.ops if not structured_ops.is_elementwise(op)), self.ops[-1])
+        work = [op for op in self.ops if structured_ops.is_structured(op)] or self.ops
+        return next((op for op in work if not structured_ops.is_elementwise(op)), work[-1])
 
 
 class BlockGraph:
@@ -89,11 +91,14 @@ class _Grouping:
         self.graph = graph
         self.owner: dict[ir.Operation, Group] = {}
         self.cloned: list[ir.Operation] = []
+        self.insertions: list[ir.Operation] = []
 
     def run(self) -> list[Group]:
         for op in self.graph.ops:
             self._place(op)
         self._materialize_clones()
+        for op in self.insertions:
+            self._place_insertion(op)
         unique = dict.fromkeys(self.owner[op] for op in self.graph.ops if op in self.owner)
         return list(unique)
 
@@ -106,8 +111,11 @@ class _Grouping:
         is_convolution = op.name == "linalgx.winograd"
         if is_clonable(op) and (not from_group or not structured_ops.is_structured(op)):
             self.cloned.append(op)
+        elif op.name == INSERTION:
+            if not is_contiguous_slice(op):
+                self.insertions.append(op)
         elif op.name in _SPECIAL or (op.name.startswith("linalgx.") and not is_convolution):
-            if op.name not in ("tensor.extract_slice", "tensor.insert_slice") or not is_contiguous_slice(op):
+            if op.name != "tensor.extract_slice" or not is_contiguous_slice(op):
                 self.owner[op] = Group("special", [op])
         elif structured_ops.is_structured(op) or is_convolution:
             parallel = structured_ops.parallel_loops(op)
@@ -130,6 +138,27 @@ class _Grouping:
                 if (group is None and user not in self.cloned) or (group is not None and group.kind == "special"):
                     self.owner[op] = Group("special", [op])
                     break
+
+    def _place_insertion(self, op: ir.Operation) -> None:
+        """Puts a write into a part of a tensor into the dispatch that computes the part; all others have theirs."""
+        made_by = op.operands[0].owner
+        members = [op]
+        if not isinstance(made_by, ir.Block) and is_passing_reshape(made_by.operation):
+            members.insert(0, made_by.operation)
+            made_by = made_by.operation.operands[0].owner
+        group = None if isinstance(made_by, ir.Block) else self.owner.get(made_by.operation)
+        if (
+            group is not None
+            and group.kind != "special"
+            and may_join(op, group.ops)
+            and not self._reaches(group, [p for m in members for p in self.graph.producers[m] if p not in members])
+            and not _too_many_types([*group.ops, *members])
+        ):
+            for member in members:
+                group.ops.append(member)
+                self.owner[member] = group
+        else:
+            self.owner[op] = Group("special", [op])
 
     def _join(self, op: ir.Operation) -> bool:
         """Puts `op` into the group of one of its producers, and merges the groups of the others where possible."""

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from mlirage import structured_ops
 from mlirage.errors import CompileError
 from mlirage.extents import Extents, resolve_dims
-from mlirage.flow.dialect import DispatchOp
+from mlirage.flow.dialect import PARTS, DispatchOp
 from mlirage.flow.entry_names import entry_name
 from mlirage.flow.form_dispatch_regions import group_by_type
 from mlirage.flow.host_extents import HostExtents
+from mlirage.flow.insertions import INSERTION, pass_offsets, written_part
 from mlirage.mlir import func, ir, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
@@ -47,6 +48,12 @@ class _Captures:
 
 def _outline(region: ir.Operation, prefix: str, function: ir.Operation, extents: Extents) -> None:
     block = region.regions[0].blocks[0]
+    members = [op.operation for op in block.operations]
+    parts = [written_part(value) for value in members[-1].operands]
+    with ir.InsertionPoint(region), region.location:
+        for op in members:
+            if op.name == INSERTION and len(members) > 2:
+                pass_offsets(op)
     members = [op.operation for op in block.operations]
     captures = _captures(members)
     returned = list(members[-1].operands)
@@ -87,6 +94,9 @@ def _outline(region: ir.Operation, prefix: str, function: ir.Operation, extents:
             result_dims,
             loc=region.location,
         )
+    if any(part is not None for part in parts):
+        arrays = [ir.DenseI64ArrayAttr.get(part or ()) for part in parts]
+        dispatch.operation.attributes[PARTS] = ir.ArrayAttr.get(arrays)
     for old, new in zip(region.results, dispatch.operation.results, strict=True):
         old.replace_all_uses_with(new)
     extents.forget(region)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mlirage.errors import CompileError
+from mlirage.flow.dialect import PARTS
 from mlirage.mlir import arith, complex_, ir
 from mlirage.stream import dialect as stream
 from mlirage.stream.element_types import bit_pattern, byte_size, bytes_of_elements, element_bits, element_count
@@ -88,6 +89,8 @@ def _dispatch(op: ir.Operation, convert: Converter) -> None:
         [t.size for t in tensors],
         sizes,
     )
+    if PARTS in op.attributes:
+        new.operation.attributes[stream.PARTS] = op.attributes[PARTS]
     for result, resource, d, size in zip(op.results, new.operation.results, dims, sizes, strict=True):
         convert.define(result, Tensor(result.type, resource, d, size))
 

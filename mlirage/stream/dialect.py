@@ -22,6 +22,9 @@ Index = ir.IndexType
 # Attribute of a `tensor_export`: the number of the function's argument, a view, whose memory the result is written to.
 STORAGE = "stream.storage"
 
+# Discardable attribute of a dispatch: what it writes of its results (`written_parts`).
+PARTS = "stream.parts"
+
 LIFETIMES = ("*", "external", "constant", "variable", "transient", "staging")
 
 
@@ -232,6 +235,15 @@ class AsyncDispatchOp(Stream.Operation, name="async_dispatch", traits=[ext.Pure]
 def tied_operands(dispatch: Any) -> list[int]:
     """The attribute `tied` of a dispatch as integers."""
     return [ir.IntegerAttr(entry).value for entry in dispatch.tied]
+
+
+def written_parts(dispatch: Any) -> list[tuple[int, int, int] | None]:
+    """For each result the part of it that a dispatch touches: bytes `begin` to `end` of every `period`; None: all."""
+    attributes = dispatch.operation.attributes
+    if PARTS not in attributes:
+        return [None] * len(dispatch.operation.results)
+    parts = [tuple(ir.DenseI64ArrayAttr(part)) for part in ir.ArrayAttr(attributes[PARTS])]
+    return [(part[0], part[1], part[2]) if part else None for part in parts]
 
 
 class VariableStoreOp(Stream.Operation, name="variable_store"):

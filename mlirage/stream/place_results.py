@@ -253,6 +253,8 @@ class _Placement:
             [*view.lengths, length],
             sizes,
         )
+        if stream.PARTS in self.maker.attributes:
+            new.operation.attributes[stream.PARTS] = self.maker.attributes[stream.PARTS]
         return new.operation.results[number]
 
     def _replace_maker(self, made: ir.Value, part: ir.Value) -> None:

@@ -36,7 +36,7 @@ def _schedule(execute: ir.Operation, storage: Storage) -> None:
     block = execute.regions[0].blocks[0]
     operations = [op.operation for op in block.operations][:-1]
     work = [op for op in operations if op.name not in WITHOUT_WORK]
-    waves = _last_possible_waves(_dependencies(work, storage))
+    waves = _last_possible_waves(_dependencies(work, storage), _versions(work))
     i64 = ir.IntegerType.get_signless(64)
     for op, wave in zip(work, waves, strict=True):
         op.attributes[WAVE] = ir.IntegerAttr.get(i64, wave)
@@ -80,12 +80,36 @@ def _dependencies(work: list[ir.Operation], storage: Storage) -> list[set[int]]:
     return dependencies
 
 
-def _last_possible_waves(dependencies: list[set[int]]) -> list[int]:
+def _versions(work: list[ir.Operation]) -> list[set[int]]:
+    """For each op the indices of those that make the values it names.
+
+    Ops that write other parts of a tensor need not be waited for, but their results must be there to be named.
+    """
+    numbers = {identity(op): index for index, op in enumerate(work)}
+    versions: list[set[int]] = []
+    for op in work:
+        found: set[int] = set()
+        stack = list(op.operands)
+        while stack:
+            owner = stack.pop().owner
+            if isinstance(owner, ir.Block):
+                continue
+            if identity(owner) in numbers:
+                found.add(numbers[identity(owner)])
+            elif owner.operation.name in WITHOUT_WORK:
+                stack.extend(owner.operation.operands)
+        versions.append(found)
+    return versions
+
+
+def _last_possible_waves(dependencies: list[set[int]], versions: list[set[int]]) -> list[int]:
     """Waves such that every op comes after its dependencies, each op as late as the total allows."""
     distance = [0] * len(dependencies)  # waves to the end of the region
     for index in range(len(dependencies) - 1, -1, -1):
         for earlier in dependencies[index]:
             distance[earlier] = max(distance[earlier], distance[index] + 1)
+        for earlier in versions[index]:
+            distance[earlier] = max(distance[earlier], distance[index])
     last = max(distance, default=0)
     return [last - d for d in distance]
 

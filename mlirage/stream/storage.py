@@ -51,7 +51,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Access:
-    """A range of a value that an op reads or writes; `start` None: from its beginning."""
+    """A range of a value that an op reads or writes; `start` None: from its beginning.
+
+    Of a range with a `part` (period, begin, end) only bytes `begin` to `end` of every `period` bytes are touched.
+    """
 
     value: ir.Value
     start: ir.Value | None
@@ -59,6 +62,7 @@ class Access:
     reads: bool
     writes: bool
     symbol: str = field(default="")
+    part: tuple[int, int, int] | None = None
 
 
 def accesses(op: ir.Operation) -> list[Access]:
@@ -87,13 +91,14 @@ def accesses(op: ir.Operation) -> list[Access]:
 def _dispatch_accesses(view: stream.AsyncDispatchOp) -> list[Access]:
     tied, arguments = stream.tied_operands(view), view.argument_count.value
     ranges = zip(view.resources, view.offsets, view.lengths, strict=True)
+    parts = stream.written_parts(view)
     found = [
-        Access(resource, offset, length, k < arguments, k in tied)
+        Access(resource, offset, length, k < arguments, k in tied, part=parts[tied.index(k)] if k in tied else None)
         for k, (resource, offset, length) in enumerate(ranges)
     ]
-    for result, size, k in zip(view.operation.results, view.result_sizes, tied, strict=True):
+    for result, size, k, part in zip(view.operation.results, view.result_sizes, tied, parts, strict=True):
         if k < 0:
-            found.append(Access(result, None, size, False, True))
+            found.append(Access(result, None, size, False, True, part=part))
     return found
 
 
@@ -185,9 +190,14 @@ class Storage:
 
     def overlap(self, a: Access, b: Access) -> bool:
         """Whether two accesses may touch the same byte."""
-        return self.access_key(a) == self.access_key(b) and not are_disjoint(
-            *self.access_range(a), *self.access_range(b)
-        )
+        if self.access_key(a) != self.access_key(b):
+            return False
+        here, there = self.access_range(a), self.access_range(b)
+        if are_disjoint(*here, *there):
+            return False
+        if a.part is None or b.part is None or here[0].terms != there[0].terms or a.part[0] != b.part[0]:
+            return True
+        return a.part[1] < b.part[2] and b.part[1] < a.part[2]
 
 
 def resource_operands(op: ir.Operation) -> Iterator[ir.Value]:

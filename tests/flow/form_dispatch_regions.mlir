@@ -165,3 +165,41 @@ func.func @table(%x: tensor<?x8xi32>, %y: tensor<8x16xi32>, %table: tensor<256xi
   } -> tensor<?x16xi32>
   return %r : tensor<?x16xi32>
 }
+
+// -----
+// Two branches write their columns of the one result themselves; a target that its own dispatch reads stays whole.
+// CHECK-LABEL: func.func @parts(
+// CHECK: "flow.dispatch_region"() ({
+// CHECK:   %[[A:.+]] = linalg.matmul
+// CHECK:   %[[T:.+]] = tensor.insert_slice %[[A]] into %{{.+}}[0, 0] [4, 8] [1, 1]
+// CHECK:   "flow.return"(%[[T]])
+// CHECK: "flow.dispatch_region"() ({
+// CHECK:   %[[B:.+]] = linalg.matmul
+// CHECK:   %[[U:.+]] = tensor.insert_slice %[[B]] into %{{.+}}[0, 8] [4, 8] [1, 1]
+// CHECK:   "flow.return"(%[[U]])
+// CHECK: "flow.dispatch_region"() ({
+// CHECK:   linalg.generic
+// CHECK-NOT: insert_slice
+// CHECK:   "flow.return"
+// CHECK: "flow.dispatch_region"() ({
+// CHECK-NEXT: tensor.insert_slice
+func.func @parts(%a: tensor<4x8xf32>, %b: tensor<8x8xf32>, %c: tensor<8x8xf32>) -> tensor<4x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x8xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<4x8xf32>) -> tensor<4x8xf32>
+  %w = tensor.empty() : tensor<4x16xf32>
+  %m = linalg.matmul ins(%a, %b : tensor<4x8xf32>, tensor<8x8xf32>) outs(%f : tensor<4x8xf32>) -> tensor<4x8xf32>
+  %n = linalg.matmul ins(%a, %c : tensor<4x8xf32>, tensor<8x8xf32>) outs(%f : tensor<4x8xf32>) -> tensor<4x8xf32>
+  %t = tensor.insert_slice %m into %w[0, 0] [4, 8] [1, 1] : tensor<4x8xf32> into tensor<4x16xf32>
+  %u = tensor.insert_slice %n into %t[0, 8] [4, 8] [1, 1] : tensor<4x8xf32> into tensor<4x16xf32>
+  %s = tensor.extract_slice %u[0, 4] [4, 8] [1, 1] : tensor<4x16xf32> to tensor<4x8xf32>
+  %x = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%s : tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%p: f32, %o: f32):
+    %q = math.exp %p : f32
+    linalg.yield %q : f32
+  } -> tensor<4x8xf32>
+  %v = tensor.insert_slice %x into %u[0, 2] [4, 8] [1, 1] : tensor<4x8xf32> into tensor<4x16xf32>
+  return %v : tensor<4x16xf32>
+}

@@ -48,3 +48,33 @@ module @executable attributes {flow.executable, sym_visibility = "private"} {
   }
 }
 }
+
+// -----
+
+// A result that is a part of its tied argument is written to that part of the binding, which nobody reads.
+// CHECK-LABEL: func.func @part()
+// CHECK: %[[O:.+]] = "hal.interface_constant_load"() {ordinal = 0
+// CHECK: %[[OUT:.+]] = "hal.interface_binding_subspan"() {binding = 1 : i64{{.*}}} : () -> memref<4x16xf32>
+// CHECK-NOT: bufferization.to_tensor %[[OUT]]
+// CHECK: %[[Y:.+]] = linalg.generic
+// CHECK: %[[PART:.+]] = memref.subview %[[OUT]][0, %[[O]]] [4, 8] [1, 1] : memref<4x16xf32> to memref<4x8xf32, strided<[16, 1], offset: ?>>
+// CHECK: bufferization.materialize_in_destination %[[Y]] in restrict writable %[[PART]]
+// CHECK-NOT: insert_slice
+// CHECK: return
+module {
+module @executable attributes {flow.executable, sym_visibility = "private"} {
+  func.func @part(%a: tensor<4x8xf32>, %t: tensor<4x16xf32>, %offset: index) -> tensor<4x16xf32>
+      attributes {flow.tied = [1]} {
+    %e = tensor.empty() : tensor<4x8xf32>
+    %y = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+                         iterator_types = ["parallel", "parallel"]}
+        ins(%a : tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) {
+    ^bb0(%x: f32, %o: f32):
+      %z = arith.mulf %x, %x : f32
+      linalg.yield %z : f32
+    } -> tensor<4x8xf32>
+    %u = tensor.insert_slice %y into %t[0, %offset] [4, 8] [1, 1] : tensor<4x8xf32> into tensor<4x16xf32>
+    return %u : tensor<4x16xf32>
+  }
+}
+}

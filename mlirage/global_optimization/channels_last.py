@@ -20,6 +20,7 @@ import numpy as np
 
 from mlirage import structured_ops
 from mlirage.global_optimization.constant_arrays import add_constant, constant_array, drop_unread_constants
+from mlirage.global_optimization.fold_transposes import transposed_source
 from mlirage.mlir import arith, ir, ml_program, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program
@@ -115,7 +116,7 @@ class _Layout:
                 self._turn_window(op, *orders)
                 return True
         if not any(operand in self.turned for operand in op.operands):
-            return False
+            return self._take_back(op)
         if op.name == "tensor.dim":
             return self._turn_dim(op)
         if structured_ops.is_structured(op):
@@ -135,6 +136,17 @@ class _Layout:
                 return self._turn_reshape(op)
             case _:
                 return False
+
+    def _take_back(self, op: ir.Operation) -> bool:
+        """A transpose from channels last to channels first: what was before it is the tensor in the new order."""
+        transpose = transposed_source(op.results[0]) if len(op.results) == 1 else None
+        if transpose is None:
+            return False
+        source, order = transpose[0], tuple(d for d in structured_ops.map_dims(transpose[1]) if d is not None)
+        if len(order) < 3 or order != (0, *range(2, len(order)), 1):
+            return False
+        self.turned[op.results[0]] = (source, order)
+        return True
 
     def _set(self, old: ir.Value, new: ir.Value, order: Order) -> None:
         if order == tuple(range(len(order))):

@@ -77,9 +77,20 @@ func.func @{name.split(".")[1]}_{kind}(%x: tensor<?x{kind}>, %z: tensor<?x{kind}
 }}"""
 
 
+# Exponents that products and square roots make, and neighbours that they do not.
+_EXPONENTS = (-1.0, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 3.0, 4.0, -1.25, 0.0, 2.25, 5.0)
+
+
+def _constant_power(number: int, kind: str) -> str:
+    named = _unary("sqrt", kind).replace("@sqrt_", f"@power_{number}_")
+    value = f"%y0 = arith.constant {_EXPONENTS[number]!r} : {kind}\n    %v = math.powf %a, %y0 : {kind}"
+    return named.replace(f"%v = math.sqrt %a : {kind}", value)
+
+
 _TEXT = "\n".join(
     [_unary(name, kind) for name in (*_UNARY, *_ROUNDING) for kind in _DTYPES]
     + [_binary(name, kind) for name in ("math.powf", "math.atan2", "arith.remf") for kind in _DTYPES]
+    + [_constant_power(number, kind) for number in range(len(_EXPONENTS)) for kind in _DTYPES]
 )
 
 
@@ -192,6 +203,32 @@ def test_power(library: CompiledLibrary, kind: str) -> None:
         expected = np.power(x.astype(np.float64), y).astype(dtype)
     zero = expected == 0
     np.testing.assert_array_equal(np.signbit(result[zero]), np.signbit(expected[zero]))
+
+
+@pytest.mark.parametrize("kind", _DTYPES)
+def test_powers_with_known_exponents(library: CompiledLibrary, kind: str) -> None:
+    mpmath.mp.prec = 200
+    dtype = _DTYPES[kind]
+    random = np.random.default_rng(5)
+    low, high = np.log10(float(np.finfo(dtype).tiny)), np.log10(float(np.finfo(dtype).max))
+    wide = 10.0 ** random.uniform(low, high, 300)
+    x = np.concatenate(
+        [wide, random.uniform(0, 3, 300), np.finfo(dtype).smallest_subnormal * np.array([1.0, 1000.0])]
+    ).astype(dtype)
+    special = np.array([0.0, -0.0, 1.0, -1.0, _INF, -_INF, _NAN, -2.5, -1e-30], dtype)
+    for number, exponent in enumerate(_EXPONENTS):
+        (result,) = library.call(f"power_{number}_{kind}", x)
+        exact = [mpmath.power(mpmath.mpf(a), mpmath.mpf(exponent)) for a in x.tolist()]
+        normal = np.array([float(np.finfo(dtype).tiny) < e < float(np.finfo(dtype).max) for e in exact])
+        kept = [e for e, is_normal in zip(exact, normal, strict=True) if is_normal]
+        assert _ulps(result[normal], kept, dtype) <= 3.5, exponent
+        (result,) = library.call(f"power_{number}_{kind}", special)
+        with np.errstate(all="ignore"):
+            # (a scalar 0.5 would be a square root to numpy)
+            expected = np.power(special.astype(np.float64), np.full(len(special), exponent)).astype(dtype)
+        np.testing.assert_allclose(result, expected, rtol=1e-6, err_msg=str(exponent))
+        zero = expected == 0
+        np.testing.assert_array_equal(np.signbit(result[zero]), np.signbit(expected[zero]))
 
 
 @pytest.mark.parametrize("kind", _DTYPES)

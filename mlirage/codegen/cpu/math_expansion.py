@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.math_functions import Functions
-from mlirage.codegen.cpu.math_power import cube_root, power, remainder, rounded
+from mlirage.codegen.cpu.math_power import constant_power, cube_root, power, remainder, rounded
 from mlirage.codegen.cpu.math_reduction import Reduction
 from mlirage.codegen.target import CpuTarget
 from mlirage.errors import CompileError
@@ -57,6 +57,7 @@ def _needs_help(op: ir.Operation, target: CpuTarget) -> bool:
 def _expand(op: ir.Operation, name: str, target: CpuTarget) -> ir.Value:
     kind = op.results[0].type
     operands: list[ir.Value] = list(op.operands)
+    exponent = _constant(operands[1]) if name == "powf" else None
     if not isinstance(kind, ir.F32Type | ir.F64Type):
         if isinstance(kind, ir.IntegerType):
             if name == "ipowi":
@@ -64,8 +65,17 @@ def _expand(op: ir.Operation, name: str, target: CpuTarget) -> ir.Value:
             raise CompileError(f"{op.location}: no code generation for {op.name} on {kind}")
         f32 = ir.F32Type.get()
         wide: list[ir.Value] = [arith.extf(f32, v) if isinstance(v.type, ir.FloatType) else v for v in operands]
-        return arith.truncf(kind, _build(op, name, f32, wide, target))
-    return _build(op, name, kind, operands, target)
+        known = None if exponent is None else constant_power(Functions(f32, target), wide[0], exponent)
+        return arith.truncf(kind, known if known is not None else _build(op, name, f32, wide, target))
+    known = None if exponent is None else constant_power(Functions(kind, target), operands[0], exponent)
+    return known if known is not None else _build(op, name, kind, operands, target)
+
+
+def _constant(scalar: ir.Value) -> float | None:
+    """The value of a float constant, None if it is not known."""
+    if isinstance(scalar.owner, ir.Block) or scalar.owner.operation.name != "arith.constant":
+        return None
+    return ir.FloatAttr(scalar.owner.operation.attributes["value"]).value
 
 
 def _build(op: ir.Operation, name: str, kind: ir.Type, operands: list[ir.Value], target: CpuTarget) -> ir.Value:

@@ -49,6 +49,35 @@ def power(f: Functions, x: ir.Value, y: ir.Value, exact_log: bool) -> ir.Value:
     return f.select(one, 1.0, result)
 
 
+def constant_power(f: Functions, x: ir.Value, exponent: float) -> ir.Value | None:
+    """x to a power that few products and square roots make (3.5 ulp), None for other exponents.
+
+    In f64 those alone that are rounded once. Negative ones only where the power of a normal number is normal.
+    """
+    quarters = exponent * 4
+    if exponent not in (3.0, 4.0) and (quarters != int(quarters) or quarters == 0 or not -4 <= quarters <= 8):
+        return None
+    if f.bits == 64 and exponent not in (0.5, 1.0, 2.0, -1.0):
+        return None
+    whole, rest = divmod(int(abs(quarters)), 4)
+    if rest:
+        # x^y is +0 at -0 and +inf at -inf, where a root would be -0 and NaN
+        x = arith.addf(f.select(f.compare(_P.OEQ, x, float("-inf")), float("inf"), x), f.c(0.0))
+    factors: list[ir.Value] = []
+    if whole:
+        square = arith.mulf(x, x)
+        factors.append({1: lambda: x, 2: lambda: square, 3: lambda: arith.mulf(square, x),
+                        4: lambda: arith.mulf(square, square)}[whole]())  # fmt: skip
+    if rest:
+        root = math.sqrt(x)
+        factors += [root] if rest & 2 else []
+        factors += [math.sqrt(root)] if rest & 1 else []
+    result = factors[0]
+    for factor in factors[1:]:
+        result = arith.mulf(result, factor)
+    return result if exponent > 0 else arith.divf(f.c(1.0), result)
+
+
 def _log_in_two(f: Functions, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """log(x) as a sum of two numbers, for positive finite x (f64)."""
     m, n = f._split(x)  # pyright: ignore[reportPrivateUsage]

@@ -62,7 +62,10 @@ def conv(
     builder = TensorBuilder.current()
     if spatial < 1 or weight.rank != x.rank:
         raise ValueError(f"convolution of shape {list(x.shape)} with filters {list(weight.shape)}")
-    builder.require_equal(x.shape[1], weight.shape[1] * groups, "convolution: channels of input and filters differ")
+    channels = weight.shape[1] * groups
+    builder.require_equal(x.shape[1], channels, "convolution: channels of input and filters differ")
+    if isinstance(channels, int) and not isinstance(x.shape[1], int):  # an open extent that the filters settle
+        x = Tensor.from_value(x.value, x.dtype, (x.shape[0], channels, *x.shape[2:]))
     accumulator = compute_dtype(dtype)
     if is_float(x.dtype) and x.dtype.itemsize < 2:
         x, weight = cast(x, accumulator), cast(weight, accumulator)

@@ -103,4 +103,4 @@ def test_heads_are_read_where_they_lie(batch: int, detour: bool, tmp_path: objec
     powers = np.exp(q @ k.swapaxes(-1, -2))
     want = (powers / powers.sum(-1, keepdims=True)) @ v
     got = mlirage.load(mlirage.compile(path)).main(*arrays)
-    np.testing.assert_allclose(np.asarray(got), want.transpose(0, 2, 1, 3).reshape(shapes["q"]), atol=1e-6)
+    np.testing.assert_allclose(np.asarray(got[0]), want.transpose(0, 2, 1, 3).reshape(shapes["q"]), atol=1e-6)

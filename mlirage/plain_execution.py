@@ -32,7 +32,6 @@ from mlirage.options import CompileOptions
 from mlirage.program import Array, Program, numpy_dtype
 
 _PIPELINE = (
-    "inline",
     "canonicalize",
     "convert-tensor-to-linalg",
     "one-shot-bufferize{bufferize-function-boundaries=true allow-return-allocs-from-loops=true"
@@ -164,7 +163,7 @@ def _load(folder: Path) -> list[Array]:
 
 
 def run_by_loops(program: Program, name: str, arguments: Sequence[Array]) -> list[Array]:
-    """Lowers a program of phase `input` and calls a function of it, here; the program is used up.
+    """Lowers a program of linalg and calls a function of it, here; the program is used up.
 
     Raises:
       ImportFailure: the program holds state.
@@ -174,6 +173,8 @@ def run_by_loops(program: Program, name: str, arguments: Sequence[Array]) -> lis
     function = _function(program, name)
     signature: dict[str, Any] = json.loads(ir.StringAttr(function.attributes[SIGNATURE]).value)
     with program.context, ir.Location.unknown():
+        run_pipeline(module.operation, "inline")
+        function = _function(program, name)
         weights = _weights_to_arguments(program, function)
         function.attributes["llvm.emit_c_interface"] = ir.UnitAttr.get()
         _lower_linalgx_ops(program)

@@ -152,9 +152,9 @@ def test_open_batch(name: str) -> None:
     _check(name, dynamic=True)
 
 
-def test_parts_are_not_copied() -> None:
-    assert not any("insert_slice" in name for name in _check("consumed"))
-    assert not any("insert_slice" in name for name in _check("upsampled"))
+@pytest.mark.parametrize("name", ["consumed", "upsampled", "later part first", "same part twice"])
+def test_parts_are_not_copied(name: str) -> None:
+    assert not any("insert_slice" in dispatch for dispatch in _check(name))
 
 
 def test_an_argument_is_copied() -> None:

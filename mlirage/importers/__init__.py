@@ -76,9 +76,9 @@ KINDS = (
     Kind(
         "tensorflow",
         "tensorflow:import_tensorflow",
-        "TensorFlow (SavedModel folder, .keras, keras.Model, tf.Module, tf.function)",
+        "TensorFlow (SavedModel folder, .keras, .h5, keras.Model, tf.Module, tf.function)",
         traces=True,
-        suffixes=(".keras",),
+        suffixes=(".keras", ".h5", ".hdf5"),
         is_object=_of_package("tensorflow", "keras"),
         is_folder=lambda path: (path / "saved_model.pb").is_file(),
     ),

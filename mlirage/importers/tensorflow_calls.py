@@ -8,9 +8,11 @@ stablehlo.custom_call @Qr, @Eigh, …   ->  linalgx.factorize
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from mlirage.importers.tensorflow_ops import registry
+from mlirage.importers.tensorflow_ops.names import NAMES
 from mlirage.input import linalgx
 from mlirage.mlir import arith, ir, tensor, walk
 from mlirage.program import Program
@@ -21,10 +23,25 @@ _NORM = re.compile(
     r"(?:\{(?P<second>.*?)\})? ?: \((?P<kind>tensor<[^>]*>+), (?P<axes_kind>tensor<[^>]*>)\) -> (?P<out>tensor<[^>]*>+)"
 )
 
+_BESSEL = re.compile(
+    r'(?P<result>%\w+) = "tf\.(?P<name>BesselI[01])"\((?P<x>%[\w#]+)\) (?:\{.*?\} )?: \((?P<kind>tensor<[^>]*>)\) -> .*'
+)
+
 
 def expand(text: str) -> str:
     """TensorFlow's MLIR without the operations that its lowering does not know."""
-    return _NORM.sub(_euclidean_norm, text)
+    return _BESSEL.sub(_bessel, _NORM.sub(_euclidean_norm, text))
+
+
+def _bessel(match: re.Match[str]) -> str:
+    """The modified Bessel functions of the first kind by their scaled forms."""
+    name, kind = f"%bessel_{match['result'][1:]}", match["kind"]
+    return (
+        f'{name}_size = "tf.Abs"({match["x"]}) : ({kind}) -> {kind}\n'
+        f'    {name}_growth = "tf.Exp"({name}_size) : ({kind}) -> {kind}\n'
+        f'    {name}_scaled = "tf.{match["name"]}e"({match["x"]}) : ({kind}) -> {kind}\n'
+        f'    {match["result"]} = "tf.Mul"({name}_scaled, {name}_growth) : ({kind}, {kind}) -> {kind}'
+    )
 
 
 def _euclidean_norm(match: re.Match[str]) -> str:
@@ -33,6 +50,9 @@ def _euclidean_norm(match: re.Match[str]) -> str:
     absolute = f'"tf.ComplexAbs"({match["x"]})' if "complex" in kind else f'"tf.Abs"({match["x"]})'
     real = re.sub(r"complex<(f\d+)>", r"\1", kind)
     real_out = re.sub(r"complex<(f\d+)>", r"\1", out)
+    if re.search(r"[x<]u?i\d+>$", kind):  # roots of integers are cut to integers
+        real, real_out = (re.sub(r"u?i\d+>$", "f64>", k) for k in (kind, out))
+        absolute = f'"tf.Cast"({match["x"]}) <{{Truncate = false}}>'
     end = f'"tf.Cast"({name}_root) <{{Truncate = false}}> : ({real_out}) -> {out}'
     return (
         f"{name}_size = {absolute} : ({kind}) -> {real}\n"
@@ -44,8 +64,39 @@ def _euclidean_norm(match: re.Match[str]) -> str:
     )
 
 
+_PLAIN = re.compile(
+    r'"tf\.(?P<name>\w+)"\((?P<operands>[^)]*)\) (?:<\{(?P<first>.*?)\}> )?(?:\{(?P<second>.*?)\} )?: '
+    r"(?P<inputs>\([^)]*\)) -> (?P<results>.*)"
+)
+_UNLOWERED = re.compile(
+    r'"tf\.XlaCustomCallV2"(?P<operands>\([^)]*\)) <\{backend_config = (?P<config>"[^"]*"), '
+    r'call_target_name = "(?P<name>[\w.]+)", has_side_effect = false, result_shapes = \[.*?\]\}> (?:\{.*?\} )?:'
+)
+
+
+def hand_through(text: str, names: Collection[str]) -> str:
+    """Operations that the lowering does not know (without the prefix `tf.`), as custom calls that pass through it."""
+
+    def call(match: re.Match[str]) -> str:
+        if match["name"] not in names or (match["name"] == "StridedSlice" and "?" not in match["inputs"]):
+            return match[0]  # slices of known extents are arithmetic on shapes, which the lowering should see
+        shapes = ", ".join(
+            f"#tf_type.shape<{extents.rstrip('x')}>"
+            for extents in re.findall(r"tensor<((?:[0-9?]+x)*)[^>]*>", match["results"].replace("complex<", ""))
+        )
+        config = ", ".join(part for part in (match["first"], match["second"]) if part).replace('"', "'")
+        return (
+            f'"tf.XlaCustomCallV2"({match["operands"]}) <{{backend_config = "{config}", '
+            f'call_target_name = "tf.{match["name"]}", has_side_effect = false, result_shapes = [{shapes}]}}> : '
+            f"{match['inputs']} -> {match['results']}"
+        )
+
+    return _PLAIN.sub(call, text)
+
+
 def as_calls(text: str) -> str:
     """Lowered text whose remaining operations are custom calls, so that it can be parsed."""
+    text = _UNLOWERED.sub(r"stablehlo.custom_call @\g<name>\g<operands> {backend_config = \g<config>} :", text)
     return re.sub(r'"(tf\.Reshape)"\((%[\w#]+, %[\w#]+)\) (?:\{.*?\} )?:', r"stablehlo.custom_call @\1(\2) :", text)
 
 
@@ -54,26 +105,29 @@ def convert_calls(program: Program) -> None:
     for op in list(walk(program.module.operation)):
         if op.name != "stablehlo.custom_call":
             continue
-        convert = _CONVERSIONS.get(ir.StringAttr(op.attributes["call_target_name"]).value)
-        if convert is None:
+        target = ir.StringAttr(op.attributes["call_target_name"]).value
+        convert = _CONVERSIONS.get(target)
+        if convert is None and target.removeprefix("tf.") not in NAMES:
             continue
         with ir.InsertionPoint(op), op.location:
-            values = convert(op)
+            values = convert(op) if convert else registry.convert(program, op, target.removeprefix("tf."))
         if "tuple<" in str(op.results[0].type):
             for use in [use.owner.operation for use in op.results[0].uses]:
                 if use.name != "stablehlo.get_tuple_element":
                     raise NotImplementedError(f"a tuple that is not taken apart: {op.location}")
-                _replace(use, values[ir.IntegerAttr(use.attributes["index"]).value])
+                _replace(use, [values[ir.IntegerAttr(use.attributes["index"]).value]])
             op.erase()
         else:
-            _replace(op, values[0])
+            _replace(op, values)
 
 
-def _replace(op: ir.Operation, value: ir.Value[Any]) -> None:
-    if value.type != op.results[0].type:
-        with ir.InsertionPoint(op), op.location:
-            value = tensor.cast(op.results[0].type, value)
-    op.results[0].replace_all_uses_with(value)
+def _replace(op: ir.Operation, values: Sequence[ir.Value[Any]]) -> None:
+    for result, value in zip(op.results, values, strict=False):
+        made = value
+        if value.type != result.type:
+            with ir.InsertionPoint(op), op.location:
+                made = tensor.cast(result.type, value)
+        result.replace_all_uses_with(made)
     op.erase()
 
 

@@ -23,6 +23,8 @@ import numpy as np
 
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import tensorflow_calls
+from mlirage.importers.tensorflow_lists import with_known_elements
+from mlirage.importers.tensorflow_ops.names import NAMES
 from mlirage.program import Array
 
 _PIPELINE = "tf-lower-to-mlprogram-and-hlo"
@@ -80,7 +82,7 @@ class Exported:
 
 
 def export_path(path: Path, asked: str = "") -> Exported:
-    """A SavedModel folder or a .keras file.
+    """A SavedModel folder, or a file of Keras.
 
     Raises:
       ImportFailure: it cannot be read, or holds what cannot be converted.
@@ -97,7 +99,7 @@ def functions_of_path(path: Path) -> tuple[Any, dict[str, Any]]:
     """
     tf = _tensorflow()
     try:
-        if path.suffix == ".keras":
+        if path.suffix in (".keras", ".h5", ".hdf5"):
             model = tf.keras.models.load_model(path, compile=False)
             return model, functions_of_object(model, (), {})
         loaded = tf.saved_model.load(os.fspath(path))
@@ -297,27 +299,40 @@ def _mlir_type(array: Array) -> str:
 
 
 def _lower(name: str, text: str) -> str:
+    """StableHLO; what TensorFlow's lowering turns out not to know is handed through it, if we do."""
+    try:
+        text = with_known_elements(tensorflow_calls.expand(text))
+    except NotImplementedError as error:
+        raise ImportFailure(f"function {name!r} holds {error}") from error
+    # The lowering of Hermitian eigenvalues takes real matrices alone, and does not say so by name.
+    handed = {"SelfAdjointEigV2"} if re.search(r'"tf\.SelfAdjointEigV2".*complex<', text) else set[str]()
+    while True:
+        lowered, unknown = _try_to_lower(name, tensorflow_calls.hand_through(text, handed))
+        more = {operation.removeprefix("tf.") for operation in unknown} & NAMES - handed
+        if unknown and not more:
+            raise ImportFailure(
+                f"function {name!r} holds TensorFlow operations that have no StableHLO form: {', '.join(unknown)}"
+            )
+        if not more:
+            return _with_chlo(lowered)
+        handed |= more
+
+
+def _try_to_lower(name: str, text: str) -> tuple[str, list[str]]:
+    """The text after the lowering, and the operations that it does not know."""
     tf = _tensorflow()
-    text = tensorflow_calls.expand(text)
     try:
         if '"tf.TensorList' in text:  # loops that collect rows, as map_fn and Keras's recurrent layers make them
             text = tf.mlir.experimental.run_pass_pipeline(text, _LISTS, False)
         lowered = tf.mlir.experimental.run_pass_pipeline(text, _PIPELINE, False)
     except Exception as error:  # TensorFlow raises its own classes
         message = str(error)
-        operations = dict.fromkeys(re.findall(r"'?\b(tf\.[A-Z]\w*)\b'?", message))
+        operations = list(dict.fromkeys(re.findall(r"'?\b(tf\.[A-Z]\w*)\b'?", message)))
         if operations:
-            raise ImportFailure(
-                f"function {name!r} holds TensorFlow operations that have no StableHLO form: {', '.join(operations)}"
-            ) from error
+            return "", operations
         raise ImportFailure(f"function {name!r}: TensorFlow cannot lower it: {message[:2000]}") from error
     lowered = tensorflow_calls.as_calls(lowered)
-    left = dict.fromkeys(re.findall(r'"(tf\.\w+)"', lowered))
-    if left:
-        raise ImportFailure(
-            f"function {name!r} holds TensorFlow operations that have no StableHLO form: {', '.join(left)}"
-        )
-    return _with_chlo(lowered)
+    return lowered, list(dict.fromkeys(re.findall(r'"(tf\.\w+)"', lowered)))
 
 
 def _with_chlo(text: str) -> str:

@@ -1,0 +1,14 @@
+"""Names of the operations that this package makes: the exporter needs them, and imports nothing of MLIR."""
+
+from __future__ import annotations
+
+NAMES = frozenset(
+    {
+        "BandedTriangularSolve", "CropAndResize", "Cumprod", "Cumsum", "DenseBincount", "Dilation2D", "Eig",
+        "HistogramFixedWidth", "ListGet", "ListNew", "ListSet", "LogMatrixDeterminant", "Lu",
+        "MatrixDeterminant", "MatrixInverse", "MatrixSolve", "MaxPoolWithArgmax", "ResizeArea", "ResizeBicubic",
+        "ResizeNearestNeighborGrad", "ScaleAndTranslate", "SegmentMax", "SegmentMean", "SegmentMin",
+        "SegmentProd", "SegmentSum", "StridedSlice", "SelfAdjointEigV2", "Svd", "TridiagonalMatMul", "TridiagonalSolve",
+    }
+)  # fmt: skip
+"""Without the prefix `tf.`."""

@@ -407,12 +407,13 @@ class _Kernel:
         tiles: Callable[[Callable[[Index, int], None]], None],
     ) -> None:
         c = self.contraction
-        if staging.wants_right(self.tile, product([sizes[loop] for loop in c.rows]), self.tile_height, self.height):
+        count = product([sizes[loop] for loop in c.rows])
+        if staging.wants_right(self.tile, count, self.tile_height, self.height):
             panels = [staging.stage_panel(self.tile, panel, outer, self.target) for panel in panels]
 
         def tile(first: Index, height: int) -> None:
             rows = row_places(first, height, c.rows, starts, sizes, self.apart)
-            self.tile.build(rows, outer, panels, staged)
+            self.tile.build(rows, outer, panels, staged, (first, count))
 
         tiles(tile)
 

@@ -13,7 +13,7 @@ A right operand that is numbers times a scale per block of depth is summed block
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlirage import structured_ops
@@ -21,16 +21,19 @@ from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.block_scales import find_block_scale
 from mlirage.codegen.cpu.dot_products import add_dot_products
 from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
-from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, value
+from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, smaller, value
 from mlirage.codegen.dot_products import instruction_of, narrow_factor
 from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction
 from mlirage.errors import CompileError
-from mlirage.mlir import arith, ir, scf, vector
+from mlirage.mlir import arith, ir, memref, scf, vector
 
 # Innermost depth loops are unrolled to so many steps.
 _UNROLLED = 4
+# Packed operands of so many bytes are fetched ahead of their use, while up to so many tiles read the panel before.
+_FETCHED_FROM, _MOST_SHARES = 128 << 10, 48
+_LINE = 64
 # Steps of a block with one scale that are unrolled, and sums that they alternate between: an addition takes longer
 # than what has to be done for it.
 _UNROLLED_IN_BLOCK = 32
@@ -154,6 +157,7 @@ class RegisterTile:
         self.fused = target.has_fma and isinstance(self.accumulator, ir.F32Type | ir.F64Type)
         self.maps = structured_ops.indexing_maps(op)
         self.together = steps_together(contraction)
+        self.fetch: Callable[[Mapping[int, Index]], None] | None = None
         self.dot = instruction_of(op, contraction.right, contraction.group, target) if contraction.group > 1 else None
         inner = extents[contraction.depth[-1]] if contraction.depth else None
         self.block_scale = find_block_scale(contraction, inner, self.together)
@@ -164,9 +168,15 @@ class RegisterTile:
         outer: Mapping[int, Index],
         panels: Sequence[Panel],
         staged: Mapping[ir.Value, Staged],
+        part: tuple[Index, Index] = (0, 1),
     ) -> None:
-        """Computes and stores the tile of these rows (by row loop) and panels."""
+        """Computes and stores the tile of these rows (by row loop) and panels.
+
+        Args:
+          part: number of the first row in its block, and how many rows the block has.
+        """
         self._check_registers(len(rows) * len(panels), panels[0].elements.lanes)
+        self.fetch = self._fetches(len(rows), panels, part)
         init = structured_ops.outputs(self.contraction.op)[0]
         sums: list[ir.Value] = []
         for row in rows:
@@ -178,6 +188,43 @@ class RegisterTile:
         for number, row in enumerate(rows):
             for p, panel in enumerate(panels):
                 self._finish(sums[number * len(panels) + p], row, outer, panel)
+
+    def _fetches(
+        self, height: int, panels: Sequence[Panel], part: tuple[Index, Index]
+    ) -> Callable[[Mapping[int, Index]], None] | None:
+        """What fetches, at a step of the depth, a packed operand that has to come from memory ahead of its use.
+
+        The first tile that reads a panel would wait for every few lines of it, and the others would find it in the
+        cache: so each of them fetches a part of the next panel.
+        """
+        contraction = self.contraction
+        source = contraction.right_value
+        while not isinstance(source.owner, ir.Block) and source.owner.operation.name == "tensor.cast":
+            source = source.owner.operation.operands[0]
+        kind = ir.RankedTensorType(source.type)
+        if (
+            not contraction.panel or contraction.group > 1 or len(contraction.depth) != 1 or kind.rank != 3
+            or isinstance(source.owner, ir.Block) or source.owner.operation.name != "bufferization.to_tensor"
+            or not kind.has_static_shape or panels[0].buffer is not None
+        ):  # fmt: skip
+            return None
+        count, steps, lanes = kind.shape
+        width = bit_width(kind.element_type)
+        if count * steps * lanes * width < 8 * _FETCHED_FROM or self.together > 1 or width < 8:
+            return None
+        line, buffer, inner = 8 * _LINE // width, source.owner.operation.operands[0], contraction.depth[0]
+        first, rows = part
+        if not isinstance(rows, int) or len(panels) > 1 or not height < rows <= _MOST_SHARES * height:
+            return None
+        following = smaller(add(panels[0].number, 1), count - 1)
+        start, each = div(mul(first, steps * lanes), rows), -(-height * lanes // rows)
+
+        def next_panel(depth: Mapping[int, Index]) -> None:
+            for column in range(0, each, line):
+                element = add(add(start, mul(depth[inner], each)), column)
+                memref.prefetch(buffer, [value(following), value(0), value(element)], False, 2, True)
+
+        return next_panel
 
     def _check_registers(self, vectors: int, lanes: int) -> None:
         """A tile that does not fit the registers runs several times slower, silently: refuse it.
@@ -393,6 +440,8 @@ class RegisterTile:
     ) -> list[ir.Value]:
         if self.dot is not None:
             return self._multiply_groups(depth, sums, rows, outer, panels, staged)
+        if self.fetch is not None:
+            self.fetch(depth)
         right = [self.right_vector(panel, outer, depth, staged, split) for panel in panels]
         result: list[ir.Value] = []
         scalars = Elements(staged=staged)

@@ -220,3 +220,22 @@ def test_large_scores_do_not_overflow() -> None:
     arrays = [random.standard_normal(s).astype(np.float32) * 60 for s in ((1, 1, 2, 4), (1, 1, 600, 4))]
     arrays.append(random.standard_normal((1, 1, 600, 4)).astype(np.float32))
     np.testing.assert_allclose(np.asarray(module.main(*arrays)[0]), oracle(arrays, PLAIN, scale=1.0), atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["f32", "f64"])
+def test_weights_to_the_last_places(kind: str) -> None:
+    """The values are a unit matrix: results are the weights, which shrink until they are 0."""
+    keys = 160
+    scores = -np.linspace(0, 100 if kind == "f32" else 720, keys).astype(DTYPES[kind])
+    arrays = [
+        np.ones((1, 1, 1, 1), scores.dtype),
+        scores.reshape(1, 1, keys, 1),
+        np.eye(keys, dtype=scores.dtype)[None, None],
+    ]
+    types = [f"tensor<{'x'.join(map(str, a.shape))}x{kind}>" for a in arrays] + [f"tensor<1x1x1x{keys}x{kind}>"]
+    got = np.asarray(build(types, PLAIN, scale=1.0).main(*arrays)[0]).astype(np.float64).ravel()
+    want = oracle(arrays, PLAIN, scale=1.0).ravel()
+    normal = scores > (-86 if kind == "f32" else -700)
+    np.testing.assert_allclose(got[normal], want[normal], rtol=4e-7 if kind == "f32" else 1e-15)
+    np.testing.assert_allclose(got[~normal], want[~normal], rtol=0, atol=1e-37)
+    assert np.all(got >= 0)

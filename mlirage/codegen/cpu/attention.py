@@ -53,6 +53,7 @@ _MULTIPLY_NS, _SCORE_NS, _STAGE_NS = 0.01, 0.25, 0.1  # per multiply-add, per sc
 _MOST_ROWS = 256  # of a workgroup
 _GUESS = 128  # what a dynamic extent is taken for
 _MOST_DEPTH = 1024
+_ROWS_OF_SOFTMAX = 2  # at once: one row would wait for the steps of its exponentials and reductions
 _P, _I = arith.CmpFPredicate, arith.CmpIPredicate
 
 
@@ -222,7 +223,7 @@ class _Kernel(AttentionOperands):
         left = rem(count, self.lanes)
         if_some(left, lambda: panel(whole, left))
         columns = mul(ceil_div(count, self.lanes), self.lanes)
-        for_each(rows, 1, lambda row: self._softmax(start, row, columns))
+        _in_tiles(rows, _ROWS_OF_SOFTMAX, lambda row, height: self._softmax(start, row, height, columns))
         for number in range(self.column_panels):
             _in_tiles(
                 rows,
@@ -260,44 +261,52 @@ class _Kernel(AttentionOperands):
             arguments.append(elements.lane_numbers(loops.get(loop, Place(0))) if used else None)
         return elements.clone_body(self.region, arguments, {})[0]
 
-    def _softmax(self, start: Index, row: Index, columns: Index) -> None:
-        """exp(scores - greatest) of one row in place, their sum, and what earlier sums are to be corrected by."""
+    def _softmax(self, start: Index, first: Index, height: int, columns: Index) -> None:
+        """exp(scores - greatest) of a few rows in place, their sums, and what earlier sums are to be corrected by."""
         kind = self._vector_type()
-        at = add(start, row)
+        rows = [add(first, r) for r in range(height)]
 
-        def load(column: ir.Value) -> ir.Value:
+        def load(row: Index, column: ir.Value) -> ir.Value:
             return vector.load(kind, self.scores, [value(row), column])
 
         def higher(column: ir.Value, best: Sequence[ir.Value]) -> list[ir.Value]:
-            x = load(column)
-            return [arith.select(arith.cmpf(_P.OGT, x, best[0]), x, best[0])]
+            loaded = [load(row, column) for row in rows]
+            return [arith.select(arith.cmpf(_P.OGT, x, b), x, b) for x, b in zip(loaded, best, strict=True)]
 
-        (best,) = _sum(columns, [self._vector(float("-inf"))], higher, self.lanes)
-        top = vector.reduction(self.kind, vector.CombiningKind.MAXNUMF, best, fastmath=arith.FastMathFlags.nnan)
+        best = _sum(columns, [self._vector(float("-inf"))] * height, higher, self.lanes)
         lowest, zero = arith.constant(self.kind, float("-inf")), arith.constant(self.kind, 0.0)
-        old = None
-        if not self.one_block:
-            old = memref.load(self.greatest, [value(at)])
-            top = arith.select(arith.cmpf(_P.OGT, old, top), old, top)
-            memref.store(top, self.greatest, [value(at)])
-        held = arith.select(arith.cmpf(_P.OEQ, top, lowest), zero, top)
-        spread = vector.broadcast(kind, held)
+        old: list[ir.Value] = []
+        held: list[ir.Value] = []
+        for row, greatest in zip(rows, best, strict=True):
+            top = vector.reduction(self.kind, vector.CombiningKind.MAXNUMF, greatest, fastmath=arith.FastMathFlags.nnan)
+            if not self.one_block:
+                at = value(add(start, row))
+                old.append(memref.load(self.greatest, [at]))
+                top = arith.select(arith.cmpf(_P.OGT, old[-1], top), old[-1], top)
+                memref.store(top, self.greatest, [at])
+            held.append(arith.select(arith.cmpf(_P.OEQ, top, lowest), zero, top))
+        spread = [vector.broadcast(kind, x) for x in held]
         elements = Elements(self.lanes)
 
-        def raised(column: ir.Value, total: Sequence[ir.Value]) -> list[ir.Value]:
-            power = self._call(self.power, elements, arith.subf(load(column), spread))
-            vector.store(power, self.scores, [value(row), column])
-            return [arith.addf(total[0], power)]
+        def raised(column: ir.Value, totals: Sequence[ir.Value]) -> list[ir.Value]:
+            sums: list[ir.Value] = []
+            for row, greatest, total in zip(rows, spread, totals, strict=True):
+                power = self._call(self.power, elements, arith.subf(load(row, column), greatest))
+                vector.store(power, self.scores, [value(row), column])
+                sums.append(arith.addf(total, power))
+            return sums
 
-        (parts,) = _sum(columns, [self._vector(0.0)], raised, self.lanes)
-        total = vector.reduction(self.kind, vector.CombiningKind.ADD, parts, fastmath=arith.FastMathFlags.reassoc)
-        if old is None:
-            memref.store(self._inverse(total), self.inverse, [value(row)])
-            return
-        correction = self._call(self.power, Elements(), arith.subf(old, held))
-        memref.store(correction, self.corrections, [value(row)])
-        total = arith.addf(total, arith.mulf(memref.load(self.totals, [value(at)]), correction))
-        memref.store(total, self.totals, [value(at)])
+        parts = _sum(columns, [self._vector(0.0)] * height, raised, self.lanes)
+        for number, (row, part) in enumerate(zip(rows, parts, strict=True)):
+            total = vector.reduction(self.kind, vector.CombiningKind.ADD, part, fastmath=arith.FastMathFlags.reassoc)
+            if self.one_block:
+                memref.store(self._inverse(total), self.inverse, [value(row)])
+                continue
+            at = value(add(start, row))
+            correction = self._call(self.power, Elements(), arith.subf(old[number], held[number]))
+            memref.store(correction, self.corrections, [value(row)])
+            total = arith.addf(total, arith.mulf(memref.load(self.totals, [at]), correction))
+            memref.store(total, self.totals, [at])
 
     def _inverse(self, total: ir.Value) -> ir.Value:
         """What sums are multiplied by in the end; NaN in rows whose result is to be 0 for a NaN."""

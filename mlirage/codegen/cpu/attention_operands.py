@@ -55,7 +55,9 @@ class AttentionOperands:
         elements = [structured_ops.element_type(v.type) for v in self.operands]
         self.widening = [self._function(e, self.kind, lambda x: _converted(self.kind, x)) for e in elements[:3]]
         self.narrowing = self._function(self.kind, elements[-1], lambda x: _converted(elements[-1], x))
-        self.power = self._function(self.kind, self.kind, lambda x: Functions(self.kind, self.target).exp(x))
+        self.power = self._function(
+            self.kind, self.kind, lambda x: Functions(self.kind, self.target).exp_nonpositive(x)
+        )
         expand_floats(self.entry, self.target)
 
     def _function(self, kind: ir.Type, to: ir.Type, make: Callable[[ir.Value], ir.Value]) -> ir.Block:

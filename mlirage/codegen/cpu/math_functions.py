@@ -133,6 +133,20 @@ class Functions:
         q, _, exponent = self._reduced_exp(x)
         return self.scale(arith.addf(q, self.c(1.0)), exponent)
 
+    def exp_nonpositive(self, x: ir.Value) -> ir.Value:
+        """e^x for x <= 0 in half the time: results that would be denormal are 0."""
+        high, low = _LN2_PARTS[self.bits]
+        magic = self.c(
+            _MAGIC[self.bits] + self.bias
+        )  # leaves n + bias in the low bits, where the exponent is made of it
+        shifted = self.fma(x, self.c(_LOG2E), magic)
+        n = arith.subf(shifted, magic)
+        r = self.fma(n, self.c(-low), self.fma(n, self.c(-high), x))
+        power = self.float_of(arith.shli(self.bits_of(shifted), self.i(self.mantissa)))
+        coefficients = table.EXP_F64 if self.bits == 64 else table.EXP_F32
+        result = arith.mulf(self.polynomial(r, [1.0, 1.0, *coefficients]), power)
+        return self.select(self.compare(_P.OLT, x, -708.0 if self.bits == 64 else -87.0), 0.0, result)
+
     def exp2(self, x: ir.Value) -> ir.Value:
         """2^x."""
         x = self.clamp(x, -1076.0, 1025.0) if self.bits == 64 else self.clamp(x, -151.0, 129.0)

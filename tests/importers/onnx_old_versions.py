@@ -27,8 +27,13 @@ from tests.importers.onnx_backend_cases import cases as backend_cases
 
 OLDEST = 7
 _PER_FORM = 2  # cases of each operator, version, and set of attributes
-# ONNX Runtime differs from the text: reason by operator and version.
-DIFFERENT: dict[tuple[str, int], str] = {}
+# Where ONNX Runtime gives something else than the case says in its newest form, too; by name.
+DIFFERENT = {
+    "test_dropout_default_mask": "the mask of a Dropout that drops nothing is false everywhere there",
+    "test_dropout_default_mask_ratio": "the mask of a Dropout that drops nothing is false everywhere there",
+    "test_maxunpool_export_with_output_shape": "places count in the input's shape there, not in the output's",
+    "test_resize_downsample_scales_linear_align_corners": "the resized length is a whole number there",
+}
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,13 @@ class OldCase:
         """
         results = runner.run(self.model, self.inputs)
         assert len(results) == len(self.wanted)
-        for i, (want, got) in enumerate(zip(self.wanted, results, strict=True)):
+        for i, (want, result) in enumerate(zip(self.wanted, results, strict=True)):
+            got = np.asarray(result)
+            if want.dtype == np.uint8 and got.dtype.name.startswith("float8"):  # which it has no type for
+                want = want.view(got.dtype)
             size = float(np.abs(want).max()) if want.dtype.kind in "fc" and want.size else 0.0
             size = size if np.isfinite(size) else 0.0
-            wrong = difference(want, np.asarray(got), max(self.rtol, 1e-4), max(self.atol, 1e-5, 2e-5 * size))
+            wrong = difference(want, got, max(self.rtol, 1e-4), max(self.atol, 1e-5, 2e-5 * size))
             assert wrong is None, f"output {i}: {wrong}"
 
 
@@ -167,7 +175,7 @@ def cases(operator: str) -> Iterator[OldCase]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 made = _in_form(case, schema)
-            if made is None or (operator, schema.since_version) in DIFFERENT:
+            if made is None or case.name in DIFFERENT:
                 continue
             node = onnx.load_from_string(made[0]).graph.node[0]
             form = (schema.since_version, tuple(sorted(a.name for a in node.attribute)), len(node.input))

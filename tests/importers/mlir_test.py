@@ -101,6 +101,21 @@ def test_signature_keeps_names_and_signs() -> None:
     assert signature["results"] == [{"name": "result0", "dtype": "bool", "shape": [2]}]
 
 
+@pytest.mark.parametrize("version", ["0.9.0", "0.17.0", "1.0.0", "1.8.0"])
+def test_older_portable_artifacts(version: str) -> None:
+    context = new_context()
+    with context:
+        module = ir.Module.parse(
+            "func.func @main(%x: tensor<2x3xf32>) -> tensor<2x2xf32> {\n"
+            "  %0 = stablehlo.dot_general %x, %x, contracting_dims = [1] x [1] : "
+            "(tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x2xf32>\n  return %0 : tensor<2x2xf32>\n}"
+        )
+        artifact = stablehlo_api.serialize_portable_artifact(module, version)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    (result,) = mlirage.load(mlirage.compile(artifact))(x)
+    np.testing.assert_array_equal(result, x @ x.T)
+
+
 def test_portable_artifact() -> None:
     context = new_context()
     with context:

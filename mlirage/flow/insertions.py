@@ -38,7 +38,7 @@ def may_join(op: ir.Operation, members: Sequence[ir.Operation]) -> bool:
         return False
     if any(_reads(member, changed) for member in members if member.name != INSERTION):
         return False
-    return all(_are_disjoint(chain[i], chain[j]) for i in range(len(chain)) for j in range(i)) and all(
+    return all(are_disjoint(chain[i], chain[j]) for i in range(len(chain)) for j in range(i)) and all(
         link == chain[0] or len(list(link.results[0].uses)) == 1 for link in chain
     )
 
@@ -89,7 +89,8 @@ def _ranges(op: ir.Operation) -> list[tuple[int, int]] | None:
     return ranges
 
 
-def _are_disjoint(a: ir.Operation, b: ir.Operation) -> bool:
+def are_disjoint(a: ir.Operation, b: ir.Operation) -> bool:
+    """Whether two insertions surely write different elements."""
     here, there = _ranges(a), _ranges(b)
     if here is None or there is None:
         return False

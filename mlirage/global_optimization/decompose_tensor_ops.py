@@ -11,16 +11,11 @@ written in place by dispatches.
 
 from __future__ import annotations
 
-import functools
-
 from mlirage import structured_ops
 from mlirage.extents import Extents
 from mlirage.mlir import arith, ir, linalg
 from mlirage.passes import module_pass
 from mlirage.program import Program
-
-# A part of a concatenation and where it begins: a number, or the one value in the list.
-_Placed = tuple[ir.Value, int, list[ir.Value]]
 
 
 @module_pass("global-optimization-decompose-tensor-ops")
@@ -48,58 +43,43 @@ def _empty(op: ir.Operation, extents: Extents) -> ir.Value:
 
 def _concat(op: ir.Operation, extents: Extents) -> ir.Value | None:
     axis = ir.IntegerAttr(op.attributes["dim"]).value
+    result = _empty(op, extents)
     static_offset = 0
     dynamic_offset: ir.Value | None = None
-    placed: list[_Placed] = []
     for part in op.operands:
         sizes = list(part.type.shape)
         if 0 in sizes:
             continue  # nothing to write, and an offset in an empty dim would be out of bounds
-        extent = extents.extent(part, axis) if part.type.is_dynamic_dim(axis) else None
-        placed.append((part, static_offset, [] if dynamic_offset is None else [dynamic_offset]))
-        if extent is None and dynamic_offset is None:
-            static_offset += sizes[axis]
-            continue
-        with ir.InsertionPoint(op), op.location:
-            index = ir.IndexType.get()
-            before = dynamic_offset if dynamic_offset is not None else arith.constant(index, static_offset)
-            dynamic_offset = arith.addi(before, extent if extent is not None else arith.constant(index, sizes[axis]))
-    result = _empty(op, extents)
-    # What is computed first is written first: then it need not wait for the others to be written where it is computed.
-    for part, start, start_operands in sorted(placed, key=_by_origin):
         dims = extents.dynamic(part)
-        offsets = [0] * part.type.rank
-        offsets[axis] = structured_ops.DYNAMIC if start_operands else start
+        extent = extents.extent(part, axis) if part.type.is_dynamic_dim(axis) else None
         with ir.InsertionPoint(op), op.location:
+            offsets = [0] * len(sizes)
+            offset_operands: list[ir.Value] = []
+            if dynamic_offset is None:
+                offsets[axis] = static_offset
+            else:
+                offsets[axis] = structured_ops.DYNAMIC
+                offset_operands = [dynamic_offset]
             result = ir.Operation.create(
                 "tensor.insert_slice",
                 [result.type],
-                [part, result, *start_operands, *dims],
+                [part, result, *offset_operands, *dims],
                 {
-                    "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1, len(start_operands), len(dims), 0]),
+                    "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1, len(offset_operands), len(dims), 0]),
                     "static_offsets": ir.DenseI64ArrayAttr.get(offsets),
-                    "static_sizes": ir.DenseI64ArrayAttr.get(list(part.type.shape)),
-                    "static_strides": ir.DenseI64ArrayAttr.get([1] * part.type.rank),
+                    "static_sizes": ir.DenseI64ArrayAttr.get(sizes),
+                    "static_strides": ir.DenseI64ArrayAttr.get([1] * len(sizes)),
                 },
             ).results[0]
+            if extent is None and dynamic_offset is None:
+                static_offset += sizes[axis]
+            else:
+                index = ir.IndexType.get()
+                before = dynamic_offset if dynamic_offset is not None else arith.constant(index, static_offset)
+                dynamic_offset = arith.addi(
+                    before, extent if extent is not None else arith.constant(index, sizes[axis])
+                )
     return result
-
-
-def _is_made_before(a: ir.Value, b: ir.Value) -> bool:
-    """Whether `a` is made by an op before that of `b`; arguments are made before everything."""
-    if isinstance(a.owner, ir.Block) or isinstance(b.owner, ir.Block):
-        return isinstance(a.owner, ir.Block) and not isinstance(b.owner, ir.Block)
-    first, second = a.owner.operation, b.owner.operation
-    if first.block != second.block:
-        return False
-    return first != second and first.is_before_in_block(second)
-
-
-def _compare_origins(a: _Placed, b: _Placed) -> int:
-    return _is_made_before(b[0], a[0]) - _is_made_before(a[0], b[0])
-
-
-_by_origin = functools.cmp_to_key(_compare_origins)
 
 
 def _generate(op: ir.Operation, extents: Extents) -> ir.Value | None:

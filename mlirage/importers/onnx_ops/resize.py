@@ -75,7 +75,7 @@ def _source_position(node: Node, axis: _Axis, place: Scalar) -> Scalar:
     if mode == "half_pixel":
         return half_pixel
     if mode == "pytorch_half_pixel":
-        return s.select(width.eq(1.0), s.coerce(0.0, _F64), half_pixel)
+        return s.select(_real(axis.size).eq(1.0), s.coerce(0.0, _F64), half_pixel)
     if mode == "half_pixel_symmetric":
         return extent * 0.5 * (s.coerce(1.0, _F64) - _real(axis.size) / width) + half_pixel
     if mode == "tf_crop_and_resize":

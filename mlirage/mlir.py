@@ -52,8 +52,8 @@ from torch_mlir.passmanager import PassManager
 __all__ = [
     "affine", "arith", "bufferization", "builtin", "cf", "complex_", "describe_location", "execution_engine", "ext",
     "func", "identity", "ir", "linalg", "llvm", "math", "memref", "ml_program", "new_context", "own_dialects",
-    "quant", "rewrite", "run_pipeline", "scf", "stablehlo_api", "tensor", "transform", "transform_interpreter", "vector",
-    "walk", "write_bytecode",
+    "quant", "rewrite", "run_pipeline", "scf", "stablehlo_api", "tensor", "transform", "transform_interpreter",
+    "vector", "walk", "write_bytecode",
 ]  # fmt: skip
 
 del _libraries

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlirage.cli.check import random_arguments
+from mlirage.checking import random_arguments
 from mlirage.cli.compile import option_flags
 from mlirage.cli.run import read_arguments
 from mlirage.errors import UsageError

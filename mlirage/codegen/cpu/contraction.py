@@ -50,7 +50,7 @@ LLVM_UNROLLS = False  # tiles are in registers: nothing is gained, and compiling
 _WORKGROUP_MACS = 800_000
 _MANY_WORKGROUPS = 16
 _LARGE_WORKGROUP_MACS = 14_000_000
-_WORKGROUP_BYTES = 192 << 10
+_WORKGROUP_BYTES = 128 << 10
 # The left operand of dot products is brought to scratch memory, at most about so much of it.
 _STAGED_BYTES = 512 << 10
 # What a dynamic extent is taken for when blocks are sized.

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mlirage.checking import random_arguments
+from mlirage.cli.check import read_extents
 from mlirage.cli.compile import option_flags
 from mlirage.cli.run import read_arguments
 from mlirage.errors import UsageError
@@ -58,7 +59,11 @@ def command(
     settings = Settings(device, threads, seconds, function)
 
     def arguments(signature: Any) -> Sequence[Any]:
-        return read_arguments(inputs, signature) if inputs else random_arguments(signature, dims, 0)
+        return (
+            read_arguments(inputs, signature)
+            if inputs
+            else random_arguments(signature, read_extents(dims, [signature]), 0)
+        )
 
     with model.open("rb") as file:
         is_module = file.read(len(MAGIC)) == MAGIC

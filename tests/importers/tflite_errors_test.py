@@ -59,7 +59,77 @@ def test_unsupported_operators_are_listed_together() -> None:
     z = builder.node("SKIP_GRAM", [y], [builder.tensor("second", (2, 3))])
     text = _failure(builder.finish([builder.node("FancyOp", [z], [builder.tensor("third", (2, 3))])]))
     assert "FancyOp, 2 nodes: first, third — a custom operator" in text
-    assert "SKIP_GRAM, 1 nodes: second" in text
+    assert "SKIP_GRAM, 1 nodes: second — it works on texts" in text
+
+
+def test_every_operator_of_the_schema_is_made_or_refused() -> None:
+    """Each is in one table, and what is made is tested by a case or in the state tests."""
+    import tflite
+
+    from mlirage.importers.tflite_ops.registry import REFUSED, operators
+    from tests.importers import tflite_state_test
+    from tests.importers.tflite_cases import cases
+
+    schema = {name for name, number in vars(tflite.BuiltinOperator).items() if isinstance(number, int)}
+    schema.add("STABLEHLO_CASE")  # younger than the package
+    made = {name for name in operators() if not name.startswith("CUSTOM:")}
+    assert made | set(REFUSED) == schema
+    assert not made & set(REFUSED)
+    tested = {case.name.partition("-")[0] for case in cases()}
+    written = Path(tflite_state_test.__file__).read_text()
+    assert [name for name in sorted(made - tested) if name not in written] == []
+
+
+def test_options_of_custom_operators_are_read_with_care() -> None:
+    """Damaged FlexBuffers are errors that name the node."""
+    from flatbuffers import flexbuffers
+
+    fields = {"max_detections": 3, "max_classes_per_detection": 1, "num_classes": 2, "nms_iou_threshold": 0.5}
+    options = bytes(flexbuffers.Dumps({**fields, "y_scale": 1.0}))
+    rng = random.Random(2)
+
+    def model(custom: bytes) -> bytes:
+        builder = ModelBuilder()
+        inputs = [
+            builder.input("boxes", (1, 5, 4)),
+            builder.input("scores", (1, 5, 3)),
+            builder.input("anchors", (5, 4)),
+        ]
+        made = [builder.tensor(f"out{i}", shape) for i, shape in enumerate([(1, 3, 4), (1, 3), (1, 3), (1,)])]
+        builder.node("TFLite_Detection_PostProcess", inputs, made, custom=custom)
+        return builder.finish(made)
+
+    import_source(model(options), OPTIONS)
+    assert "its options lack y_scale" in _failure(model(bytes(flexbuffers.Dumps(fields))))
+    assert "no FlexBuffers map" in _failure(model(bytes(flexbuffers.Dumps([1, 2]))))
+    for _ in range(100):
+        damaged = bytearray(options[: rng.choice((len(options), rng.randrange(1, len(options))))])
+        damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        _refused_or_read(model(bytes(damaged)))
+
+
+def test_functions_of_other_operators_are_refused() -> None:
+    """A reduction by anything but StableHLO's operators."""
+    builder = ModelBuilder()
+    x, start = builder.input("x", (3, 4)), builder.constant("start", np.zeros((), F))
+    y = builder.tensor("y", (3,))
+    options = {"StablehloReduceOptions": {"Dimensions": [1], "BodySubgraphIndex": 1}}
+    builder.node("STABLEHLO_REDUCE", [x, start], [y], **options)
+    builder.outputs(y)
+    builder.subgraph("body")
+    p, q, r = builder.input("p", ()), builder.input("q", ()), builder.tensor("r", ())
+    builder.node("ADD", [p, q], [r], AddOptions={})
+    builder.outputs(r)
+    assert "node 'y' (STABLEHLO_REDUCE): a function with ADD" in _failure(builder.finish())
+
+
+def test_quantized_inputs_of_stablehlo_are_refused() -> None:
+    """Their integers are not the numbers that they stand for."""
+    builder = ModelBuilder()
+    x = builder.input("x", (3, 4), I8, scale=0.1)
+    y = builder.tensor("y", (3, 4), I8, scale=0.1)
+    builder.node("STABLEHLO_ADD", [x, x], [y])
+    assert "input 'x' is quantized" in _failure(builder.finish([y]))
 
 
 def test_errors_name_the_node() -> None:

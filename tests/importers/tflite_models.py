@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 _TYPES = {
     "float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "complex64": 8, "int8": 9,
     "float64": 10, "uint64": 12, "complex128": 11, "resource": 13, "uint32": 15, "uint16": 16, "int4": 17,
-    "bfloat16": 18, "string": 5,
+    "bfloat16": 18, "string": 5, "int2": 19, "uint4": 20, "float8_e4m3fn": 21, "float8_e5m2": 22,
 }  # fmt: skip
 
 
@@ -38,6 +38,8 @@ class _Tensor:
     axis: int
     variable: bool
     signature: Sequence[int] | None
+    blocks: tuple[int, int, int] | None = None
+    sparse: tuple[Sequence[int], Sequence[int]] | None = None
 
 
 @dataclass
@@ -49,6 +51,13 @@ class _Graph:
     operators: list[tuple[int, list[int], list[int], list[int], Mapping[str, Mapping[str, Any]], bytes]] = field(
         default_factory=list
     )
+
+
+_LONG_TABLES = tuple(
+    name
+    for name in dir(tflite.BuiltinOptions2)
+    if name.startswith("Stablehlo")  # their lists are of 64 bits
+)
 
 
 class ModelBuilder:
@@ -81,12 +90,17 @@ class ModelBuilder:
         buffer: int = 0,
         variable: bool = False,
         signature: Sequence[int] | None = None,
+        blocks: tuple[int, int, int] | None = None,
+        sparse: tuple[Sequence[int], Sequence[int]] | None = None,
     ) -> int:
-        """A tensor; its number."""
+        """A tensor; its number.
+
+        `blocks`: tensors of scales and zero points, and the size of a block. `sparse`: where rows begin, and columns.
+        """
         scales = [scale] if isinstance(scale, float | np.floating) else list(scale)
         zeros = [zero] * len(scales) if isinstance(zero, int | np.integer) else list(zero)
         kind = _TYPES[dtype if isinstance(dtype, str) else np.dtype(dtype).name]
-        made = _Tensor(name, tuple(shape), kind, buffer, scales, zeros, axis, variable, signature)
+        made = _Tensor(name, tuple(shape), kind, buffer, scales, zeros, axis, variable, signature, blocks, sparse)
         self.graph.tensors.append(made)
         return len(self.graph.tensors) - 1
 
@@ -101,6 +115,11 @@ class ModelBuilder:
         self.buffers.append(array.tobytes())
         return self.tensor(name, array.shape, array.dtype, buffer=len(self.buffers) - 1, **more)
 
+    def packed(self, name: str, shape: Sequence[int], dtype: str, data: bytes, **more: Any) -> int:
+        """A constant whose elements share bytes; its number."""
+        self.buffers.append(data)
+        return self.tensor(name, shape, dtype, buffer=len(self.buffers) - 1, **more)
+
     def node(
         self,
         name: str,
@@ -112,7 +131,10 @@ class ModelBuilder:
         **options: Mapping[str, Any],
     ) -> int:
         """An operator; its (first) output."""
-        code = (getattr(tflite.BuiltinOperator, name, tflite.BuiltinOperator.CUSTOM), name, version)
+        number = (
+            209 if name == "STABLEHLO_CASE" else getattr(tflite.BuiltinOperator, name, tflite.BuiltinOperator.CUSTOM)
+        )
+        code = (number, name, version)
         if code not in self.codes:
             self.codes.append(code)
         self.graph.operators.append(
@@ -133,7 +155,7 @@ class ModelBuilder:
         codes = [self._code(fb, *code) for code in self.codes]
         graphs = [self._graph(fb, graph) for graph in self.graphs]
         signatures = [self._signature(fb, *signature) for signature in self.signatures]
-        vectors = [self._offsets(fb, items) for items in (codes, graphs, buffers, signatures)]
+        vectors = [self.offsets(fb, items) for items in (codes, graphs, buffers, signatures)]
         description = fb.CreateString("test")
         tflite.ModelStart(fb)
         tflite.ModelAddVersion(fb, 3)
@@ -147,7 +169,8 @@ class ModelBuilder:
         return bytes(fb.Output())
 
     @staticmethod
-    def _offsets(fb: Any, items: Sequence[int]) -> int:
+    def offsets(fb: Any, items: Sequence[int]) -> int:
+        """A vector of tables."""
         fb.StartVector(4, len(items), 4)
         for item in reversed(items):
             fb.PrependUOffsetTRelative(item)
@@ -178,8 +201,8 @@ class ModelBuilder:
         return tflite.OperatorCodeEnd(fb)
 
     def _graph(self, fb: Any, graph: _Graph) -> int:
-        tensors = self._offsets(fb, [self._tensor(fb, tensor) for tensor in graph.tensors])
-        operators = self._offsets(fb, [self._operator(fb, *operator) for operator in graph.operators])
+        tensors = self.offsets(fb, [self._tensor(fb, tensor) for tensor in graph.tensors])
+        operators = self.offsets(fb, [self._operator(fb, *operator) for operator in graph.operators])
         inputs = fb.CreateNumpyVector(np.array(graph.inputs, np.int32))
         outputs = fb.CreateNumpyVector(np.array(graph.outputs, np.int32))
         name = fb.CreateString(graph.name)
@@ -196,7 +219,7 @@ class ModelBuilder:
         name = fb.CreateString(tensor.name)
         shape = fb.CreateNumpyVector(np.array(tensor.shape, np.int32))
         signature = fb.CreateNumpyVector(np.array(tensor.signature, np.int32)) if tensor.signature is not None else None
-        quantization = None
+        quantization = _blockwise(fb, *tensor.blocks) if tensor.blocks else None
         if tensor.scale:
             scale = fb.CreateNumpyVector(np.array(tensor.scale, np.float32))
             zero = fb.CreateNumpyVector(np.array(tensor.zero, np.int64))
@@ -205,7 +228,10 @@ class ModelBuilder:
             tflite.QuantizationParametersAddZeroPoint(fb, zero)
             tflite.QuantizationParametersAddQuantizedDimension(fb, tensor.axis)
             quantization = tflite.QuantizationParametersEnd(fb)
+        sparsity = _sparsity(fb, tensor.shape[0], *tensor.sparse) if tensor.sparse else None
         tflite.TensorStart(fb)
+        if sparsity is not None:
+            tflite.TensorAddSparsity(fb, sparsity)
         tflite.TensorAddShape(fb, shape)
         tflite.TensorAddType(fb, tensor.type)
         tflite.TensorAddBuffer(fb, tensor.buffer)
@@ -240,7 +266,10 @@ class ModelBuilder:
         if extra is not None:
             tflite.OperatorAddCustomOptions(fb, extra)
         for name, table in made:
-            if hasattr(tflite.BuiltinOptions, name):
+            if name == "StablehloCaseOptions":  # younger than the package of the schema
+                tflite.OperatorAddBuiltinOptions2Type(fb, 23)
+                tflite.OperatorAddBuiltinOptions2(fb, table)
+            elif hasattr(tflite.BuiltinOptions, name):
                 tflite.OperatorAddBuiltinOptionsType(fb, getattr(tflite.BuiltinOptions, name))
                 tflite.OperatorAddBuiltinOptions(fb, table)
             else:
@@ -257,7 +286,7 @@ class ModelBuilder:
                 tflite.TensorMapAddName(fb, text)
                 tflite.TensorMapAddTensorIndex(fb, tensor)
                 items.append(tflite.TensorMapEnd(fb))
-            return self._offsets(fb, items)
+            return self.offsets(fb, items)
 
         ins, outs, text = maps(inputs), maps(outputs), fb.CreateString(key)
         tflite.SignatureDefStart(fb)
@@ -268,15 +297,57 @@ class ModelBuilder:
         return tflite.SignatureDefEnd(fb)
 
 
+def _sparsity(fb: Any, rows: int, segments: Sequence[int], columns: Sequence[int]) -> int:
+    """The table of a matrix whose rows are dense and whose columns are not."""
+    parts: list[int] = []
+    for numbers in (segments, columns):
+        vector = fb.CreateNumpyVector(np.array(numbers, np.int32))
+        tflite.Int32VectorStart(fb)
+        tflite.Int32VectorAddValues(fb, vector)
+        parts.append(tflite.Int32VectorEnd(fb))
+    tflite.DimensionMetadataStart(fb)
+    tflite.DimensionMetadataAddDenseSize(fb, rows)
+    dims = [tflite.DimensionMetadataEnd(fb)]
+    tflite.DimensionMetadataStart(fb)
+    tflite.DimensionMetadataAddFormat(fb, 1)
+    tflite.DimensionMetadataAddArraySegmentsType(fb, 1)
+    tflite.DimensionMetadataAddArraySegments(fb, parts[0])
+    tflite.DimensionMetadataAddArrayIndicesType(fb, 1)
+    tflite.DimensionMetadataAddArrayIndices(fb, parts[1])
+    dims.append(tflite.DimensionMetadataEnd(fb))
+    order = fb.CreateNumpyVector(np.array([0, 1], np.int32))
+    metadata = ModelBuilder.offsets(fb, dims)
+    tflite.SparsityParametersStart(fb)
+    tflite.SparsityParametersAddTraversalOrder(fb, order)
+    tflite.SparsityParametersAddDimMetadata(fb, metadata)
+    return tflite.SparsityParametersEnd(fb)
+
+
+def _blockwise(fb: Any, scales: int, zeros: int, size: int) -> int:
+    """The table of quantization in blocks, which the package of the schema does not have."""
+    fb.StartObject(4)
+    for slot, value in enumerate((scales, zeros, size)):
+        fb.PrependInt32Slot(slot, value, 0)
+    details = fb.EndObject()
+    tflite.QuantizationParametersStart(fb)
+    tflite.QuantizationParametersAddDetailsType(fb, 2)
+    tflite.QuantizationParametersAddDetails(fb, details)
+    return tflite.QuantizationParametersEnd(fb)
+
+
 def _options(fb: Any, name: str, fields: Mapping[str, Any]) -> int:
     values: dict[str, Any] = {}
     for key, value in fields.items():
         if isinstance(value, str):
             value = fb.CreateString(value)
         elif isinstance(value, list | tuple | np.ndarray):
-            kind = np.float32 if key == "Boundaries" else np.int64 if name.startswith("Stablehlo") else np.int32
+            kind = np.float32 if key == "Boundaries" else np.int64 if name in _LONG_TABLES else np.int32
             value = fb.CreateNumpyVector(np.array(value, np.bool_ if key == "WindowReversal" else kind))
         values[key] = value
+    if name == "StablehloCaseOptions":
+        fb.StartObject(1)
+        fb.PrependUOffsetTRelativeSlot(0, values["BranchSubgraphIndices"], 0)
+        return fb.EndObject()
     getattr(tflite, f"{name}Start")(fb)
     for key, value in values.items():
         getattr(tflite, f"{name}Add{key}")(fb, value)

@@ -268,6 +268,25 @@ def _with_functions() -> Iterator[Case]:
     )  # fmt: skip
 
 
+def _branches() -> Iterator[Case]:
+    def scaled(factor: float) -> Callable[[ModelBuilder], None]:
+        def build(builder: ModelBuilder) -> None:
+            x, k = builder.input("x", (3,), F), builder.constant("k", np.full(3, factor, F))
+            made = builder.tensor("z", (3,), F)
+            builder.node("STABLEHLO_MULTIPLY", [x, k], [made])
+            builder.outputs(made)
+
+        return build
+
+    factors = (2.0, -3.0, 5.0)
+    for number in (-1, 0, 1, 2, 7):
+        factor = factors[number] if 0 <= number < 3 else factors[-1]
+        yield _case(
+            "CASE", [T((), I32, value=number), f(3)], [f(3)], lambda lax, i, x, k=factor: x * F(k), f"{number}",
+            [scaled(k) for k in factors], BranchSubgraphIndices=[1, 2, 3],
+        )  # fmt: skip
+
+
 def _bits() -> Iterator[Case]:
     """LiteRT has a kernel for these."""
     for algorithm, words in ((1, 3), (1, 2), (2, 2), (0, 2)):
@@ -282,5 +301,5 @@ def _bits() -> Iterator[Case]:
 
 def cases() -> Iterator[Case]:
     """All of them."""
-    for group in (_elementwise, _shapes, _products, _with_functions, _bits):
+    for group in (_elementwise, _shapes, _products, _with_functions, _branches, _bits):
         yield from group()

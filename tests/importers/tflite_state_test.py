@@ -303,3 +303,121 @@ def test_branches_and_loops() -> None:
     builder.outputs(following, builder.node("MUL", [a, half], [builder.tensor("r", (2, 3))], MulOptions={}))
     x_value = np.arange(6, dtype=F).reshape(2, 3)
     _calls(builder.finish(), [np.array(True), x_value], [np.array(False), x_value])
+
+
+@pytest.mark.parametrize("name", ["RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"])
+def test_random_numbers_go_on(name: str) -> None:
+    """Each call draws further numbers, as the interpreter does."""
+    builder = ModelBuilder()
+    x = builder.input("x", (2, 3))
+    options = {"RandomOptions": {"Seed": 5, "Seed2": 6}}
+    if name == "MULTINOMIAL":
+        count = builder.constant("count", np.array(7, I32))
+        y = builder.node(name, [x, count], [builder.tensor("y", (2, 7), I32)], **options)
+    else:
+        shape = builder.constant("shape", np.array([3, 6], I32))
+        y = builder.node(name, [shape], [builder.tensor("y", (3, 6))], **options)
+    arrays = [np.random.default_rng(0).normal(size=(2, 3)).astype(F)]
+    _calls(builder.finish([y]), arrays, arrays, arrays)
+
+
+def test_unseeded_numbers_differ_from_node_to_node() -> None:
+    """And are the same at every load."""
+    builder = ModelBuilder()
+    shape = builder.constant("shape", np.array([50], I32))
+    y, z = (builder.node("RANDOM_UNIFORM", [shape], [builder.tensor(n, (50,))], RandomOptions={}) for n in "yz")
+    module = mlirage.compile(builder.finish([y, z]), **LITE)
+    first = mlirage.load(module, device="local-sync")()
+    again = mlirage.load(module, device="local-sync")()
+    np.testing.assert_array_equal(first[0], again[0])
+    assert (first[0] != first[1]).sum() > 40
+    assert 0 <= first[0].min() < 0.3 < 0.7 < first[0].max() < 1
+
+
+def _packed(values: np.ndarray[Any, Any], bits: int) -> bytes:
+    flat = values.reshape(-1).astype(np.int64) & (1 << bits) - 1
+    flat = np.concatenate([flat, np.zeros(-len(flat) % (8 // bits), np.int64)])
+    parts = flat.reshape(-1, 8 // bits) << np.arange(0, 8, bits)
+    return parts.sum(1).astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["int2", "int4", "uint4", "blocks", "blocks-zero"])
+def test_narrow_weights(kind: str) -> None:
+    """Dequantized as the file says: per row, or in blocks of four."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(3, 8)).astype(F)
+    bits = 2 if kind == "int2" else 4
+    low, high = (0, 16) if kind == "uint4" else (-(1 << bits - 1), 1 << bits - 1)
+    weights = rng.integers(low, high, (5, 8))
+    builder = ModelBuilder()
+    given = builder.input("x", x.shape)
+    dtype = "int4" if kind.startswith("blocks") else kind
+    if kind.startswith("blocks"):
+        scales = rng.uniform(0.1, 1, (5, 2)).astype(np.float16)
+        zeros = rng.integers(-3, 4, (5, 2)).astype(np.int8) if kind == "blocks-zero" else np.zeros((5, 2), np.int8)
+        numbers = builder.constant("scales", scales), builder.constant("zeros", zeros)
+        blocks = (numbers[0], numbers[1] if kind == "blocks-zero" else -1, 4)
+        w = builder.packed("w", (5, 8), dtype, _packed(weights, bits), blocks=blocks)
+        real = (weights - np.repeat(zeros, 4, 1)) * np.repeat(scales.astype(F), 4, 1)
+    else:
+        packed = builder.packed("packed", (5, 8), dtype, _packed(weights, bits), scale=[0.1, 0.2, 0.3, 0.4, 0.5])
+        w = builder.node("DEQUANTIZE", [packed], [builder.tensor("w", (5, 8))], DequantizeOptions={})
+        real = weights * np.array([0.1, 0.2, 0.3, 0.4, 0.5])[:, None]
+    y = builder.node("FULLY_CONNECTED", [given, w], [builder.tensor("y", (3, 5))], FullyConnectedOptions={})
+    session = mlirage.load(mlirage.compile(builder.finish([y]), **LITE), device="local-sync")
+    np.testing.assert_allclose(session(x)[0], x @ real.T, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_bidirectional_rnn(merged: bool) -> None:
+    """BIDIRECTIONAL_SEQUENCE_RNN: outputs side by side or apart."""
+    rng = np.random.default_rng(7)
+    builder = ModelBuilder()
+    inputs = [builder.input("x", (2, 6, 4))]
+    for way in "fb":
+        inputs += [
+            builder.constant(way + n, rng.uniform(-1, 1, s).astype(F))
+            for n, s in (("w", (5, 4)), ("r", (5, 5)), ("b", 5))
+        ]
+        inputs.append(builder.tensor(f"{way}h", (2, 5), variable=True))
+    inputs += [-1] * 3
+    made = [builder.tensor(f"y{i}", (2, 6, 10 if merged else 5)) for i in range(1 if merged else 2)]
+    options = {"FusedActivationFunction": 4, "MergeOutputs": merged}
+    builder.node("BIDIRECTIONAL_SEQUENCE_RNN", inputs, made, BidirectionalSequenceRNNOptions=options)
+    _calls(builder.finish(made), *([rng.normal(size=(2, 6, 4)).astype(F)] for _ in range(2)))
+
+
+def test_composite() -> None:
+    """STABLEHLO_COMPOSITE runs its decomposition."""
+    builder = ModelBuilder()
+    x = builder.input("x", (3,))
+    y = builder.tensor("y", (3,))
+    options = {"Name": "doubled", "DecompositionSubgraphIndex": 1}
+    builder.node("STABLEHLO_COMPOSITE", [x], [y], StableHLOCompositeOptions=options)
+    builder.outputs(y)
+    builder.subgraph("doubled")
+    p, q = builder.input("p", (3,)), builder.tensor("q", (3,))
+    builder.node("ADD", [p, p], [q], AddOptions={})
+    builder.outputs(q)
+    session = mlirage.load(mlirage.compile(builder.finish(), **LITE), device="local-sync")
+    np.testing.assert_array_equal(session(np.array([1, 2, 3], F))[0], [2, 4, 6])
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_sparse_weights(apart: bool) -> None:
+    """They are dense in the program, with or without DENSIFY before the product."""
+    rng = np.random.default_rng(8)
+    weights = rng.normal(size=(5, 8)).astype(F) * (rng.uniform(size=(5, 8)) < 0.4)
+    weights[2] = 0
+    rows, columns = np.nonzero(weights)
+    segments = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=5))])
+    builder = ModelBuilder()
+    x = builder.input("x", (3, 8))
+    stored = weights[rows, columns].tobytes()
+    w = builder.packed("w", (5, 8), "float32", stored, sparse=(segments.tolist(), columns.tolist()))
+    if apart:
+        w = builder.node("DENSIFY", [w], [builder.tensor("dense", (5, 8))], DensifyOptions={})
+    y = builder.node("FULLY_CONNECTED", [x, w], [builder.tensor("y", (3, 5))], FullyConnectedOptions={})
+    session = mlirage.load(mlirage.compile(builder.finish([y]), **LITE), device="local-sync")
+    given = rng.normal(size=(3, 8)).astype(F)
+    np.testing.assert_allclose(session(given)[0], given @ weights.T, rtol=1e-5, atol=1e-5)

@@ -17,13 +17,13 @@ from mlirage.codegen.target import CpuTarget
 # Transforms of one vector of channels: of a tile of the image, of a tile of the result, by the number of points.
 _IMAGE_CYCLES = {4: 34.0, 6: 130.0}
 _RESULT_CYCLES = {4: 34.0, 6: 130.0}
-_WEIGHT_CYCLES = {4: 26.0, 6: 56.0}  # of the weights of a vector of filters and one channel
+_WEIGHT_CYCLES = {4: 90.0, 6: 250.0}  # of the weights of a vector of filters and one channel
 _START_CYCLES = 3000.0  # of a workgroup
 _STEP_CYCLES = 24.0  # of a register tile
 _DIRECT = 0.9  # of the peak in direct convolutions
 _MEMORY_BYTES = 7.0  # per cycle, of one thread
 _CACHE_BYTES = 20.0  # per cycle, from the last cache
-_MOST_WEIGHT_BYTES = 1 << 20  # of weights that are kept transformed: they are up to four times as large
+_MOST_WEIGHT_BYTES = 3 << 20  # of weights that are kept transformed: they are up to four times as large
 _SCRATCH_BYTES = 6 << 20
 _THREADS = (1, 2, 4)  # counts on which workgroups should be spread evenly
 _GUESS = 56  # a dynamic extent of the result

@@ -138,7 +138,7 @@ def _replace(program: Program, found: _Match, packed: dict[tuple[object, ...], s
     name, array = source
     key = (name, array.shape, array.strides, found.order, width, plan)
     if key not in packed:
-        weights = _packed(array.transpose(found.order), plan, width, grouped=bool(contraction.outer))
+        weights = pack_filters(array.transpose(found.order), plan, width, grouped=bool(contraction.outer))
         suffix = f"panels{width}" if plan.transforms_weights else f"winograd{plan.tile}"
         packed[key] = add_constant(program, f"{name}.{suffix}", weights, contraction.right_value)
     init = structured_ops.outputs(op)[0]
@@ -155,7 +155,7 @@ def _replace(program: Program, found: _Match, packed: dict[tuple[object, ...], s
     erase_unread(read)
 
 
-def _packed(filters: Array, plan: Plan, width: int, *, grouped: bool) -> Array:
+def pack_filters(filters: Array, plan: Plan, width: int, *, grouped: bool) -> Array:
     """[g,] f, c, window, window as [g,] window * window or points * points, f / width, c, width."""
     window = filters.shape[-1]
     groups = filters if grouped else filters[None]

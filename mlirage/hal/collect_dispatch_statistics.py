@@ -101,6 +101,12 @@ def _operations(entry: Entry) -> Polynomial | None:
                 return None
             total += inside
             continue
+        if op.name == "linalgx.winograd":
+            direct = _convolution_operations(op)
+            if direct is None:
+                return None
+            total += direct
+            continue
         if op.name.startswith("linalgx.") and not op.name.startswith(_MOVING):
             return None
         if not structured_ops.is_structured(op):
@@ -133,6 +139,14 @@ def _attention_operations(op: ir.Operation) -> Polynomial | None:
     if scores is None or depth is None or columns is None:
         return None
     return scores * ((depth + columns) * 2 + Polynomial.constant(3 + sum(_cost(inner) for inner in walk(op))))
+
+
+def _convolution_operations(op: ir.Operation) -> Polynomial | None:
+    """Those of the convolution's direct form: what is asked for, not how it is done."""
+    window = Polynomial.constant(ir.IntegerAttr(op.attributes["window"]).value)
+    *extents, _, _ = _loop_extents(list(op.operands), structured_ops.indexing_maps(op))
+    total = _product([*extents, window, window])
+    return None if total is None else total * 2
 
 
 def _iterations(op: ir.Operation) -> Polynomial | None:

@@ -504,9 +504,10 @@ def _scale_of(op: ir.Operation) -> float | None:
 
 
 def _moves(value: ir.Value) -> bool:
-    """Whether a tensor is a smaller one repeated, or another one transposed, perhaps reshaped afterwards."""
+    """Whether a tensor is a smaller one repeated, or another one transposed or scaled, perhaps reshaped afterwards."""
     while not isinstance(value.owner, ir.Block) and value.owner.operation.name in (*_RESHAPES, "tensor.cast"):
         value = value.owner.operation.operands[0]
     if isinstance(value.owner, ir.Block) or value.owner.operation.name != "linalg.generic":
         return False
-    return _is_copy(value.owner.operation)
+    op = value.owner.operation
+    return is_pointwise(op) and structured_ops.segment_sizes(op) == [1, 1] and _scale_of(op) is not None

@@ -72,7 +72,8 @@ def test_heads_are_read_where_they_lie(batch: int, detour: bool, tmp_path: objec
         nodes.append(helper.make_node("Transpose", [f"{name}4"], [f"{name}h"], perm=[0, 2, 1, 3]))
     if detour:
         nodes += [
-            helper.make_node("Reshape", ["kh", "merged"], ["k3"]),
+            helper.make_node("Mul", ["kh", "half"], ["ks"]),
+            helper.make_node("Reshape", ["ks", "merged"], ["k3"]),
             helper.make_node("Transpose", ["k3"], ["k3t"], perm=[0, 2, 1]),
             helper.make_node("Reshape", ["k3t", "split"], ["kt"]),
         ]
@@ -91,7 +92,10 @@ def test_heads_are_read_where_they_lie(batch: int, detour: bool, tmp_path: objec
         "heads",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, shapes["q"])],
-        [helper.make_tensor(n, TensorProto.INT64, [len(v)], v) for n, v in constants.items()],
+        [
+            *(helper.make_tensor(n, TensorProto.INT64, [len(v)], v) for n, v in constants.items()),
+            helper.make_tensor("half", TensorProto.FLOAT, [], [0.5]),
+        ],
     )
     path = f"{tmp_path}/model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
@@ -100,7 +104,7 @@ def test_heads_are_read_where_they_lie(batch: int, detour: bool, tmp_path: objec
     random = np.random.default_rng(0)
     arrays = [random.standard_normal(shapes[n]).astype(np.float32) for n in "qkv"]
     q, k, v = (a.reshape(batch, -1, heads, depth).transpose(0, 2, 1, 3) for a in arrays)
-    powers = np.exp(q @ k.swapaxes(-1, -2))
+    powers = np.exp(q @ k.swapaxes(-1, -2) * (0.5 if detour else 1.0))
     want = (powers / powers.sum(-1, keepdims=True)) @ v
     got = mlirage.load(mlirage.compile(path)).main(*arrays)
     np.testing.assert_allclose(np.asarray(got[0]), want.transpose(0, 2, 1, 3).reshape(shapes["q"]), atol=1e-6)

@@ -150,3 +150,15 @@ def test_scan_with_lengths(runner: ModelRunner) -> None:
         wanted = session.run(None, dict(zip("nsxz", inputs, strict=True)))
         for want, got in zip(wanted, runner.run(data, inputs), strict=True):
             assert difference(want, got, 1e-5, 1e-6) is None
+
+
+@pytest.mark.parametrize("body", ["k = Constant<value = int64[1] {0}>() y, i = TopK(x, k)", "y = Compress(x, none)"])
+def test_nothing_is_left(runner: ModelRunner, body: str) -> None:
+    """The best 0 of every row; no row at all."""
+    model: Any = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> graph (float[A, B] x) => (float y) '
+        f"<bool[3] none = {{0, 0, 0}}> {{ {body} }}"
+    )
+    model.graph.output[0].ClearField("type")
+    (got,) = runner.run(model.SerializeToString(), [np.ones((3, 4), np.float32)])
+    assert got.shape == ((3, 0) if "TopK" in body else (0,))

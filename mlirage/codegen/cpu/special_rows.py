@@ -34,6 +34,8 @@ def rows_configuration(entry: Entry, kind: str) -> tuple[ir.Operation, Configura
     if len(found) != 1 or not all(_is_slice_of_result(v) for v in found[0].opview.outs):
         return None
     op = found[0]
+    if any(0 in ir.RankedTensorType(operand.type).shape for operand in op.operands):
+        return None  # the best 0, say: nothing is left of the loops
     for other in ops:
         known = other.name in _PREPARATIONS or other.name.startswith(("arith.constant", "hal.", "memref.", "arith."))
         if not known and other != op and other.name != "bufferization.materialize_in_destination":

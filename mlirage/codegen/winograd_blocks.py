@@ -138,6 +138,7 @@ def _candidates(shape: Convolution, tile: int, panel: int) -> Iterator[Blocks]:
     down, along = -(-height // tile), -(-width // tile)
     panels = -(-shape.filters // panel)
     smallest: Blocks | None = None
+    fits = False
     for filters in dict.fromkeys(-(-panels // parts) * panel for parts in range(1, min(panels, 16) + 1)):
         for columns in dict.fromkeys(-(-along // parts) for parts in (1, 2, 3, 4, 6, 8, along)):
             for rows in dict.fromkeys(-(-down // parts) for parts in range(1, down + 1)) if columns == along else (1,):
@@ -146,10 +147,11 @@ def _candidates(shape: Convolution, tile: int, panel: int) -> Iterator[Blocks]:
                     blocks = Blocks(min(images, batch), rows, columns, filters)
                     bytes_ = 4 * points**2 * blocks.tiles * (shape.channels + filters)
                     if bytes_ <= _SCRATCH_BYTES:
+                        fits = True
                         yield blocks
                     elif smallest is None or blocks.tiles * filters < smallest.tiles * smallest.filters:
                         smallest = blocks
-    if smallest is not None:
+    if smallest is not None and not fits:
         yield smallest
 
 

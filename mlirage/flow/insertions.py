@@ -30,6 +30,8 @@ def may_join(op: ir.Operation, members: Sequence[ir.Operation]) -> bool:
         return False
     if any(stride != 1 for stride in ir.DenseI64ArrayAttr(op.attributes["static_strides"])):
         return False
+    if not isinstance(source.owner, ir.Block) and source.owner.operation.name.startswith("linalgx."):
+        return False  # its result is its working memory as well
     inside = set(members)
     chain = _chain(op, inside)
     base = chain[-1].operands[1]

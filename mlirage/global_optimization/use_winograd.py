@@ -8,8 +8,8 @@
 
 Of convolutions of f32 with square windows, strides of 1 and channels last, grouped or not. Small filters are
 transformed here, in f64, and rounded once; large ones, which would become up to four times as large, by the kernel,
-panel by panel. mlirage/winograd.py says what the results lose. An infinity or NaN in the image makes all results NaN
-that are computed together with it, a tile of 4 x 4 at most, not just those whose windows hold it. The option
+panel by panel. mlirage/winograd.py says what the results lose. An infinity or NaN in the image may make NaN of
+all results of the tiles (4 x 4 at most) that read it, not just of those whose windows hold it. The option
 `winograd=off` keeps the direct form, as do other targets than machine code.
 """
 

@@ -74,11 +74,14 @@ _UNLOWERED = re.compile(
 )
 
 
+_OPEN_ONLY = ("StridedSlice", "Unpack")
+
+
 def hand_through(text: str, names: Collection[str]) -> str:
     """Operations that the lowering does not know (without the prefix `tf.`), as custom calls that pass through it."""
 
     def call(match: re.Match[str]) -> str:
-        if match["name"] not in names or (match["name"] == "StridedSlice" and "?" not in match["inputs"]):
+        if match["name"] not in names or (match["name"] in _OPEN_ONLY and "?" not in match["inputs"]):
             return match[0]  # slices of known extents are arithmetic on shapes, which the lowering should see
         shapes = ", ".join(
             f"#tf_type.shape<{extents.rstrip('x')}>"
@@ -94,8 +97,20 @@ def hand_through(text: str, names: Collection[str]) -> str:
     return _PLAIN.sub(call, text)
 
 
+def _left_over(match: re.Match[str]) -> str:
+    """An operation that the lowering left as it was, if we know it."""
+    if match["name"] not in NAMES:
+        return match[0]
+    config = ", ".join(part for part in (match["first"], match["second"]) if part).replace('"', "'")
+    return (
+        f'stablehlo.custom_call @tf.{match["name"]}({match["operands"]}) {{backend_config = "{config}"}} : '
+        f"{match['inputs']} -> {match['results']}"
+    )
+
+
 def as_calls(text: str) -> str:
     """Lowered text whose remaining operations are custom calls, so that it can be parsed."""
+    text = _PLAIN.sub(_left_over, text)
     text = _UNLOWERED.sub(r"stablehlo.custom_call @\g<name>\g<operands> {backend_config = \g<config>} :", text)
     return re.sub(r'"(tf\.Reshape)"\((%[\w#]+, %[\w#]+)\) (?:\{.*?\} )?:', r"stablehlo.custom_call @\1(\2) :", text)
 

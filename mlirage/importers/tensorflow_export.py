@@ -306,6 +306,8 @@ def _lower(name: str, text: str) -> str:
         raise ImportFailure(f"function {name!r} holds {error}") from error
     # The lowering of Hermitian eigenvalues takes real matrices alone, and does not say so by name.
     handed = {"SelfAdjointEigV2"} if re.search(r'"tf\.SelfAdjointEigV2".*complex<', text) else set[str]()
+    if re.search(r'"tf\.Unpack".*\?', text):  # nor does that of Unpack, which ends the process for open extents
+        handed.add("Unpack")
     while True:
         lowered, unknown = _try_to_lower(name, tensorflow_calls.hand_through(text, handed))
         more = {operation.removeprefix("tf.") for operation in unknown} & NAMES - handed

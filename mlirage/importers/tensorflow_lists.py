@@ -166,14 +166,15 @@ def _like(op: ir.Operation) -> tuple[ir.Value[Any], ir.Operation]:
       NotImplementedError: there is none.
     """
     kind = ir.RankedTensorType(op.results[0].type)
-    for use in op.results[0].uses:
-        for value in use.owner.operation.operands:
+    users = [use.owner.operation for use in op.results[0].uses]
+    for user in [other for other in op.block.operations if any(other.operation == u for u in users)][:1]:
+        for value in user.operation.operands:
             try:
                 other = ir.RankedTensorType(value.type)
             except ValueError:
                 continue
             if list(other.shape) == list(kind.shape)[1:] and other.element_type == kind.element_type:
-                return value, use.owner.operation
+                return value, user.operation
     raise NotImplementedError(f"a list of {kind} whose elements' extents no value of its loop has")
 
 

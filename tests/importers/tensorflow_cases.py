@@ -803,7 +803,8 @@ def _linear_algebra() -> Iterator[Case]:
         "cholesky.gradient": lambda a: tf.gradients(g.cholesky(definite(a)), a)[0],
     }
     for name, function in functions.items():
-        loose = None if name not in ("pinv", "lstsq", "logm", "sqrtm", "expm", "cholesky.gradient") else 2e-3
+        loose = 2e-3 if name in ("pinv", "lstsq", "logm", "sqrtm", "expm", "cholesky.gradient") else None
+        loose = 1e-4 if name == "LinearOperatorCirculant" else loose  # it is of complex64 for every input
         yield from _cases(f"linalg.{name}", function, some, square, tolerance=loose)
 
 

@@ -8,7 +8,8 @@ NAMES = frozenset(
         "HistogramFixedWidth", "ListGet", "ListNew", "ListSet", "LogMatrixDeterminant", "Lu",
         "MatrixDeterminant", "MatrixInverse", "MatrixSolve", "MaxPoolWithArgmax", "ResizeArea", "ResizeBicubic",
         "ResizeNearestNeighborGrad", "ScaleAndTranslate", "SegmentMax", "SegmentMean", "SegmentMin",
-        "SegmentProd", "SegmentSum", "StridedSlice", "SelfAdjointEigV2", "Svd", "TridiagonalMatMul", "TridiagonalSolve",
+        "SegmentProd", "SegmentSum", "SelfAdjointEigV2", "StridedSlice", "Svd", "TridiagonalMatMul",
+        "TridiagonalSolve", "Unpack",
     }
 )  # fmt: skip
 """Without the prefix `tf.`."""

@@ -68,3 +68,10 @@ def strided_slice(call: Call, x: Tensor, begin: Tensor, end: Tensor, strides: Te
             shape.append(made.shape[place])
         place += 1
     return b.reshape(made, shape)
+
+
+@tf_op("Unpack")
+def unpack(call: Call, x: Tensor) -> list[Tensor]:
+    """The parts along an axis, which they lose."""
+    axis = b.normalize_axis((call.numbers("axis") or [0])[0], x.rank)
+    return [b.squeeze(b.slice_axis(x, axis, i, 1), [axis]) for i in range(len(call.results))]

@@ -7,7 +7,8 @@
     %r = linalg.generic … { a + (b - a) · bits(%s + place) }
 
 The bits are builders/random.py's. Uniform floats are below `b`, integers too; a normal number takes two draws (Box and
-Muller). `rng_bit_generator` of floats makes integers of their width, which are their bits.
+Muller). `rng_bit_generator` of floats makes integers of their width, which are their bits; with Philox and a state of
+three words it is lowered here, since upstream leaves out the counter's upper half.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import numpy as np
 
 from mlirage.element_types import signless
 from mlirage.errors import CompileError
-from mlirage.input.builders import FLOAT64, Scalar, random
+from mlirage.input.builders import FLOAT64, Scalar, Tensor, random
 from mlirage.input.builders import scalar as s
+from mlirage.input.builders.philox import philox_bits
 from mlirage.input.builders.tensor import TensorBuilder
 from mlirage.input.convert_stablehlo_to_linalgx import restore_sign
 from mlirage.mlir import arith, describe_location, ir, linalg, ml_program, tensor, walk
@@ -41,6 +43,11 @@ def convert_stablehlo_random(program: Program) -> None:
     for op in walk(program.module.operation):
         if op.name == "stablehlo.rng_bit_generator":
             _make_integers(op)
+    for op in [op for op in walk(program.module.operation) if _has_wide_counter(op)]:
+        builder = TensorBuilder(program.module, op.block, program.constants)
+        with builder.active(), op.location, ir.InsertionPoint(op):
+            _generate(op)
+        op.erase()
     if not found:
         return
     state = ir.RankedTensorType.get([], ir.IntegerType.get_signless(64))
@@ -53,6 +60,21 @@ def convert_stablehlo_random(program: Program) -> None:
             with op.location, ir.InsertionPoint(op):
                 op.results[0].replace_all_uses_with(_draw(op, state))
             op.erase()
+
+
+def _has_wide_counter(op: ir.Operation) -> bool:
+    if op.name != "stablehlo.rng_bit_generator" or "PHILOX" not in str(op.attributes["rng_algorithm"]):
+        return False
+    return list(ir.RankedTensorType(op.operands[0].type).shape) == [3]
+
+
+def _generate(op: ir.Operation) -> None:
+    kind = ir.RankedTensorType(op.results[1].type)
+    state = restore_sign(op.operands[0], signless(op.operands[0].type))
+    width = ir.IntegerType(kind.element_type).width
+    made = philox_bits(Tensor.from_value(state, _UINT64), tuple(kind.shape), np.dtype(f"u{width // 8}"))
+    for result, value in zip(op.results, made, strict=True):
+        result.replace_all_uses_with(restore_sign(value.value, result.type))
 
 
 def _make_integers(op: ir.Operation) -> None:

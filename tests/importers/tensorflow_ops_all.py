@@ -29,10 +29,6 @@ IMAGE = _RNG.normal(size=(2, 8, 7, 3)).astype(np.float32)
 S = (_RNG.normal(size=(2, 4, 4)) + 4 * np.eye(4)).astype(np.float32)
 
 EXPECTED_FAILURES: dict[str, str] = {
-    "bincount": "tf.DenseBincount has no StableHLO form",
-    "det": "tf.MatrixDeterminant has no StableHLO form",
-    "fused_batch_norm": "stablehlo.batch_norm_inference is not lowered",
-    "map_fn": "a list of unknown length: tf.TensorListReserve has no StableHLO form",
     "stateless_uniform": "XLA's generator is not that of TensorFlow's CPU kernels",
 }
 """Name of a case, and why it does not pass yet."""

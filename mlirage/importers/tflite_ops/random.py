@@ -12,49 +12,13 @@ import numpy as np
 
 from mlirage.importers.tflite_ops.registry import Node, tflite_op
 from mlirage.input import builders as b
-from mlirage.input.builders import Dim, DType, Scalar, Tensor, ordering
+from mlirage.input.builders import Dim, Scalar, Tensor, ordering
 from mlirage.input.builders import scalar as s
+from mlirage.input.builders.philox import choose, halves, philox, place_of
 from mlirage.input.builders.random import seed_of
 from mlirage.mlir import ml_program
 
-_U32, _U64 = np.dtype(np.uint32), np.dtype(np.uint64)
-_ROUNDS = 10
-_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-_FACTORS = (0xD2511F53, 0xCD9E8D57)
-_WORD = 0xFFFFFFFF
-
-
-def _product(x: Scalar, factor: int) -> tuple[Scalar, Scalar]:
-    """Lower and upper half of x · factor."""
-    wide = s.cast(x, _U64) * factor
-    return s.cast(wide, _U32), s.cast(_upper(wide), _U32)
-
-
-def _upper(x: Scalar) -> Scalar:
-    return x / (1 << 32)
-
-
-def _halves(x: Scalar) -> list[Scalar]:
-    """Lower and upper 32 bits of 64."""
-    return [s.cast(x, _U32), s.cast(_upper(x), _U32)]
-
-
-def philox(counter: list[Scalar], key: list[Scalar]) -> list[Scalar]:
-    """The four words that belong to a counter of four words and a key of two."""
-    words = counter
-    for _ in range(_ROUNDS):
-        low, high = _product(words[0], _FACTORS[0])
-        low_2, high_2 = _product(words[2], _FACTORS[1])
-        words = [high_2 ^ words[1] ^ key[0], low_2, high ^ words[3] ^ key[1], low]
-        key = [k + step for k, step in zip(key, _KEY_STEPS, strict=True)]
-    return words
-
-
-def _choose(words: list[Scalar], lane: Scalar) -> Scalar:
-    result = words[-1]
-    for i in range(len(words) - 2, -1, -1):
-        result = s.select(lane.eq(i), words[i], result)
-    return result
+_U64 = np.dtype(np.uint64)
 
 
 def _unit(word: Scalar) -> Scalar:
@@ -80,15 +44,8 @@ class _Generator:
     def words(self, block: Scalar) -> list[Scalar]:
         """The four words of one of this call's blocks."""
         number = s.cast(block, b.INT64) + s.read(self.used, [])
-        key, upper = (_halves(s.coerce(seed % 2**64, _U64)) for seed in self.seeds)
-        return philox([*_halves(Scalar(number.value, _U64)), *upper], key)
-
-
-def _flat(shape: tuple[Dim, ...], position: tuple[Scalar, ...]) -> Scalar:
-    number: Scalar = s.coerce(0, b.INDEX)
-    for extent, index in zip(shape, position, strict=True):
-        number = number * b.dim_scalar(extent) + index
-    return number
+        key, upper = (halves(s.coerce(seed % 2**64, _U64)) for seed in self.seeds)
+        return philox([*halves(Scalar(number.value, _U64)), *upper], key)
 
 
 def _tensor(node: Node, shape: Tensor) -> tuple[tuple[Dim, ...], _Generator]:
@@ -103,8 +60,8 @@ def RANDOM_UNIFORM(node: Node, shape: Tensor) -> Tensor:
     extents, generator = _tensor(node, shape)
 
     def body(*position: Scalar) -> Scalar:
-        number = _flat(extents, position)
-        return _unit(_choose(generator.words(number / 4), number % 4))
+        number = place_of(extents, position)
+        return _unit(choose(generator.words(number / 4), number % 4))
 
     return b.tabulate(extents, b.FLOAT32, body)
 
@@ -115,7 +72,7 @@ def RANDOM_STANDARD_NORMAL(node: Node, shape: Tensor) -> Tensor:
     extents, generator = _tensor(node, shape)
 
     def body(*position: Scalar) -> Scalar:
-        number = _flat(extents, position)
+        number = place_of(extents, position)
         words, first = generator.words(number / 4), (number % 4) < 2
         size, turn = (_unit(s.select(first, words[k], words[k + 2])) for k in (0, 1))
         radius = s.sqrt(s.log(s.maximum(size, 1e-7)) * -2.0)
@@ -157,33 +114,3 @@ def MULTINOMIAL(node: Node, logits: Tensor, count: Tensor) -> Tensor:
     aims = b.tabulate([rows, samples], b.FLOAT64, aim)
     passed = b.map_(lambda total, a: total <= a, b.unsqueeze(totals, [1]), b.unsqueeze(aims, [2]), dtype=b.BOOL)
     return b.cast(b.sum_(b.cast(passed, b.INT64), [2]), node.dtype())
-
-
-def philox_bits(state: Tensor, shape: tuple[Dim, ...], dtype: DType) -> list[Tensor]:
-    """StableHLO's generator with a state of a key and a counter of 128 bits: the next state, and bits of any width."""
-    wide = b.bit_width(dtype) == 64
-    each = 2 if wide else 4
-
-    def body(*position: Scalar) -> Scalar:
-        number = _flat(shape, position)
-        block = s.cast(s.cast(number / each, b.INT64), _U64)
-        low = s.read(state, [1]) + block
-        high = s.read(state, [2]) + s.cast(low < block, _U64)
-        words = philox([*_halves(low), *_halves(high)], _halves(s.read(state, [0])))
-        if wide:
-            first = (number % 2).eq(0)
-            parts = [s.cast(s.select(first, words[k], words[k + 2]), _U64) for k in (0, 1)]
-            return Scalar((parts[0] | parts[1] * (1 << 32)).value, dtype)
-        word = _choose(words, number % 4)
-        return Scalar(s.cast(word, np.dtype(f"u{dtype.itemsize}")).value, dtype)
-
-    count = Tensor.of_dims((b.product(shape) + each - 1) // each)
-
-    def following(place: Scalar) -> Scalar:
-        blocks = Scalar(s.read(count, []).value, _U64)
-        low = s.read(state, [1]) + blocks
-        carry = s.cast(low < blocks, _U64)
-        old = s.read(state, [place])
-        return old + s.select(place.eq(1), blocks, s.select(place.eq(2), carry, s.coerce(0, _U64)))
-
-    return [b.tabulate([3], _U64, following), b.tabulate(shape, dtype, body)]

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from mlirage.importers.tflite_ops.random import philox_bits
 from mlirage.importers.tflite_ops.registry import Node, tflite_op
 from mlirage.input.builders import Dim, DType, Tensor, is_integer, is_unsigned, tensor_type
 from mlirage.mlir import ir
@@ -297,11 +296,6 @@ def STABLEHLO_RNG_BIT_GENERATOR(node: Node, state: Tensor) -> list[Tensor]:
     number = node.option("Algorithm")
     if not 0 <= number < len(algorithms):
         raise ValueError(f"random number algorithm {number}")
-    if algorithms[number] == "PHILOX" and state.shape == (
-        3,
-    ):  # upstream's lowering leaves out the counter's upper half
-        shape, dtype = declared(node, 1)
-        return philox_bits(state, tuple(shape), dtype)
     algorithm = ir.Attribute.parse(f"#stablehlo<rng_algorithm {algorithms[number]}>")
     made = [declared(node, 0), declared(node, 1)]
     return emit("rng_bit_generator", [state], made, {"rng_algorithm": algorithm})

@@ -36,7 +36,7 @@ from mlirage.global_optimization.panels import into_panels
 from mlirage.input import linalgx
 from mlirage.mlir import arith, ir, tensor, walk
 from mlirage.passes import module_pass
-from mlirage.program import Array, Program
+from mlirage.program import Array, Program, is_splat
 from mlirage.winograd import transforms
 
 
@@ -136,6 +136,8 @@ def _replace(program: Program, found: _Match, packed: dict[tuple[object, ...], s
     if plan is None:
         return
     name, array = source
+    if is_splat(array):  # one number in the module, which its transform would not be
+        return
     key = (name, array.shape, array.strides, found.order, width, plan)
     if key not in packed:
         weights = pack_filters(array.transpose(found.order), plan, width, grouped=bool(contraction.outer))

@@ -68,7 +68,8 @@ def test_all_unsupported_operations_are_listed_at_once() -> None:
     assert str(caught.value) == (
         "these operations are not supported:\n"
         '  stablehlo.custom_call "one" at -:3:8\n'
-        '  stablehlo.custom_call "two" at -:4:8'
+        '  stablehlo.custom_call "two" at -:4:8\n'
+        "what a custom call computes can be said by mlirage.register_custom_call"
     )
 
 

@@ -141,12 +141,13 @@ class _Grouping:
 
     def _place_insertion(self, op: ir.Operation) -> None:
         """Puts a write into a part of a tensor into the dispatch that computes the part; all others have theirs."""
-        made_by = op.operands[0].owner
         members = [op]
-        if not isinstance(made_by, ir.Block) and is_passing_reshape(made_by.operation):
-            members.insert(0, made_by.operation)
-            made_by = made_by.operation.operands[0].owner
-        group = None if isinstance(made_by, ir.Block) else self.owner.get(made_by.operation)
+        made_by = _made_by(op.operands[0])
+        if made_by is not None and is_passing_reshape(made_by):
+            members.insert(0, made_by)
+            made_by = _made_by(made_by.operands[0])
+        # A part that is itself made of parts is complete only after the dispatch.
+        group = None if made_by is None or made_by.name == INSERTION else self.owner.get(made_by)
         if (
             group is not None
             and group.kind != "special"
@@ -241,6 +242,10 @@ class _Grouping:
                     if producer not in seen:
                         stack.append(producer)
         return False
+
+
+def _made_by(value: ir.Value) -> ir.Operation | None:
+    return None if isinstance(value.owner, ir.Block) else value.owner.operation
 
 
 def _is_wide_fill(op: ir.Operation) -> bool:

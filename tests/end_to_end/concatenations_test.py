@@ -159,3 +159,11 @@ def test_parts_are_not_copied(name: str) -> None:
 
 def test_an_argument_is_copied() -> None:
     assert any("insert_slice" in name for name in _check("argument and constant"))
+
+
+def test_products_keep_their_schedule() -> None:
+    """A part that is itself a concatenation is copied by a dispatch of its own, not by the product that ends it."""
+    dispatches = ModuleFile.read_dispatches(bytes(mlirage.compile(_model("dense", dynamic=False), winograd="off")))
+    kinds = {name: fact["kind"] for name, fact in dispatches.items() if "conv" in name}
+    assert len(kinds) >= 3
+    assert set(kinds.values()) <= {"contraction", "window"}, kinds

@@ -6,25 +6,16 @@ import itertools
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from benchmarks.models.built import Array, Built
+from benchmarks.models.built import Array, Built, onnx_model
 
 
 def _model(
     nodes: list[Any], inputs: dict[str, Array], outputs: dict[str, list[Any]], weights: dict[str, Array]
 ) -> Built:
-    graph = helper.make_graph(
-        nodes,
-        "benchmark",
-        [
-            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-            for n, a in inputs.items()
-        ],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in outputs.items()],
-        [numpy_helper.from_array(a, n) for n, a in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), inputs
+    made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
+    return onnx_model(nodes, inputs, made, weights, opset=17)
 
 
 def add4() -> Built:

@@ -6,27 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from benchmarks.models.built import Array, Built
-
-_OPSET = 20
+from benchmarks.models.built import Array, Built, onnx_model
 
 
 def _graph(
     nodes: list[Any], inputs: dict[str, Array], weights: dict[str, Array], result: int = TensorProto.FLOAT
 ) -> Built:
-    graph = helper.make_graph(
-        nodes,
-        "operator",
-        [
-            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-            for name, array in inputs.items()
-        ],
-        [helper.make_tensor_value_info("y", result, None)],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=9), inputs
+    return onnx_model(nodes, inputs, [helper.make_tensor_value_info("y", result, None)], weights, opset=20)
 
 
 def _normal(*shape: int) -> Array:

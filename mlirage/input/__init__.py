@@ -8,6 +8,7 @@ from mlirage.input.convert_stablehlo_batch_norm import convert_stablehlo_batch_n
 from mlirage.input.convert_stablehlo_collectives import convert_stablehlo_collectives
 from mlirage.input.convert_stablehlo_concatenate import convert_stablehlo_concatenate
 from mlirage.input.convert_stablehlo_control_flow import convert_stablehlo_control_flow
+from mlirage.input.convert_stablehlo_cumulative import convert_stablehlo_cumulative
 from mlirage.input.convert_stablehlo_dynamism import convert_stablehlo_dynamism
 from mlirage.input.convert_stablehlo_fft import convert_stablehlo_fft
 from mlirage.input.convert_stablehlo_linear_algebra import convert_stablehlo_linear_algebra
@@ -45,6 +46,7 @@ PIPELINE: tuple[Pass, ...] = (
     convert_stablehlo_batch_norm,
     convert_stablehlo_control_flow,
     convert_stablehlo_to_linalgx,
+    convert_stablehlo_cumulative,
     convert_stablehlo_linear_algebra,  # before simplification drops the calls' configuration
     expand_chlo_broadcasts,
     "func.func(chlo-legalize-to-stablehlo)",

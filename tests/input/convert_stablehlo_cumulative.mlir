@@ -3,7 +3,7 @@
 // CHECK-LABEL: func.func @from_the_end
 func.func @from_the_end(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
   // CHECK: linalgx.scan
-  // CHECK-SAME: reverse = true
+  // CHECK: dimension = 1 : i64, exclusive = false, reverse = true
   // CHECK-NOT: stablehlo.reduce_window
   %z = stablehlo.constant dense<0.0> : tensor<f32>
   %r = "stablehlo.reduce_window"(%x, %z) <{window_dimensions = array<i64: 1, 8>, padding = dense<[[0, 0], [0, 7]]> : tensor<2x2xi64>}> ({

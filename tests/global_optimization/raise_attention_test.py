@@ -55,8 +55,8 @@ def test_what_is_raised(name: str, tmp_path: object) -> None:
     np.testing.assert_allclose(np.asarray(got[0]), weights @ v, atol=1e-6)
 
 
-@pytest.mark.parametrize("batch", (1, 2))
-@pytest.mark.parametrize("detour", (False, True))
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("detour", [False, True])
 def test_heads_are_read_where_they_lie(batch: int, detour: bool, tmp_path: object) -> None:
     """Transposes of heads, merged with the batch and split again, become places that the attention reads."""
     rows, keys, heads, depth = 5, 7, 3, 4

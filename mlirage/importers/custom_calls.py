@@ -21,6 +21,8 @@ from mlirage.mlir import describe_location, ir, stablehlo_api, tensor, walk
 from mlirage.program import Program
 
 _OP = "stablehlo.custom_call"
+_DEEPEST = 8
+"""How often a lowering may hold a call whose lowering holds a call, and so on."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,19 @@ def expand_custom_calls(program: Program) -> None:
     """Replaces calls of registered targets, those in lowerings too, by calls of functions.
 
     Raises:
-      ImportFailure: a lowering cannot be parsed or does not fit its call.
+      ImportFailure: a lowering cannot be parsed, does not fit its call, or calls itself.
     """
     if not _LOWERINGS:
         return
     numbers = itertools.count()
-    found = _registered(program.module.operation)
-    while found:
+    for _ in range(_DEEPEST):
+        found = _registered(program.module.operation)
+        if not found:
+            return
         for op in found:
             _expand(program, op, next(numbers))
-        found = _registered(program.module.operation)
+    if left := _registered(program.module.operation):
+        raise ImportFailure(f"the lowering of custom call {_target(left[0])!r} calls itself")
 
 
 def _registered(module: ir.Operation) -> list[ir.Operation]:

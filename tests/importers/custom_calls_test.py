@@ -110,6 +110,16 @@ def test_lowerings_that_do_not_fit(text: str, message: str) -> None:
         mlirage.compile(TEXT)
 
 
+def test_a_lowering_that_calls_itself() -> None:
+    call = "stablehlo.custom_call @acme.twice(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32>"
+    text = (
+        f"func.func @main(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {{\n  %y = {call}\n  return %y : tensor<2x3xf32>\n}}"
+    )
+    mlirage.register_custom_call("acme.twice", mlir=text)
+    with pytest.raises(ImportFailure, match=r"'acme\.twice' calls itself"):
+        mlirage.compile(TEXT)
+
+
 def test_one_lowering_is_given() -> None:
     with pytest.raises(UsageError, match="give one of mlir=, jax= and build="):
         mlirage.register_custom_call("acme.twice")

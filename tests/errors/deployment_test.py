@@ -128,7 +128,11 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
         for i in range(60)
     )
     (tmp_path / "m.mlir").write_text(functions)
-    program = "import sys\nfrom mlirage.cli import main\nsys.exit(main(sys.argv[1:]))"
+    # Whoever runs the tests in the background may have interrupts ignored, which processes inherit.
+    program = (
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from mlirage.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program, "compile", "m.mlir", "--cache-dir=off"],
         cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True,

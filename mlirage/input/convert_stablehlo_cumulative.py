@@ -13,8 +13,6 @@ widened (widen_accumulators).
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from mlirage.input import linalgx
@@ -78,8 +76,8 @@ def _constant(value: ir.Value) -> float | None:
         owner = None if isinstance(value.owner, ir.Block) else value.owner.operation
     if owner is None or owner.name != "stablehlo.constant":
         return None
-    found = re.search(r"dense<([-+.0-9eE]+)>", str(owner.attributes["value"]))
-    return float(found[1]) if found else None
+    number = ir.DenseElementsAttr(owner.attributes["value"]).get_splat_value()  # of a tensor without dims
+    return ir.FloatAttr(number).value if isinstance(number, ir.FloatAttr) else ir.IntegerAttr(number).value
 
 
 def _direction(op: ir.Operation) -> tuple[int, bool] | None:

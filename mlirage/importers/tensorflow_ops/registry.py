@@ -93,6 +93,8 @@ def convert(program: Program, op: ir.Operation, name: str) -> Sequence[ir.Value[
         except (ValueError, TypeError, KeyError, NotImplementedError) as error:
             raise NotImplementedError(f"tf.{name}: {error}") from error
         tensors: Sequence[Tensor] = made if isinstance(made, list | tuple) else [made]
+        if len(tensors) < len(kinds):
+            raise NotImplementedError(f"tf.{name}: {len(kinds)} results, of which {len(tensors)} are made")
         values = [_typed(x.value, kind) for x, kind in zip(tensors, kinds, strict=False)]
     for scratch in reversed(builder.scratch):
         scratch.erase()

@@ -16,6 +16,7 @@ import click
 import numpy as np
 
 from benchmarks.measure import interleaved
+from benchmarks.memory import tree_bytes
 from benchmarks.models import Array, built
 from benchmarks.peers import PEERS, READS, Compiled
 from benchmarks.roofline import copy_kernel, fma_kernel, read_kernel
@@ -86,28 +87,6 @@ def measure(name: str, contenders: list[str], threads: int, rounds: int) -> dict
     }
 
 
-def _tree_bytes(root: int) -> int:
-    """Resident memory of a process and its descendants, shared pages counted once (PSS)."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:  # it ended meanwhile
-                continue
-    family = {root}
-    while more := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= more
-    total = 0
-    for pid in family:
-        try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
-
-
 def peak_memory(name: str, contender: str, threads: int) -> int:
     """Most memory that compiling a model and running it took at any time, over all processes, in bytes."""
     process = subprocess.Popen(
@@ -117,7 +96,7 @@ def peak_memory(name: str, contender: str, threads: int) -> int:
     )
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _tree_bytes(process.pid))
+        peak = max(peak, tree_bytes(process.pid))
         time.sleep(0.02)
     return peak if process.returncode == 0 else 0
 

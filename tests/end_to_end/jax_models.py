@@ -19,6 +19,8 @@ import optax
 from flax import linen, nnx
 from jax import lax
 
+from benchmarks.memory import PeakMemory
+
 State = Any
 Step = Callable[[State, Any], tuple[State, Any]]
 MODELS: dict[str, Callable[[], tuple[Step, State, list[Any]]]] = {}
@@ -241,12 +243,14 @@ class Report:
     Attributes:
       difference: the largest of the losses', relative.
       state: the largest of any element of the last state, in proportion to the largest of its array.
-      seconds: that the compilation took.
+      seconds: that the first step took, which compiles.
+      peak_bytes: of memory that it took.
     """
 
     difference: float
     state: float
     seconds: float
+    peak_bytes: int
     losses: tuple[float, float]
 
 
@@ -259,15 +263,16 @@ def compare(name: str) -> Report:
     oracle = jax.jit(step)
     ours, theirs = jax.tree.map(jnp.copy, start), start
     pairs: list[tuple[float, float]] = []
-    seconds = 0.0
-    for number, batch in enumerate(batches):
+    with PeakMemory() as peak:
         began = time.perf_counter()
+        compiled(jax.tree.map(jnp.copy, start), batches[0])
+        seconds = time.perf_counter() - began
+    for batch in batches:
         ours, loss = compiled(ours, batch)
-        seconds = time.perf_counter() - began if number == 0 else seconds
         theirs, wanted = oracle(theirs, batch)
         pairs.append((float(loss), float(wanted)))
     difference = max(abs(a - b) / abs(b) for a, b in pairs)
     states = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
     arrays = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in states]
     worst = max(float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), 1e-6)) for a, b in arrays)
-    return Report(difference, worst, seconds, (pairs[0][1], pairs[-1][1]))
+    return Report(difference, worst, seconds, peak.bytes, (pairs[0][1], pairs[-1][1]))

@@ -1,18 +1,8 @@
-"""PyTorch models at their real sizes, with random weights, and what compiling and running them takes.
-
-    python -m tests.end_to_end.pytorch_real_models [NAME…]
-
-prints a line per model: the largest difference from eager relative to the largest result, seconds to compile, peak
-memory beyond that of PyTorch with the model, milliseconds of a call next to eager's, and how far both are from f64.
-"""
+"""PyTorch models at their real sizes, with random weights; `tests.end_to_end.framework_models` runs them."""
 
 from __future__ import annotations
 
 import copy
-import json
-import resource
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -22,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.memory import PeakMemory
 from tests.end_to_end.pytorch_models import Call, UNet
 
 Made = tuple[nn.Module, tuple[Any, ...]]
@@ -247,10 +238,6 @@ MODELS: dict[str, Callable[[], Made]] = {
 }  # fmt: skip
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def _best(call: Callable[[], Any], times: int = 5) -> float:
     spent: list[float] = []
     for _ in range(times):
@@ -275,7 +262,12 @@ def _calibrate(model: nn.Module, inputs: tuple[Any, ...]) -> None:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """What `main` prints of a model."""
+    """Compiles and runs a model beside eager PyTorch.
+
+    Returns:
+      The largest difference from eager's results, relative to the largest of them; seconds to compile, bytes of the
+      module, the most memory that took, milliseconds of a call next to eager's, and how far both are from f64.
+    """
     import mlirage
 
     torch.manual_seed(0)
@@ -290,24 +282,23 @@ def measure(name: str) -> dict[str, Any]:
         eager = _best(lambda: model(*inputs))
         for key, value in model.named_buffers():
             value.copy_(before[key])
-        held = _peak()
-        start = time.perf_counter()
-        compiled = mlirage.compile(model, inputs, cache_dir="off")
-        seconds = time.perf_counter() - start
-        run = mlirage.load(compiled)
-        results = torch.utils._pytree.tree_leaves(run(*inputs))
+        with PeakMemory() as peak:
+            start = time.perf_counter()
+            compiled = mlirage.compile(model, inputs, cache_dir="off")
+            seconds = time.perf_counter() - start
+            run = mlirage.load(compiled)
+            results = torch.utils._pytree.tree_leaves(run(*inputs))
         error = max(
             float((have - want).abs().max() / want.abs().max().clamp(min=1e-6))
             for have, want in zip(results, wanted, strict=True)
         )
         mine = _best(lambda: run(*inputs))
-        peak = _peak() - held
         for key, value in model.named_buffers():
             value.copy_(before[key])
         distances = _distances_from_double(model, inputs, results, wanted)
     return {
-        "model": name, "parameters": sum(p.numel() for p in model.parameters()), "error": error, "compile_s": seconds,
-        "module_mib": len(compiled) / 2**20, "peak_mib": peak, "ms": mine * 1e3, "eager_ms": eager * 1e3, **distances,
+        "error": error, "compile_s": seconds, "peak_bytes": peak.bytes, "module_bytes": len(compiled), "ms": mine * 1e3,
+        "eager_ms": eager * 1e3, **distances,
     }  # fmt: skip
 
 
@@ -323,19 +314,4 @@ def _distances_from_double(model: nn.Module, inputs: Any, results: list[Any], wa
         pairs = zip(found, right, strict=True)
         return max(float((x - y).abs().max() / y.abs().max().clamp(min=1e-6)) for x, y in pairs)
 
-    return {"error_f64": distance(results), "eager_error_f64": distance(wanted)}
-
-
-def main(names: list[str]) -> None:
-    """Measures each model in a process of its own, one after the other."""
-    if len(names) == 1:
-        sys.stdout.write(json.dumps(measure(names[0])) + "\n")
-        return
-    for name in names or MODELS:
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "tests.end_to_end.pytorch_real_models", name], check=False
-        )
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return {"error_f64": distance(results), "framework_error_f64": distance(wanted)}

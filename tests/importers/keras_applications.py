@@ -1,19 +1,14 @@
-"""Keras applications with random weights, against Keras: `python -m tests.importers.keras_applications NAME …`.
-
-Prints, for each, the largest difference over batches of an open batch, seconds of the compilation and the peak memory.
-"""
+"""Keras applications with random weights, against Keras; `tests.end_to_end.framework_models` runs them."""
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import subprocess
-import sys
 import time
 from typing import Any
 
 import numpy as np
+
+from benchmarks.memory import PeakMemory
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -43,41 +38,31 @@ def application(name: str) -> Any:
     return model
 
 
-def check(name: str, static: bool) -> dict[str, float]:
-    """Compiles an application for an open or a fixed batch, and compares; the figures."""
+def check(name: str, static: bool = False) -> dict[str, float]:
+    """Compiles an application for an open or a fixed batch, and compares; the figures.
+
+    Raises:
+      AssertionError: a result differs by more than 1e-4 of itself.
+    """
     import tensorflow as tf
 
     import mlirage
 
     model, size = application(name), SIZES[name]
     inputs = (tf.TensorSpec((2, size, size, 3), tf.float32),) if static else ()
-    start = time.perf_counter()
-    session = mlirage.load(mlirage.compile(model, example_inputs=inputs, jobs=2, cache_dir="off"), device="local-sync")
-    seconds = time.perf_counter() - start
+    batches = (2,) if static else (0, 1, 3)
+    given = [np.random.default_rng(n).uniform(0, 255, (n, size, size, 3)).astype(np.float32) for n in batches]
+    with PeakMemory() as peak:
+        start = time.perf_counter()
+        module = mlirage.compile(model, example_inputs=inputs, cache_dir="off")
+        seconds = time.perf_counter() - start
+        session = mlirage.load(module, device="local-sync")
+        results = [np.asarray(session(x)) for x in given]
     largest = 0.0
-    for batch in (2,) if static else (0, 1, 3):
-        x = np.random.default_rng(batch).uniform(0, 255, (batch, size, size, 3)).astype(np.float32)
-        got = np.asarray(session(x))
-        assert got.shape == (batch, 10)
-        if batch:
+    for x, got in zip(given, results, strict=True):
+        assert got.shape == (len(x), 10)
+        if len(x):
             want = np.asarray(model(x, training=False))
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-            largest = max(largest, float(np.abs(got - want).max()))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {"difference": largest, "seconds": seconds, "gib": peak}
-
-
-def check_in_child(name: str, static: bool = False) -> dict[str, float]:
-    """The same in a process of its own: for the peak memory, and because TensorFlow keeps what it allocated.
-
-    Raises:
-      AssertionError: the child failed; its last words.
-    """
-    command = [sys.executable, "-m", "tests.importers.keras_applications", name, "static" if static else "open"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-if __name__ == "__main__":
-    print(json.dumps(check(sys.argv[1], sys.argv[2] == "static")))
+            largest = max(largest, float(np.abs(got - want).max() / np.abs(want).max()))
+    return {"error": largest, "compile_s": seconds, "peak_bytes": peak.bytes}

@@ -32,7 +32,7 @@ test: $(STAMP) emulators
 
 # What takes too long for every change: all cases and functions of every framework, all processors. For a nightly run.
 test-all: test
-	$(BIN)/python -m pytest $(sort $(wildcard tests/*/*_all.py)) -q -n 2 -rs
+	$(BIN)/python -m pytest $(sort $(wildcard tests/*/*_all.py)) -q -n 2 -rs --junitxml=build/test-all.xml
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from generated_parts import table, write
 
 _PAGE = Path(__file__).with_name("performance.md")
 _FIGURES = Path(__file__).with_name("performance.json")
@@ -47,11 +48,6 @@ def _ratio(result: Result, against: tuple[str, ...]) -> float | None:
     return ran["mlirage"]["median_s"] / min(times) if times and "mlirage" in ran else None
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
-
-
 def _means(results: list[Result], peers: tuple[str, ...]) -> str:
     """Geometric means of the ratios, and how often we are the faster."""
     said: list[str] = []
@@ -78,7 +74,7 @@ def _times(results: list[Result], peers: tuple[str, ...], *, detailed: bool) -> 
                 [f"{peak:.2f}", error, f"{ours['dispatches']:.0f}", f"{ours['compile_s']:.1f}"] if detailed else [error]
             )
         rows.append(row)
-    return f"{_table(head, rows)}\n\n{_means(results, peers)}"
+    return f"{table(head, rows)}\n\n{_means(results, peers)}"
 
 
 def _threads(one: list[Result], two: list[Result]) -> str:
@@ -93,7 +89,7 @@ def _threads(one: list[Result], two: list[Result]) -> str:
             speedup = result["contenders"][name]["median_s"] / other["contenders"][name]["median_s"] if both else None
             row.append(f"{speedup:.2f}" if speedup is not None else "")
         rows.append([row[0], _milliseconds(result, "mlirage"), *row[1:]])
-    return _table(["", "1 thread, ms", "mlirage", "ONNX Runtime", "OpenVINO"], rows)
+    return table(["", "1 thread, ms", "mlirage", "ONNX Runtime", "OpenVINO"], rows)
 
 
 def _memory(results: list[Result]) -> str:
@@ -107,7 +103,7 @@ def _memory(results: list[Result]) -> str:
         ]
         for result in results
     ]
-    return _table(["", "mlirage", "ONNX Runtime", "OpenVINO"], rows)
+    return table(["", "mlirage", "ONNX Runtime", "OpenVINO"], rows)
 
 
 def _parts(figures: dict[str, list[Result]]) -> dict[str, str]:
@@ -131,17 +127,7 @@ def main() -> int:
         figures[part] = _trimmed(json.loads(Path(path).read_text()))
     if given:
         _FIGURES.write_text(json.dumps(figures, indent=0) + "\n")
-    page = _PAGE.read_text()
-    for part, text in _parts(figures).items():
-        pattern = rf"(<!-- {part}: docs/make_performance.py -->\n).*?(\n<!-- end of {part} -->)"
-        page, count = re.subn(pattern, lambda match, text=text: f"{match[1]}{text}{match[2]}", page, flags=re.DOTALL)
-        if count != 1:
-            sys.stderr.write(f"docs/performance.md has no place for {part}\n")
-            return 1
-    if "--check" in sys.argv[1:]:
-        return int(page != _PAGE.read_text())
-    _PAGE.write_text(page)
-    return 0
+    return write(_PAGE, _parts(figures))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,15 @@ has a function for it, or PyTorch decomposes it to operators that have one.
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from generated_parts import write
+
 _PAGE = Path(__file__).with_name("pytorch.md")
-_HEAD, _END = "<!-- operators: docs/make_pytorch_operators.py -->", "<!-- end of operators -->"
 # Not a program's: devices, memory, autograd, sparse and nested tensors, the old quantized tensors, other back ends.
 _ELSEWHERE = re.compile(
     r"cuda|cudnn|miopen|mkldnn|mps|xpu|vulkan|sparse|nested|jagged|quantize|qint|q_|fbgemm|fused|foreach|_amp_|"
@@ -74,23 +76,20 @@ def _aten() -> set[str]:
 
 def section() -> str:
     """The part of the page."""
-    lines = [_HEAD, ""]
+    lines = [""]
     for title, names in (("torch-mlir's torch dialect", _torch_mlir()), ("ATen", _aten())):
         absent, count = missing(names)
         lines += [f"Of the {count} functional operators of {title}, {count - len(absent)} are there. Missing:", ""]
         text = ", ".join(f"`{name.removeprefix('aten.').removesuffix('.default')}`" for name in absent)
         lines += [text or "none", ""]
-    return "\n".join([*lines, _END])
+    return "\n".join(lines)
 
 
-def main() -> None:
-    """Rewrites the page."""
+def main() -> int:
+    """Writes or checks the page."""
     warnings.simplefilter("ignore")
-    page = _PAGE.read_text()
-    before, _, rest = page.partition(_HEAD)
-    _, _, after = rest.partition(_END)
-    _PAGE.write_text(before + section() + after)
+    return write(_PAGE, {"operators": section()})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

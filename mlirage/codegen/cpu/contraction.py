@@ -13,13 +13,13 @@ over rows that are computed twice.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Configuration, Entry
 from mlirage.codegen.cpu import staging
+from mlirage.codegen.cpu.contraction_blocks import workgroup_tiles
 from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, Staged, extent, is_readable
 from mlirage.codegen.cpu.index_math import (
@@ -37,24 +37,13 @@ from mlirage.codegen.cpu.index_math import (
 from mlirage.codegen.cpu.register_tile import Panel, RegisterTile, find_outputs, is_fusable
 from mlirage.codegen.cpu.table_lookups import look_up_nibbles
 from mlirage.codegen.dot_products import instruction_of
-from mlirage.codegen.register_shapes import RegisterShape, bit_width, register_shape
+from mlirage.codegen.register_shapes import bit_width, register_shape
 from mlirage.codegen.target import CpuTarget
 from mlirage.contractions import Contraction, match_contraction
 from mlirage.mlir import arith, ir, scf, vector
 
 KIND = "contraction"
 LLVM_UNROLLS = False  # tiles are in registers: nothing is gained, and compiling takes three times as long
-
-# A workgroup should take 8 µs at least: so many multiply-adds, or so many bytes of the right operand. Large
-# contractions get few large blocks, which read their operands less often: several times as much work.
-_WORKGROUP_MACS = 800_000
-_MANY_WORKGROUPS = 16
-_LARGE_WORKGROUP_MACS = 14_000_000
-_WORKGROUP_BYTES = 128 << 10
-# The left operand of dot products is brought to scratch memory, at most about so much of it.
-_STAGED_BYTES = 512 << 10
-# What a dynamic extent is taken for when blocks are sized.
-_GUESS = 128
 
 
 def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configuration] | None:
@@ -72,7 +61,9 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
         # one register per row: more rows keep as many sums in flight
         shape = replace(shape, rows=min(14, target.vector_registers - 4))
     extents = [None if e == structured_ops.DYNAMIC else e for e in structured_ops.loop_extents(contraction.op)]
-    tiles = _workgroup_tiles(contraction, extents, shape)
+    outputs = find_outputs(entry, contraction.op.results[0])
+    interleaves = any(output.order[-1:] != (len(output.order) - 1,) for output in outputs)
+    tiles = workgroup_tiles(contraction, extents, shape, interleaves)
     return contraction.op, Configuration(KIND, tiles, {"rows": shape.rows, "columns": shape.columns})
 
 
@@ -92,89 +83,6 @@ def root_contraction(entry: Entry) -> Contraction | None:
     if not written or not all(map(is_readable, reads)) or not all(is_fusable(v, root) for v in written):
         return None
     return contraction
-
-
-def _workgroup_tiles(c: Contraction, extents: Sequence[int | None], shape: RegisterShape) -> tuple[int, ...]:
-    """Blocks so that a workgroup is worth its start, the right operand is read once, and threads have work."""
-    known = [_GUESS if e is None else max(e, 1) for e in extents]
-    depth = math.prod(known[loop] for loop in c.depth)
-    columns = known[c.column]
-    rows = math.prod(known[loop] for loop in c.rows)
-    macs = max(rows * columns * depth // c.group, 1)
-    groups = max(1, min(macs // _WORKGROUP_MACS, max(_MANY_WORKGROUPS, macs // _LARGE_WORKGROUP_MACS)))
-    if rows <= 16:
-        groups = max(groups, int(columns * depth * _right_bytes(c)) // _WORKGROUP_BYTES)
-    tiles = [0] * len(extents)
-    panels = -(-columns // shape.columns)
-    if not c.panel:  # every block of rows would stage the same panels again
-        by_column = min(groups, panels)
-    elif c.group > 1 and rows >= 2 * shape.rows * groups:  # every block of columns would stage the same rows again
-        by_column = 1
-    else:
-        by_column = min(groups, max(1, panels // 2)) if rows <= 2 * shape.rows or panels >= 8 else 1
-        # few rows make few blocks
-        by_column = max(by_column, min(panels, groups // max(1, rows // (4 * shape.rows))))
-    panels_each = -(-panels // by_column)
-    by_column = -(-panels // panels_each)
-    if panels_each < panels or extents[c.column] is None:
-        tiles[c.column] = max(panels_each, 1) * shape.columns
-    remaining = max(1, groups // max(1, by_column))
-    block = max(rows // remaining, 4 * shape.rows)
-    if c.group > 1:  # the left operand is staged
-        block = max(shape.rows, min(block, _STAGED_BYTES // max(1, depth)))
-    _tile_rows(c, extents, known, tiles, block, shape)
-    work = macs * max(1, tiles[c.column] or columns) // columns
-    for loop in c.outer:
-        tiles[loop] = 1 if extents[loop] != 1 else 0
-    if c.outer and extents[c.outer[-1]] != 1 and work * 4 < _WORKGROUP_MACS:
-        tiles[c.outer[-1]] = max(1, min(known[c.outer[-1]], _WORKGROUP_MACS // max(1, work) // 2))
-    # one block of everything is no loop
-    return tuple(0 if e is not None and tile >= e else tile for tile, e in zip(tiles, extents, strict=True))
-
-
-def _right_bytes(c: Contraction) -> float:
-    """Bytes that are read for one element of the right operand."""
-    value = c.right_value
-    op = None if isinstance(value.owner, ir.Block) else value.owner.operation
-    if op is None or not structured_ops.is_elementwise(op) or not value.type.has_static_shape:
-        return _bytes(value.type) / max(1, math.prod(value.type.shape)) if value.type.has_static_shape else 4
-    inputs = [v.type for v in structured_ops.inputs(op) if isinstance(v.type, ir.RankedTensorType)]
-    return sum(map(_bytes, inputs)) / max(1, math.prod(value.type.shape))
-
-
-def _bytes(kind: ir.RankedTensorType) -> int:
-    return math.prod(kind.shape) * max(1, bit_width(kind.element_type) // 8) if kind.has_static_shape else 0
-
-
-def _tile_rows(
-    c: Contraction,
-    extents: Sequence[int | None],
-    known: Sequence[int],
-    tiles: list[int],
-    rows: int,
-    shape: RegisterShape,
-) -> None:
-    """Gives a workgroup about `rows` rows: whole inner loops, a part of one, single steps of those outside."""
-    inner = 1
-    for loop in reversed(c.rows):
-        wanted = max(1, rows // inner)
-        if inner >= rows:
-            tiles[loop] = 1 if extents[loop] != 1 else 0
-        elif extents[loop] is None or known[loop] > wanted:
-            tiles[loop] = _even_part(extents[loop], wanted, shape.rows if loop == c.rows[-1] else 1)
-        inner *= tiles[loop] or known[loop]
-
-
-def _even_part(extent_: int | None, wanted: int, unit: int) -> int:
-    """A block of about `wanted`: the divisor of the extent that is nearest, unless that is far off."""
-    if extent_ is None:
-        return max(unit, wanted // unit * unit)
-    divisors = [d for d in range(1, extent_ + 1) if extent_ % d == 0] if extent_ <= 4096 else []
-    near = min(divisors, key=lambda d: max(d / wanted, wanted / d), default=0)
-    if near and max(near / wanted, wanted / near) <= 1.5:
-        return 0 if near == extent_ else near
-    even = -(-extent_ // -(-extent_ // wanted))
-    return 0 if even >= extent_ else max(unit, -(-even // unit) * unit)
 
 
 def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> None:

@@ -32,6 +32,7 @@ from mlirage.input.verify_input import verify_input
 from mlirage.input.widen_48_bits import widen_48_bits
 from mlirage.input.widen_accumulators import widen_accumulators
 from mlirage.input.widen_contractions import widen_contractions
+from mlirage.input.widen_reductions import widen_reductions
 from mlirage.passes import Pass
 
 PIPELINE: tuple[Pass, ...] = (
@@ -83,4 +84,4 @@ PIPELINE: tuple[Pass, ...] = (
     verify_input,
 )
 ABI: tuple[Pass, ...] = (legalize_signatures,)
-PREPROCESSING: tuple[Pass, ...] = (widen_contractions,)
+PREPROCESSING: tuple[Pass, ...] = (widen_contractions, widen_reductions)

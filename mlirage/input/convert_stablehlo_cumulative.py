@@ -7,8 +7,8 @@
 
 So `jax.numpy.cumsum` is written; as windows it would take the square of the extent. Padding after the elements makes
 totals from the end. Sums and products from 0 and 1, extrema, AND and OR alone: a window combines its initial
-value once for each place outside, which changes nothing for those. Numbers of 16 bits stay windows, whose sums are
-widened (widen_accumulators).
+value once for each place outside, which changes nothing for those. Totals of 16-bit floats are widened later
+(widen_reductions).
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _is_running(op: ir.Operation) -> bool:
     kind = ir.RankedTensorType(op.operands[0].type)
     element = kind.element_type
     narrow = isinstance(element, ir.IntegerType) and element.width == 1
-    if narrow or not (isinstance(element, (ir.IntegerType, ir.F32Type, ir.F64Type)) and kind.has_static_shape):
+    if narrow or not (
+        isinstance(element, (ir.IntegerType, ir.F16Type, ir.BF16Type, ir.F32Type, ir.F64Type)) and kind.has_static_shape
+    ):
         return False
     block = op.regions[0].blocks[0]
     ops = [inner.operation for inner in block.operations]

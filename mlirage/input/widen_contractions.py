@@ -52,18 +52,18 @@ def _widen(op: ir.Operation) -> None:
         empty = tensor.EmptyOp(shape, f32).result
         total = structured_ops.build_generic(
             structured_ops.inputs(op),
-            [_convert(init, empty, arith.ExtFOp)],
+            [converted(init, empty, arith.ExtFOp)],
             structured_ops.indexing_maps(op),
             structured_ops.parallel_loops(op),
             lambda block: [_multiply_add(op, block)],
             op.location,
         ).results[0]
-        result = _convert(total, tensor.EmptyOp(shape, narrow.element_type).result, arith.TruncFOp)
+        result = converted(total, tensor.EmptyOp(shape, narrow.element_type).result, arith.TruncFOp)
     op.results[0].replace_all_uses_with(result)
     op.erase()
 
 
-def _convert(source: ir.Value, out: ir.Value, conversion: type[arith.ExtFOp | arith.TruncFOp]) -> ir.Value:
+def converted(source: ir.Value, out: ir.Value, conversion: type[arith.ExtFOp | arith.TruncFOp]) -> ir.Value:
     """Every element converted; a filled tensor is filled anew."""
     element = structured_ops.element_type(out.type)
     owner = None if isinstance(source.owner, ir.Block) else source.owner.operation

@@ -55,6 +55,19 @@ def test_work_grows_with_the_extent() -> None:
     np.testing.assert_array_equal(mlirage.load(module)(x), np.arange(1, (1 << 14) + 1, dtype=np.float32))
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_narrow_totals_round_once(dtype: str, reverse: bool) -> None:
+    """Rounded at every step, a total of bf16 ones would end at 256; as windows it would take the square."""
+    x = np.asarray(jnp.asarray(np.random.default_rng(1).uniform(0, 1, 4099), dtype))
+    module = mlirage.compile(lambda x: lax.cumsum(x, reverse=reverse), [x])
+    assert sum("scan" in name for name in ModuleFile.read_dispatches(bytes(module))) == 1
+    exact = x.astype(np.float64)[:: -1 if reverse else 1].cumsum()[:: -1 if reverse else 1]
+    np.testing.assert_allclose(
+        np.asarray(mlirage.load(module)(x)).astype(np.float64), exact, rtol=0.51 * float(jnp.finfo(dtype).eps)
+    )
+
+
 @pytest.mark.parametrize(
     ("window", "stride", "padding", "initial"),
     [(6, 1, (5, 0), 1.0), (6, 2, (5, 0), 0.0), (5, 1, (4, 0), 0.0), (6, 1, (4, 1), 0.0)],

@@ -159,7 +159,7 @@ def rounded(f: Functions, mode: str, x: ir.Value) -> ir.Value:
 
 def remainder(f: Functions, x: ir.Value, y: ir.Value) -> ir.Value:
     """C's fmod: exact, sign of x. Subtracts y 2^k as long as it fits: each step is exact and clears the top bit."""
-    a, b = f.abs(x), f.abs(y)
+    a, b = _magnitude(f, x), _magnitude(f, y)
     infinity = float("inf")
     usable = arith.andi(f.compare(_P.OLT, a, infinity), f.compare(_P.OGT, b, 0.0))
     start = arith.select(usable, a, f.c(0.0))
@@ -185,6 +185,11 @@ def remainder(f: Functions, x: ir.Value, y: ir.Value) -> ir.Value:
     invalid = arith.ori(f.compare(_P.OEQ, a, infinity), f.compare(_P.OEQ, b, 0.0))
     invalid = arith.ori(invalid, arith.ori(f.is_nan(x), f.is_nan(y)))
     return f.select(invalid, float("nan"), result)
+
+
+def _magnitude(f: Functions, x: ir.Value) -> ir.Value:
+    """|x| by a subtraction (-0 stays): LLVM takes absf of a widened bf16 before it is widened and loses denormals."""
+    return arith.select(f.compare(_P.OLT, x, 0.0), arith.subf(f.c(0.0), x), x)
 
 
 def _exponent(f: Functions, x: ir.Value) -> ir.Value:

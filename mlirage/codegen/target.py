@@ -72,7 +72,9 @@ class CpuTarget:
             case "x86_64":
                 return 64 if self.has("avx512f") else 32 if self.has("avx") else 16
             case "riscv64" | "riscv32":
-                return 16 if self.has("v") else 8
+                # Registers may be wider than a module promises (Zvl*b, in bits; V alone promises 128).
+                promised = [bits for bits in _ZVL_BITS if self.has(f"zvl{bits}b")]
+                return max([16, *(bits // 8 for bits in promised)]) if self.has("v") else 8
             case _:
                 return 16
 
@@ -132,6 +134,9 @@ class CpuTarget:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+# Lengths of RISC-V's vector registers that kernels make use of.
+_ZVL_BITS = (128, 256, 512)
+
 # Features that a device reports and a loader compares; tuning features (fast-…, slow-…) are not among them.
 _CHECKED_FEATURES: dict[str, tuple[str, ...]] = {
     "x86_64": (
@@ -141,8 +146,8 @@ _CHECKED_FEATURES: dict[str, tuple[str, ...]] = {
         "amx-bf16",
     ),
     "aarch64": ("fullfp16", "dotprod", "i8mm", "bf16", "sve", "sve2", "lse"),
-    "riscv64": ("m", "a", "f", "d", "c", "v", "zvfh", "zba", "zbb"),
-    "riscv32": ("m", "a", "f", "d", "c", "v"),
+    "riscv64": ("m", "a", "f", "d", "c", "v", "zvfh", "zba", "zbb", *(f"zvl{bits}b" for bits in _ZVL_BITS)),
+    "riscv32": ("m", "a", "f", "d", "c", "v", *(f"zvl{bits}b" for bits in _ZVL_BITS)),
     "arm": ("neon", "vfp4"),
 }  # fmt: skip
 

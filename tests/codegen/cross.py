@@ -61,6 +61,11 @@ ARCHITECTURES = {
         "riscv64-linux-musl",
         ("qemu-riscv64-static", "-cpu", "rv64,v=true,vlen=256,vext_spec=v1.0"),
     ),
+    "riscv64v-512": Architecture(
+        "riscv64-unknown-linux-gnu:generic-rv64:+v,+zvl512b",
+        "riscv64-linux-musl",
+        ("qemu-riscv64-static", "-cpu", "rv64,v=true,vlen=512,vext_spec=v1.0"),
+    ),
     "aarch64-dotprod": Architecture(
         "aarch64:generic:+dotprod,+i8mm,+bf16,+fullfp16", "aarch64-linux-musl", ("qemu-aarch64-static", "-cpu", "max")
     ),

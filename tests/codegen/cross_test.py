@@ -58,13 +58,22 @@ def test_sample(name: str) -> None:
     digits_on(name)
 
 
-def test_formats_are_checked() -> None:
-    """What the processor lacks is refused when the module is loaded."""
-    module = mlirage.compile(ABSOLUTE, target="aarch64:generic:+sve2")
-    plain = replace(ARCHITECTURES["aarch64"], emulator=("qemu-aarch64-static", "-cpu", "cortex-a53"))
-    (result,) = Machine(plain).run([Work(module, [np.float32([-1, 2])])])
+@pytest.mark.parametrize(
+    ("name", "target", "emulator", "lacks"),
+    [
+        ("aarch64", "aarch64:generic:+sve2", ("qemu-aarch64-static", "-cpu", "cortex-a53"), "+sve2"),
+        ("riscv64v", "riscv64:generic-rv64:+v,+zvl512b", None, "+zvl512b"),
+    ],
+)
+def test_formats_are_checked(name: str, target: str, emulator: tuple[str, ...] | None, lacks: str) -> None:
+    """What the processor lacks, longer vector registers too, is refused when the module is loaded."""
+    module = mlirage.compile(ABSOLUTE, target=target)
+    machine = ARCHITECTURES[name]
+    (result,) = Machine(replace(machine, emulator=emulator or machine.emulator)).run(
+        [Work(module, [np.float32([-1, 2])])]
+    )
     assert "supports none of the formats" in result
-    assert "+sve2" in result
+    assert lacks in result
 
 
 @pytest.mark.parametrize("target", ["arm", "arm:cortex-a15", "riscv32"])

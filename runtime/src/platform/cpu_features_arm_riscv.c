@@ -1,8 +1,17 @@
 #if !defined(__x86_64__)
+#define _GNU_SOURCE
+#include <string.h>
+
 #include "platform/cpu_features.h"
 
 #if defined(__linux__)
 #include <sys/auxv.h>
+#if defined(__riscv)
+#include <unistd.h>
+// asm/hwprobe.h, which older headers lack.
+#define RISCV_HWPROBE 258
+#define RISCV_HWPROBE_KEY_IMA_EXT_0 4
+#endif
 #else
 // Elsewhere only what the runtime itself was compiled for is known to be there.
 #define AT_HWCAP 16
@@ -13,10 +22,12 @@ static unsigned long getauxval(unsigned long type) {
 }
 #endif
 
+enum { HWCAP, HWCAP2, HWPROBE };
+
 typedef struct feature_t {
   char name[16];
   uint8_t bit;
-  bool second;  // of AT_HWCAP2
+  uint8_t word;  // which word it is a bit of
 } feature_t;
 
 #if defined(__aarch64__)
@@ -24,35 +35,64 @@ static const char* const isa = "aarch64";
 // Always there in ARMv8-A as this runtime is compiled for.
 static const char* const baseline[] = {"v8a", "fp-armv8", "neon", "outline-atomics"};
 static const feature_t features[] = {
-    {"aes", 3, false},         {"sha2", 6, false},     {"crc", 7, false},     {"lse", 8, false},
-    {"fullfp16", 10, false},   {"rdm", 12, false},     {"jsconv", 13, false}, {"complxnum", 14, false},
-    {"rcpc", 15, false},       {"sha3", 17, false},    {"sm4", 18, false},    {"dotprod", 20, false},
-    {"sve", 22, false},        {"fp16fml", 23, false}, {"dit", 24, false},    {"flagm", 27, false},
-    {"ssbs", 28, false},       {"sb", 29, false},      {"sve2", 1, true},     {"i8mm", 13, true},
-    {"bf16", 14, true},        {"bti", 17, true},      {"sme", 23, true},     {"sve2-aes", 2, true},
-    {"sve2-bitperm", 4, true}, {"sve2-sha3", 5, true}, {"sve2-sm4", 6, true}, {"altnzcv", 7, true},
-    {"fptoint", 8, true},      {"rand", 16, true},
+    {"aes", 3, HWCAP},           {"sha2", 6, HWCAP},       {"crc", 7, HWCAP},       {"lse", 8, HWCAP},
+    {"fullfp16", 10, HWCAP},     {"rdm", 12, HWCAP},       {"jsconv", 13, HWCAP},   {"complxnum", 14, HWCAP},
+    {"rcpc", 15, HWCAP},         {"sha3", 17, HWCAP},      {"sm4", 18, HWCAP},      {"dotprod", 20, HWCAP},
+    {"sve", 22, HWCAP},          {"fp16fml", 23, HWCAP},   {"dit", 24, HWCAP},      {"flagm", 27, HWCAP},
+    {"ssbs", 28, HWCAP},         {"sb", 29, HWCAP},        {"sve2", 1, HWCAP2},     {"i8mm", 13, HWCAP2},
+    {"bf16", 14, HWCAP2},        {"bti", 17, HWCAP2},      {"sme", 23, HWCAP2},     {"sve2-aes", 2, HWCAP2},
+    {"sve2-bitperm", 4, HWCAP2}, {"sve2-sha3", 5, HWCAP2}, {"sve2-sm4", 6, HWCAP2}, {"altnzcv", 7, HWCAP2},
+    {"fptoint", 8, HWCAP2},      {"rand", 16, HWCAP2},
 };
 #elif defined(__arm__)
 static const char* const isa = "armv7";
 static const char* const baseline[] = {"v7", "thumb2"};
 static const feature_t features[] = {
-    {"neon", 12, false}, {"vfp3", 13, false}, {"vfp4", 16, false}, {"d32", 19, false},
-    {"fp16", 22, false}, {"aes", 0, true},    {"sha2", 2, true},   {"crc", 4, true},
+    {"neon", 12, HWCAP}, {"vfp3", 13, HWCAP}, {"vfp4", 16, HWCAP}, {"d32", 19, HWCAP},
+    {"fp16", 22, HWCAP}, {"aes", 0, HWCAP2},  {"sha2", 2, HWCAP2}, {"crc", 4, HWCAP2},
 };
 #elif defined(__riscv)
 #define LETTER(c) ((uint8_t)((c) - 'a'))
 static const char* const isa = sizeof(void*) == 8 ? "riscv64" : "riscv32";
 static const char* const baseline[] = {"zicsr", "zifencei"};
 static const feature_t features[] = {
-    {"m", LETTER('m'), false}, {"a", LETTER('a'), false}, {"f", LETTER('f'), false},
-    {"d", LETTER('d'), false}, {"c", LETTER('c'), false}, {"v", LETTER('v'), false},
+    {"m", LETTER('m'), HWCAP}, {"a", LETTER('a'), HWCAP}, {"f", LETTER('f'), HWCAP}, {"d", LETTER('d'), HWCAP},
+    {"c", LETTER('c'), HWCAP}, {"v", LETTER('v'), HWCAP}, {"zba", 3, HWPROBE},       {"zbb", 4, HWPROBE},
+    {"zbs", 5, HWPROBE},       {"zfh", 27, HWPROBE},      {"zvfh", 30, HWPROBE},
 };
+
+// "zvl256b": vector registers of 256 bits or more.
+static bool has_vector_length(mlirage_string_t feature) {
+  if (feature.size < 5 || memcmp(feature.data, "zvl", 3) != 0 || feature.data[feature.size - 1] != 'b') return false;
+  uint64_t bits = 0;
+  for (size_t i = 3; i + 1 < feature.size; ++i) {
+    if (feature.data[i] < '0' || feature.data[i] > '9' || bits > 65536) return false;
+    bits = bits * 10 + (uint64_t)(feature.data[i] - '0');
+  }
+  if ((getauxval(AT_HWCAP) >> LETTER('v') & 1u) == 0) return false;  // the register below would trap
+  unsigned long bytes;
+  __asm__("csrr %0, 0xc22" : "=r"(bytes));  // vlenb, by number: this file is compiled without V
+  return bytes * 8 >= bits;
+}
 #else
 static const char* const isa = "unknown";
 static const char* const baseline[] = {""};
-static const feature_t features[] = {{"", 0, false}};
+static const feature_t features[] = {{"", 0, HWCAP}};
 #endif
+
+static uint64_t word_of(uint8_t word) {
+#if defined(__riscv) && defined(__linux__)
+  if (word == HWPROBE) {
+    struct {
+      int64_t key;
+      uint64_t value;
+    } pair = {RISCV_HWPROBE_KEY_IMA_EXT_0, 0};
+    // Kernels before 6.4 do not know the call, and leave nothing set.
+    return syscall(RISCV_HWPROBE, &pair, 1, 0, NULL, 0) == 0 && pair.key >= 0 ? pair.value : 0;
+  }
+#endif
+  return getauxval(word == HWCAP2 ? AT_HWCAP2 : AT_HWCAP);
+}
 
 mlirage_string_t mlirage_cpu_isa(void) { return mlirage_string(isa); }
 
@@ -62,9 +102,13 @@ bool mlirage_cpu_has(mlirage_string_t feature) {
   }
   for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); ++i) {
     if (!mlirage_string_equal(mlirage_string(features[i].name), feature)) continue;
-    return (getauxval(features[i].second ? AT_HWCAP2 : AT_HWCAP) >> features[i].bit & 1u) != 0;
+    return (word_of(features[i].word) >> features[i].bit & 1u) != 0;
   }
+#if defined(__riscv)
+  return has_vector_length(feature);
+#else
   return false;
+#endif
 }
 #else
 typedef int mlirage_cpu_features_arm_riscv_is_empty_t;

@@ -2,30 +2,29 @@
 
     SavedModel  ->  func.func @serving_default(args) -> results,  ml_program.global [mutable] @vars.w, …
 
-TensorFlow converts its functions to StableHLO (`tensorflow_export.py`, in a process of its own for models on disk);
+TensorFlow converts its functions to StableHLO (`tensorflow_lowering.py`), always in a process other than the user's;
 here the modules are joined, variables get their arrays, and those that no function writes become constants.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
 from mlirage.importers.tensorflow_calls import convert_calls
-from mlirage.importers.tensorflow_export import Exported, ExportedFunction, export_object
+from mlirage.importers.tensorflow_export import Exported, ExportedFunction, export_object, export_path
+from mlirage.importers.tensorflow_lowering import lower
 from mlirage.importers.tensorflow_shapes import convert_shapes
 from mlirage.importers.tensorflow_windows import convert_windows
+from mlirage.importers.tensorflow_worker import WORKER
+from mlirage.importers.worker import import_in_worker
 from mlirage.mlir import ir, ml_program, new_context, run_pipeline, walk
 from mlirage.options import CompileOptions
 from mlirage.passes import explain
 from mlirage.program import Program, as_splat
-
-_LOAD_LIMIT = 1800.0  # seconds that TensorFlow may take for a model on disk
 
 
 def import_tensorflow(model: Model, options: CompileOptions) -> Program:
@@ -45,13 +44,36 @@ def import_tensorflow(model: Model, options: CompileOptions) -> Program:
     if isinstance(model.source, Path):
         if model.example_inputs or model.example_keywords:
             raise UsageError("a model on disk says its inputs itself: no example inputs")
-        exported = _export_in_worker(model.source)
-    else:
-        exported = export_object(model.source, model.example_inputs, model.example_keywords)
+        return import_in_worker("tensorflow:import_file", model.source, options)
+    WORKER.start()  # while the model is traced
+    exported = export_object(model.source, model.example_inputs, model.example_keywords)
+    return _program(exported, WORKER.lower([function.graph for function in exported.functions]), options)
+
+
+def import_file(path: Path, options: CompileOptions) -> Program:
+    """Reads a SavedModel folder or a file of Keras, in the process that is for that.
+
+    Raises:
+      ImportFailure: it cannot be read, or holds what cannot be converted (operations are named).
+    """
+    exported = export_path(path)
+    texts: list[str] = []
+    problems: list[str] = []
+    for function in exported.functions:
+        try:
+            texts.append(lower(function.graph))
+        except ImportFailure as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise ImportFailure("\n".join(problems))
+    return _program(exported, texts, options)
+
+
+def _program(exported: Exported, texts: Sequence[str], options: CompileOptions) -> Program:
     program = Program(ir.Module.create(ir.Location.unknown(new_context())), options=options)
     with program.context, ir.Location.unknown():
-        for function in exported.functions:
-            _add_function(program, exported, function)
+        for function, text in zip(exported.functions, texts, strict=True):
+            _add_function(program, exported, function, text)
         _settle_variables(program, exported)
         try:
             convert_calls(program)
@@ -65,35 +87,16 @@ def import_tensorflow(model: Model, options: CompileOptions) -> Program:
     return program
 
 
-def _export_in_worker(path: Path) -> Exported:
-    with tempfile.TemporaryDirectory(prefix="mlirage-tensorflow-") as scratch:
-        folder = Path(scratch)
-        command = [sys.executable, "-m", "mlirage.importers.tensorflow_export", str(path.absolute()), scratch]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_LIMIT, check=False)
-        except subprocess.TimeoutExpired:
-            raise ImportFailure(f"{path}: TensorFlow did not convert it within {_LOAD_LIMIT:.0f} s") from None
-        told = folder / "error.json"
-        if told.exists():
-            error = json.loads(told.read_text())
-            if error["kind"] == "missing":
-                raise UsageError("this needs the package 'tensorflow': pip install 'mlirage[tf]'")
-            raise (UsageError if error["kind"] == "UsageError" else ImportFailure)(error["text"])
-        if done.returncode or not (folder / "model.json").exists():
-            last = "\n".join(done.stderr.strip().splitlines()[-5:])
-            raise ImportFailure(f"{path}: TensorFlow ended with code {done.returncode}: {last}")
-        return Exported.load(folder)
-
-
-def _add_function(program: Program, exported: Exported, function: ExportedFunction) -> None:
+def _add_function(program: Program, exported: Exported, function: ExportedFunction, text: str) -> None:
+    name = function.graph.name
     try:
-        part = ir.Module.parse(function.text, program.context)
+        part = ir.Module.parse(text, program.context)
     except ir.MLIRError as error:
-        raise ImportFailure(f"function {function.name!r}: {explain(error)}") from error
+        raise ImportFailure(f"function {name!r}: {explain(error)}") from error
     for op in [op.operation for op in part.body.operations]:
-        if op.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value != function.name:
+        if op.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value != name:
             old = ir.StringAttr(op.attributes["sym_name"]).value
-            new = f"{function.name}${old}"
+            new = f"{name}${old}"
             ir.SymbolTable.replace_all_symbol_uses(old, new, part.operation)
             ir.SymbolTable.set_symbol_name(op, new)
     known = {
@@ -107,7 +110,7 @@ def _add_function(program: Program, exported: Exported, function: ExportedFuncti
         copy = op.clone(ip=ir.InsertionPoint(program.module.body))
         if op.name == "ml_program.global":  # another function may write it
             copy.operation.attributes["is_mutable"] = ir.UnitAttr.get()
-        if op.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value == function.name:
+        if op.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value == name:
             _finish_function(program, exported, function, copy.operation)
 
 
@@ -145,7 +148,7 @@ def _finish_function(program: Program, exported: Exported, function: ExportedFun
     }
     if len(function.arguments) != len(inputs) or len(function.results) != len(kind.results):
         raise ImportFailure(
-            f"function {function.name!r} has {len(inputs)} arguments and {len(kind.results)} results in MLIR, "
+            f"function {function.graph.name!r} has {len(inputs)} arguments and {len(kind.results)} results in MLIR, "
             f"{len(function.arguments)} and {len(function.results)} in TensorFlow"
         )
     op.attributes["mlirage.signature"] = ir.StringAttr.get(json.dumps(signature))

@@ -24,7 +24,8 @@ _NORM = re.compile(
 )
 
 _BESSEL = re.compile(
-    r'(?P<result>%\w+) = "tf\.(?P<name>BesselI[01])"\((?P<x>%[\w#]+)\) (?:\{.*?\} )?: \((?P<kind>tensor<[^>]*>)\) -> .*'
+    r'(?P<result>%\w+) = "tf\.(?P<name>BesselI[01])"\((?P<x>%[\w#]+)\) (?:\{.*?\} )?: \((?P<kind>tensor<[^>]*>)\) '
+    r"-> tensor<[^>]*>"
 )
 
 
@@ -116,16 +117,28 @@ def as_calls(text: str) -> str:
 
 
 def convert_calls(program: Program) -> None:
-    """Replaces the calls; others stay for input-verify to report."""
+    """Replaces the calls; others stay for input-verify to report.
+
+    Raises:
+      NotImplementedError: some are of forms that are not supported.
+    """
+    problems: list[str] = []
     for op in list(walk(program.module.operation)):
-        if op.name != "stablehlo.custom_call":
+        if op.name == "stablehlo.custom_call":
+            target = ir.StringAttr(op.attributes["call_target_name"]).value
+        elif op.name in ("stablehlo.einsum", "stablehlo.unary_einsum"):
+            target = "tf.Einsum"
+        else:
             continue
-        target = ir.StringAttr(op.attributes["call_target_name"]).value
         convert = _CONVERSIONS.get(target)
         if convert is None and target.removeprefix("tf.") not in NAMES:
             continue
-        with ir.InsertionPoint(op), op.location:
-            values = convert(op) if convert else registry.convert(program, op, target.removeprefix("tf."))
+        try:
+            with ir.InsertionPoint(op), op.location:
+                values = convert(op) if convert else registry.convert(program, op, target.removeprefix("tf."))
+        except NotImplementedError as error:
+            problems.append(str(error))
+            continue
         if "tuple<" in str(op.results[0].type):
             for use in [use.owner.operation for use in op.results[0].uses]:
                 if use.name != "stablehlo.get_tuple_element":
@@ -134,6 +147,8 @@ def convert_calls(program: Program) -> None:
             op.erase()
         else:
             _replace(op, values)
+    if problems:
+        raise NotImplementedError("what is not supported:\n  " + "\n  ".join(problems))
 
 
 def _replace(op: ir.Operation, values: Sequence[ir.Value[Any]]) -> None:

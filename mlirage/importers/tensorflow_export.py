@@ -1,35 +1,20 @@
-"""What TensorFlow says about a model: StableHLO text per function, and the arrays of its variables.
+"""What TensorFlow says about a model: its functions as TensorFlow keeps them, and the arrays of its variables.
 
-    SavedModel, .keras file, keras.Model, tf.Module, tf.function, ConcreteFunction  ->  Exported
-
-This file alone imports TensorFlow. A model from disk is read by a process of its own (`python -m` of this file), so
-that neither TensorFlow's import nor a fault in its native code reaches the caller. Variables never become text:
-functions are converted with handles of the variables' types, and the arrays travel beside.
+SavedModel, .keras file, keras.Model, tf.Module, tf.function, ConcreteFunction  ->  Exported
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
-import numpy as np
-
 from mlirage.errors import ImportFailure, UsageError
-from mlirage.importers import tensorflow_calls
-from mlirage.importers.tensorflow_lists import with_known_elements
-from mlirage.importers.tensorflow_ops.names import NAMES
+from mlirage.importers.tensorflow_lowering import Graph
 from mlirage.program import Array
-
-_PIPELINE = "tf-lower-to-mlprogram-and-hlo"
-_LISTS = "tf-shape-inference,tf-tensor-list-ops-decomposition"
-_RESOURCE = "tensor<!tf_type.resource>"
 
 
 @dataclass
@@ -37,16 +22,14 @@ class ExportedFunction:
     """An entry point.
 
     Attributes:
-      name: of the function in the text.
-      text: a module of StableHLO; reads and writes globals called `vars.` and the name of a variable.
+      graph: the function; lowered, it reads and writes globals called `vars.` and the name of a variable.
       arguments: name, dtype and shape of each.
       results: the same of the results.
       in_tree, out_tree: structure of arguments and results (`mlirage/runtime/trees.py`).
       captured: names of the arrays that are passed after the arguments.
     """
 
-    name: str
-    text: str
+    graph: Graph
     arguments: list[dict[str, Any]]
     results: list[dict[str, Any]]
     in_tree: Any
@@ -61,27 +44,8 @@ class Exported:
     functions: list[ExportedFunction] = field(default_factory=list[ExportedFunction])
     arrays: dict[str, Array] = field(default_factory=dict[str, Array])
 
-    def save(self, folder: Path) -> None:
-        """Writes it to a folder."""
-        index: dict[str, Any] = {}
-        for number, (name, array) in enumerate(self.arrays.items()):
-            index[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "file": f"{number}.bin"}
-            (folder / f"{number}.bin").write_bytes(np.ascontiguousarray(array).tobytes())
-        functions = [vars(function) for function in self.functions]
-        (folder / "model.json").write_text(json.dumps({"functions": functions, "arrays": index}))
 
-    @staticmethod
-    def load(folder: Path) -> Exported:
-        """Reads what `save` wrote; arrays are read into memory, so that the folder may go."""
-        data = json.loads((folder / "model.json").read_text())
-        arrays: dict[str, Array] = {}
-        for name, entry in data["arrays"].items():
-            dtype = np.dtype(getattr(ml_dtypes, entry["dtype"], entry["dtype"]))
-            arrays[name] = np.frombuffer((folder / entry["file"]).read_bytes(), dtype).reshape(entry["shape"])
-        return Exported([ExportedFunction(**function) for function in data["functions"]], arrays)
-
-
-def export_path(path: Path, asked: str = "") -> Exported:
+def export_path(path: Path) -> Exported:
     """A SavedModel folder, or a file of Keras.
 
     Raises:
@@ -215,10 +179,6 @@ def _export(functions: Mapping[str, Any]) -> Exported:
 
 def _export_function(name: str, concrete: Any, arrays: dict[str, Array], variables: dict[Any, str]) -> ExportedFunction:
     tf = _tensorflow()
-    try:
-        text = tf.mlir.experimental.convert_function(concrete)
-    except Exception as error:  # TensorFlow raises its own classes, and RuntimeError
-        raise ImportFailure(f"function {name!r}: TensorFlow cannot express it in MLIR: {error}") from error
     by_handle = {id(variable.handle): variable for variable in concrete.graph.variables}
     captured: list[str] = []
     bound: list[str | None] = []
@@ -237,14 +197,15 @@ def _export_function(name: str, concrete: Any, arrays: dict[str, Array], variabl
             arrays[symbol] = outer.numpy()
             captured.append(symbol)
             bound.append(None)
-    lowered = _lower(name, _with_handles(name, text, bound, arrays))
+    types = {variable: _mlir_type(arrays[variable]) for variable in bound if variable is not None}
+    definition = concrete.function_def.SerializeToString()
+    library = concrete.graph.as_graph_def().library.SerializeToString()
     positional, keywords = concrete.structured_input_signature
     in_tree = {"tuple": [_tree(tf, positional), _tree(tf, keywords)]}
     leaves = [*_leaves(tf, positional, ""), *_leaves(tf, keywords, "")]
     outputs = list(_leaves(tf, concrete.structured_outputs, ""))
     return ExportedFunction(
-        name,
-        lowered,
+        Graph(name, definition, library, bound, types),
         _described(tf, leaves, "argument"),
         _described(tf, outputs, "result"),
         in_tree,
@@ -261,93 +222,11 @@ def _unique(name: str, taken: Mapping[str, Any]) -> str:
     return symbol
 
 
-def _with_handles(name: str, text: str, bound: Sequence[str | None], arrays: Mapping[str, Array]) -> str:
-    """The text of a function with variables by name instead of as arguments; captured arrays stay the last arguments.
-
-    Raises:
-      ImportFailure: the text is not as expected.
-    """
-    text = text.replace("tensor<*x!tf_type.resource>", _RESOURCE)
-    head = re.search(r"func\.func @\S+?\((.*?)\)( -> .*?)? attributes \{.*\} \{\n", text)
-    arguments = re.findall(r"(%arg\d+): (tensor<.*?>)(?: \{.*?\})?(?=, %arg|$)", head[1]) if head else []
-    first = len(arguments) - len(bound)
-    if head is None or first < 0:
-        raise ImportFailure(f"function {name!r}: unexpected MLIR of this version of TensorFlow: {text[:300]}")
-    kept: list[str] = []
-    handles = ""
-    for position, (value, kind) in enumerate(arguments):
-        variable = bound[position - first] if position >= first else None
-        if variable is None:
-            kept.append(f"{value}: {kind}")
-            continue
-        typed = f"tensor<!tf_type.resource<{_mlir_type(arrays[variable])}>>"
-        handles += f'    {value}_handle = "tf.VarHandleOp"() <{{container = "", shared_name = "{variable}"}}>'
-        handles += f" : () -> {typed}\n"
-        handles += f'    {value} = "tf.Cast"({value}_handle) <{{Truncate = false}}> : ({typed}) -> {_RESOURCE}\n'
-    count = len(re.findall(r"tensor<", head[2] or ""))
-    names = {part: ",".join(f"{part}{i}" for i in range(n)) for part, n in (("in", len(kept)), ("out", count))}
-    entry = f'{{control_outputs = "", inputs = "{names["in"]}", outputs = "{names["out"]}"}}'
-    function = f"func.func @{name}({', '.join(kept)}){head[2] or ''} attributes {{tf.entry_function = {entry}}} {{\n"
-    return text[: head.start()] + function + handles + text[head.end() :]
-
-
 def _mlir_type(array: Array) -> str:
     names = {"bool": "i1", "float16": "f16", "bfloat16": "bf16", "float32": "f32", "float64": "f64"}
     names |= {"complex64": "complex<f32>", "complex128": "complex<f64>"}
     element = names.get(array.dtype.name) or array.dtype.name.replace("uint", "ui").replace("int", "i")
     return f"tensor<{''.join(f'{d}x' for d in array.shape)}{element}>"
-
-
-def _lower(name: str, text: str) -> str:
-    """StableHLO; what TensorFlow's lowering turns out not to know is handed through it, if we do."""
-    try:
-        text = with_known_elements(tensorflow_calls.expand(text))
-    except NotImplementedError as error:
-        raise ImportFailure(f"function {name!r} holds {error}") from error
-    # The lowering of Hermitian eigenvalues takes real matrices alone, and does not say so by name.
-    handed = {"SelfAdjointEigV2"} if re.search(r'"tf\.SelfAdjointEigV2".*complex<', text) else set[str]()
-    if re.search(r'"tf\.Unpack".*\?', text):  # nor does that of Unpack, which ends the process for open extents
-        handed.add("Unpack")
-    while True:
-        lowered, unknown = _try_to_lower(name, tensorflow_calls.hand_through(text, handed))
-        more = {operation.removeprefix("tf.") for operation in unknown} & NAMES - handed
-        if unknown and not more:
-            raise ImportFailure(
-                f"function {name!r} holds TensorFlow operations that have no StableHLO form: {', '.join(unknown)}"
-            )
-        if not more:
-            return _with_chlo(lowered)
-        handed |= more
-
-
-def _try_to_lower(name: str, text: str) -> tuple[str, list[str]]:
-    """The text after the lowering, and the operations that it does not know."""
-    tf = _tensorflow()
-    try:
-        if '"tf.TensorList' in text:  # loops that collect rows, as map_fn and Keras's recurrent layers make them
-            text = tf.mlir.experimental.run_pass_pipeline(text, _LISTS, False)
-        lowered = tf.mlir.experimental.run_pass_pipeline(text, _PIPELINE, False)
-    except Exception as error:  # TensorFlow raises its own classes
-        message = str(error)
-        operations = list(dict.fromkeys(re.findall(r"'?\b(tf\.[A-Z]\w*)\b'?", message)))
-        if operations:
-            return "", operations
-        raise ImportFailure(f"function {name!r}: TensorFlow cannot lower it: {message[:2000]}") from error
-    lowered = tensorflow_calls.as_calls(lowered)
-    return lowered, list(dict.fromkeys(re.findall(r'"(tf\.\w+)"', lowered)))
-
-
-def _with_chlo(text: str) -> str:
-    """Functions that TensorFlow writes as custom calls, as ops of CHLO."""
-    text = re.sub(
-        r"stablehlo\.custom_call @mhlo\.topk\((%\w+(?:#\d+)?)\) "
-        r"\{mhlo\.attributes = \{k = (\d+) : i64, largest = true\}.*?\} :",
-        r'"chlo.top_k"(\1) {k = \2 : i64} :',
-        text,
-    )
-    return re.sub(
-        r"stablehlo\.custom_call @mhlo\.(erf|erf_inv)\((%\w+(?:#\d+)?)\) \{mhlo.*?\} :", r'"chlo.\1"(\2) :', text
-    )
 
 
 def _is_leaf(tf: Any, value: Any) -> bool:
@@ -396,17 +275,3 @@ def _described(tf: Any, leaves: Sequence[tuple[str, Any]], role: str) -> list[di
         if names.count(entry["name"]) > 1:
             entry["name"] = f"{entry['name']}_{number}"
     return described
-
-
-def main() -> None:
-    """Exports the model in the first argument to the folder in the second; an error goes to a file there."""
-    source, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    try:
-        export_path(source).save(folder)
-    except (ImportFailure, UsageError, ModuleNotFoundError) as error:
-        kind = "missing" if isinstance(error, ModuleNotFoundError) else type(error).__name__
-        (folder / "error.json").write_text(json.dumps({"kind": kind, "text": str(error)}))
-
-
-if __name__ == "__main__":
-    main()

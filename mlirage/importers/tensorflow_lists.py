@@ -87,7 +87,7 @@ def with_known_elements(text: str) -> str:
             kinds = [value.type for value in block.operations[len(block.operations) - 1].operation.operands]
             inputs = [argument.type for argument in block.arguments]
             function.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, kinds))
-        return str(module)
+        return str(module.operation.get_asm(enable_debug_info=True))
 
 
 def _as_tensors(module: ir.Module, classes: _Classes) -> None:

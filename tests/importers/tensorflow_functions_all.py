@@ -22,8 +22,6 @@ EXPECTED_FAILURES: dict[str, str] = {
             "linalg.logm", "linalg.sqrtm", "nn.ctc_greedy_decoder", "nn.fractional_max_pool", "image.extract_glimpse",
             "image.non_max_suppression", "image.non_max_suppression_padded", "image.draw_bounding_boxes",
             "image.resize.cubic.gradient", "hessians",
-            *(f"math.special.bessel_{name}" for name in ("j0", "j1", "k0", "k0e", "k1", "k1e", "y0", "y1")),
-            *(f"math.special.{name}" for name in ("dawsn", "expint", "fresnel_cos", "fresnel_sin", "spence")),
         ],
         _NO_FORM,
     ),

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from mlirage.importers.pytorch_ops.registry import PROMOTION, Dim, Op, Operand, as_tensor, aten, promoted
-from mlirage.importers.pytorch_ops.special import number
 from mlirage.input import builders as b
 from mlirage.input.builders import Scalar, Tensor, loops
 from mlirage.input.builders import scalar as s
+from mlirage.input.builders.special import number
 
 _UNROLLED = 32  # the highest degree that is known while compiling and needs no loop
 

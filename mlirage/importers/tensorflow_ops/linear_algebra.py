@@ -230,3 +230,8 @@ def banded_solve(call: Call, bands: Tensor, right: Tensor) -> Tensor:
     matrix, right = (b.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (matrix, right))
     turned = ["transpose", "conjugate"] if call.flag("adjoint") else []
     return _triangular(matrix, right, *(["lower"] if below else []), *turned)
+
+
+@tf_op("Einsum")
+def einsum(call: Call, *operands: Tensor) -> Tensor:
+    return b.einsum(call.text("equation"), operands)

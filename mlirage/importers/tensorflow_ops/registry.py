@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from mlirage.element_types import dtype_of
+from mlirage.errors import ImportFailure
 from mlirage.importers.tensorflow_ops.names import NAMES
 from mlirage.input.builders import DType, Tensor, TensorBuilder, tensor_type
-from mlirage.mlir import ir
+from mlirage.mlir import describe_location, ir
 from mlirage.program import Array, Program
 
 OperationFunction = Callable[..., Any]
@@ -76,6 +77,7 @@ def convert(program: Program, op: ir.Operation, name: str) -> Sequence[ir.Value[
 
     Raises:
       NotImplementedError: it is of a form that is not supported.
+      ImportFailure: the function of the operation is wrong.
     """
     function = op.parent
     while function is not None and function.name != "func.func":
@@ -84,17 +86,25 @@ def convert(program: Program, op: ir.Operation, name: str) -> Sequence[ir.Value[
     builder = TensorBuilder(program.module, function.regions[0].blocks[0], program.constants)
     config = ir.StringAttr(op.attributes["backend_config"]).value if "backend_config" in op.attributes else ""
     options = {key: value.strip("'") for key, value in re.findall(r"(\w+) = ('[^']*'|\[[^\]]*\]|[^,]+)", config)}
+    if "einsum_config" in op.attributes:  # of StableHLO's own op
+        options["equation"] = ir.StringAttr(op.attributes["einsum_config"]).value
     kinds = _result_types(op)
     dtypes = tuple(dtype_of(kind.element_type) for kind in kinds)
+    where = repr(describe_location(op.location))
     with builder.active():
         try:
             inputs = [_tensor(value) for value in op.operands]
             made = operations()[name](Call(options, dtypes), *inputs)
-        except (ValueError, TypeError, KeyError, NotImplementedError) as error:
-            raise NotImplementedError(f"tf.{name}: {error}") from error
+        except (ValueError, NotImplementedError) as error:
+            raise NotImplementedError(f"tf.{name} at {where}: {error}") from error
+        except (TypeError, LookupError, AttributeError, AssertionError, ArithmeticError) as error:
+            raise ImportFailure(
+                f"internal error at node {where} (tf.{name} of {', '.join(str(value.type) for value in op.operands)}): "
+                f"{type(error).__name__}: {error}; the fault is mlirage's, please report it with this text"
+            ) from error
         tensors: Sequence[Tensor] = made if isinstance(made, list | tuple) else [made]
         if len(tensors) < len(kinds):
-            raise NotImplementedError(f"tf.{name}: {len(kinds)} results, of which {len(tensors)} are made")
+            raise NotImplementedError(f"tf.{name} at {where}: {len(kinds)} results, of which {len(tensors)} are made")
         values = [_typed(x.value, kind) for x, kind in zip(tensors, kinds, strict=False)]
     for scratch in reversed(builder.scratch):
         scratch.erase()

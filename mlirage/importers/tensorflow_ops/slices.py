@@ -75,3 +75,8 @@ def unpack(call: Call, x: Tensor) -> list[Tensor]:
     """The parts along an axis, which they lose."""
     axis = b.normalize_axis((call.numbers("axis") or [0])[0], x.rank)
     return [b.squeeze(b.slice_axis(x, axis, i, 1), [axis]) for i in range(len(call.results))]
+
+
+@tf_op("ParallelConcat")
+def parallel_concatenation(call: Call, *parts: Tensor) -> Tensor:
+    return b.concatenate(list(parts), 0)

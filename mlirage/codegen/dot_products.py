@@ -75,10 +75,15 @@ def dot_products(target: CpuTarget) -> tuple[DotProduct, ...]:
             name = {64: "avx512.pmaddw.d.512", 32: "avx2.pmadd.wd", 16: "sse2.pmadd.wd"}[size]
             if size != 32 or target.has("avx2"):
                 found.append(DotProduct(2, s16, s16, f"llvm.x86.{name}", lanes, accumulates=False))
-        if target.has("avx512bf16") if wide else _has_vl(target, "avx512bf16"):
+        if _has_vl(target, "avx512bf16"):
             found.append(DotProduct(2, bf16, bf16, f"llvm.x86.avx512bf16.dpbf16ps.{bits}", lanes))
-    if target.architecture == "aarch64" and target.has("dotprod"):
-        found.append(DotProduct(4, s8, s8, "llvm.aarch64.neon.sdot.v4i32.v16i8", lanes))
+    if target.architecture == "aarch64":
+        if target.has("dotprod"):
+            found.append(DotProduct(4, s8, s8, "llvm.aarch64.neon.sdot.v4i32.v16i8", lanes))
+        if target.has("i8mm"):
+            found.append(DotProduct(4, u8, s8, "llvm.aarch64.neon.usdot.v4i32.v16i8", lanes))
+        if target.has("bf16"):
+            found.append(DotProduct(2, bf16, bf16, "llvm.aarch64.neon.bfdot.v4f32.v8bf16", lanes))
     return tuple(found)
 
 
@@ -87,12 +92,12 @@ def _has_vl(target: CpuTarget, feature: str) -> bool:
 
 
 def find_dot_product(left: Narrow, right: Narrow, target: CpuTarget) -> DotProduct | None:
-    """The fastest instruction for factors of these types.
+    """The fastest instruction for factors of these types, one that takes their signs as they are before others.
 
     Signed bytes become unsigned ones by an offset on the way (and the reverse): the left operand may have either sign.
     Bytes become 16-bit integers where nothing takes them as they are.
     """
-    for dot in dot_products(target):
+    for dot in sorted(dot_products(target), key=lambda dot: dot.left != left):
         if (dot.left.kind == "f") != (left.kind == "f") or (right.kind == "f") != (left.kind == "f"):
             continue
         if dot.left.kind == "f" and (left.bits, right.bits) == (16, 16):

@@ -7,8 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import mlirage
 from mlirage.codegen.link import ZIG
@@ -74,6 +76,37 @@ def test_formats_are_checked(name: str, target: str, emulator: tuple[str, ...] |
     )
     assert "supports none of the formats" in result
     assert lacks in result
+
+
+def test_dot_products_of_arm() -> None:
+    """Products with constant weights: signed and unsigned bytes exactly, bf16 within rounding."""
+    machine = Machine.get("aarch64-dotprod")
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-128, 128, (37, 19)).astype(np.int8)
+    works: list[Work] = []
+    for kind in (np.uint8, np.int8):
+        x = rng.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, (5, 37)).astype(kind)
+        graph = helper.make_graph(
+            [helper.make_node("MatMulInteger", ["x", "w"], ["y"])], "g",
+            [helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)],
+            [helper.make_tensor_value_info("y", TensorProto.INT32, (5, 19))], [numpy_helper.from_array(weights, "w")],
+        )  # fmt: skip
+        works.append(Work(mlirage.compile(helper.make_model(graph), target=machine.architecture.target), [x]))
+    narrow = weights.astype(np.float32) / 16
+    text = f"""
+    func.func @main(%x: tensor<5x37xbf16>) -> tensor<5x19xf32> {{
+      %w = arith.constant dense<{narrow.tolist()}> : tensor<37x19xbf16>
+      %0 = stablehlo.dot_general %x, %w, contracting_dims = [1] x [0]
+        : (tensor<5x37xbf16>, tensor<37x19xbf16>) -> tensor<5x19xf32>
+      return %0 : tensor<5x19xf32>
+    }}"""
+    x = rng.standard_normal((5, 37)).astype(ml_dtypes.bfloat16)
+    works.append(Work(mlirage.compile(text, target=machine.architecture.target), [x]))
+    results = machine.run(works)
+    assert not any(isinstance(result, str) for result in results), results
+    for work, result in zip(works[:2], results, strict=False):
+        np.testing.assert_array_equal(result[0], work.inputs[0].astype(np.int32) @ weights.astype(np.int32))
+    np.testing.assert_allclose(results[2][0], x.astype(np.float64) @ narrow, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("target", ["arm", "arm:cortex-a15", "riscv32"])

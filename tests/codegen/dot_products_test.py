@@ -17,6 +17,7 @@ from tests.codegen.abi import CompiledLibrary, compile_entries
 Array = np.ndarray[Any, np.dtype[Any]]
 _V3 = "x86_64-unknown-linux-gnu:x86-64-v3"
 _V4_VNNI = "x86_64-unknown-linux-gnu:x86-64-v4:+avx512vnni,+avx512bf16"
+_ARM = "aarch64-unknown-linux-gnu:generic:+dotprod,+i8mm,+bf16"
 _S8, _U8, _S16, _BF16 = Narrow("s", 8), Narrow("u", 8), Narrow("s", 16), Narrow("f", 16)
 
 
@@ -140,12 +141,17 @@ def test_hot_loops_are_instructions() -> None:
 def test_choice_by_target() -> None:
     names = {
         text: [dot.intrinsic.split(".")[-2:] for dot in dot_products(parse_target(text))]
-        for text in (_V4_VNNI, _V3, "aarch64-unknown-linux-gnu", "aarch64-unknown-linux-gnu:generic:+dotprod")
+        for text in (_V4_VNNI, _V3, "aarch64-unknown-linux-gnu", "aarch64-unknown-linux-gnu:generic:+dotprod", _ARM)
     }
     assert names[_V4_VNNI] == [["vpdpbusd", "512"], ["vpdpwssd", "512"], ["dpbf16ps", "512"]]
     assert names[_V3] == [["pmadd", "wd"]]
     assert names["aarch64-unknown-linux-gnu"] == []
     assert names["aarch64-unknown-linux-gnu:generic:+dotprod"] == [["v4i32", "v16i8"]]
+    assert [dot.intrinsic.split(".")[3] for dot in dot_products(parse_target(_ARM))] == ["sdot", "usdot", "bfdot"]
+    for left, chosen in ((_S8, "sdot"), (_U8, "usdot")):  # no offset where the signs are as they are
+        dot = find_dot_product(left, _S8, parse_target(_ARM))
+        assert dot is not None
+        assert dot.intrinsic.split(".")[3] == chosen
     assert find_dot_product(_S8, _S8, parse_target(_V4_VNNI)) == dot_products(parse_target(_V4_VNNI))[0]
     assert find_dot_product(_U8, _S16, parse_target(_V3)) == dot_products(parse_target(_V3))[0]
     assert find_dot_product(_U8, _U8, parse_target(_V4_VNNI)) == dot_products(parse_target(_V4_VNNI))[1]

@@ -112,6 +112,8 @@ def _converts(kind: str, target: CpuTarget) -> bool:
         if target.architecture == "x86_64":
             return target.has("f16c") or target.has("avx512f")
         return target.architecture == "aarch64" or _computes(kind, target)
+    if target.architecture == "aarch64":
+        return kind == "bf16" and target.has("bf16")
     return kind == "bf16" and target.architecture == "x86_64" and target.has("avx512bf16") and target.has("avx512vl")
 
 

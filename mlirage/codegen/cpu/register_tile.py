@@ -159,6 +159,7 @@ class RegisterTile:
         self.together = steps_together(contraction)
         self.fetch: Callable[[Mapping[int, Index]], None] | None = None
         self.dot = instruction_of(op, contraction.right, contraction.group, target) if contraction.group > 1 else None
+        assert self.dot is not None or contraction.group == 1, "the body was changed after the kind was chosen"
         inner = extents[contraction.depth[-1]] if contraction.depth else None
         self.block_scale = find_block_scale(contraction, inner, self.together)
 

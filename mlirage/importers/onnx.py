@@ -28,6 +28,8 @@ from mlirage.mlir import func, ir, new_context, run_pipeline
 from mlirage.options import CompileOptions
 from mlirage.program import Program
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 
 def import_model(model: Model, options: CompileOptions) -> Program:
     """Reads a model; examples say how long sequences are and which optionals there are.
@@ -59,11 +61,12 @@ def import_onnx(
     Raises:
       ImportFailure: the file is no valid model, or holds what is not supported (all of it is listed).
     """
-    model, folder = _load(source)
+    model, folder, what = _load(source)
     owned = model is not source
     if not model.HasField("graph") or not model.opset_import:
-        raise ImportFailure("not an ONNX model: it has no graph or no opset; is the file complete?")
+        raise ImportFailure(f"{what}: not an ONNX model: it has no graph or no opset; is the file complete?")
     _check_texts(model, "the model")
+    _check_opset(model)
     weights = WeightReader(folder, owned)
     model_context = ModelContext(
         opsets={("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import},
@@ -84,9 +87,10 @@ def import_onnx(
     return program
 
 
-def _load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> tuple[onnx.ModelProto, Path | None]:
+def _load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> tuple[onnx.ModelProto, Path | None, str]:
+    """The model, the folder of its external data, and what messages call it."""
     if isinstance(source, onnx.ModelProto):
-        return source, None
+        return source, None, "the given model"
     if isinstance(source, bytes):
         data, folder, what = source, None, "the given bytes"
     else:
@@ -95,12 +99,31 @@ def _load(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> tuple[onn
             data, folder, what = path.read_bytes(), path.parent, str(path)
         except OSError as error:
             raise ImportFailure(f"cannot read {path}: {error.strerror}") from error
+    if data.startswith(_LFS_POINTER):
+        raise ImportFailure(f"{what}: not an ONNX model but a pointer to one in Git LFS: fetch it with `git lfs pull`")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
     except DecodeError as error:
-        raise ImportFailure(f"{what}: not an ONNX model, or cut short ({error})") from error
-    return model, folder
+        raise ImportFailure(
+            f"{what}: not an ONNX model, or cut short ({error}); it is {len(data)} bytes that begin with {data[:16]!r}"
+        ) from error
+    return model, folder, what
+
+
+def _check_opset(model: onnx.ModelProto) -> None:
+    """Operators may mean something else in versions that do not exist yet.
+
+    Raises:
+      ImportFailure: the model asks for one.
+    """
+    newest = onnx.defs.onnx_opset_version()
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx") and opset.version > newest:
+            raise ImportFailure(
+                f"the model is of opset {opset.version}; the newest that is known is {newest}: install a newer onnx "
+                "and mlirage, or export the model for an older opset"
+            )
 
 
 def _check_texts(message: Message, where: str) -> None:

@@ -117,7 +117,6 @@ class GraphImporter:
                     self.values[name] = output
 
     def _run_node(self, proto: onnx.NodeProto, inputs: list[Any]) -> Sequence[Any]:
-        where = f"node {node_label(proto)!r} ({proto.op_type})"
         try:
             key = (proto.domain, proto.op_type, proto.overload)
             if key in self.context.functions:
@@ -144,13 +143,38 @@ class GraphImporter:
         except MlirageError as error:
             if str(error).startswith("node "):
                 raise
-            raise ImportFailure(f"{where}: {error}") from error
+            raise ImportFailure(f"{self._where(proto, inputs)}: {error}") from error
         except (ValueError, TypeError, NotImplementedError, ir.MLIRError) as error:
-            raise ImportFailure(f"{where}: {error}") from error
+            what = self._wrong_attribute(proto) or str(error)
+            raise ImportFailure(f"{self._where(proto, inputs)}: {what}") from error
         except (ArithmeticError, LookupError, AttributeError, AssertionError, RecursionError, MemoryError) as error:
             # What the node says makes no sense in a way that its function does not look for.
-            raise ImportFailure(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+            what = self._wrong_attribute(proto) or f"cannot be imported: {type(error).__name__}: {error}"
+            raise ImportFailure(f"{self._where(proto, inputs)}: {what}") from error
         return result if type(result) in (tuple, list) else (result,)
+
+    @staticmethod
+    def _where(proto: onnx.NodeProto, inputs: Sequence[Any]) -> str:
+        """What messages call a node, with the types of what it reads."""
+        kinds = ", ".join(_kind(x) for x in inputs)
+        return f"node {node_label(proto)!r} ({proto.op_type}{f' of {kinds}' if kinds else ''})"
+
+    def _wrong_attribute(self, proto: onnx.NodeProto) -> str | None:
+        """How the attributes of a node that cannot be imported differ from what its operator says, if they do."""
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        try:
+            schema: Any = onnx.defs.get_schema(proto.op_type, self.opsets.get(domain, 0), domain)
+        except onnx.defs.SchemaError:
+            return None
+        given = {attribute.name: attribute for attribute in proto.attribute}
+        for name, declared in schema.attributes.items():
+            if name not in given:
+                if declared.required:
+                    return f"attribute {name!r} is missing"
+            elif not given[name].ref_attr_name and given[name].type != declared.type.value:
+                kind = onnx.AttributeProto.AttributeType.Name(given[name].type)
+                return f"attribute {name!r} is of type {kind}, not {declared.type.name}"
+        return None
 
     def _attributes_of(self, proto: onnx.NodeProto) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -216,6 +240,13 @@ class GraphImporter:
             if name not in present and attribute.default_value.name:
                 function.attribute_proto.add().CopyFrom(attribute.default_value)
         return function
+
+
+def _kind(x: Any) -> str:
+    """An input in a message: `float32[2, ?]`."""
+    if not isinstance(x, Tensor):
+        return "none" if x is None else type(x).__name__.lower()
+    return f"{x.dtype}[{', '.join('?' if isinstance(d, Sym) else str(d) for d in x.shape)}]"
 
 
 def _type_proto(x: Tensor) -> onnx.TypeProto:

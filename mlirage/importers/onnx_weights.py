@@ -59,6 +59,8 @@ class WeightReader:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         path = self._external_path(tensor)
         offset = int(entries.get("offset", 0))
+        if offset < 0:
+            raise ValueError(f"its data starts at {offset} in {path}")
         if dtype.name in _PACKED:
             bits = 2 if dtype.name in ("int2", "uint2") else 4
             count = -(-int(np.prod(shape, dtype=np.int64)) * bits // 8)
@@ -87,11 +89,15 @@ class WeightReader:
                 f"tensor {tensor.name!r} lies in the external file {location!r}, which cannot be found for a model "
                 "given as bytes or object: pass the model's path"
             )
+        if not location:
+            raise ImportFailure(f"tensor {tensor.name!r} lies in an external file, but the model does not say in which")
         path = self.folder / location
         if Path(location).is_absolute() or ".." in Path(location).parts:
             raise ImportFailure(f"tensor {tensor.name!r}: external file {location!r} must lie in the model's folder")
         if not path.is_file():
-            raise ImportFailure(f"tensor {tensor.name!r}: external data file {path} is missing")
+            raise ImportFailure(
+                f"tensor {tensor.name!r}: external data file {path} is missing: it belongs beside the model's file"
+            )
         return path
 
     def check_external(self, graph: onnx.GraphProto) -> None:

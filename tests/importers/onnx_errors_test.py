@@ -140,3 +140,59 @@ def test_wrong_weight_size() -> None:
     model = parser.parse_model(HEADER + "g (float[4] x) => (float[4] y) { y = Add (x, w) }")
     model.graph.initializer.append(TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], raw_data=b"123"))
     assert "tensor 'w' is malformed" in failure(model)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("y = Add (x, i)", "(Add of float32[2, 3], int64[1])"),
+        ("y = Softmax <axis = 1.5> (x)", "attribute 'axis' is of type FLOAT, not INT"),
+        ("y = Cast (x)", "attribute 'to' is missing"),
+        ("y = QuantizeLinear <axis = 1> (x, s)", "5 scales or zero points for 3 positions of axis 1"),
+    ],
+)
+def test_nodes_are_told_with_types_and_attributes(body: str, message: str) -> None:
+    model = parser.parse_model(HEADER + f"g (float[2, 3] x, int64[1] i, float[5] s) => (float[p, q] y) {{ {body} }}")
+    assert message in failure(model)
+
+
+def test_opset_that_does_not_exist_yet() -> None:
+    model = parser.parse_model(HEADER.replace("17", "99") + "g (float[2] x) => (float[2] y) { y = Relu (x) }")
+    assert "the model is of opset 99; the newest that is known is " in failure(model)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "not an ONNX model: it has no graph"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "begin with b'<!DOCTYPE html>"),
+    ],
+)
+def test_files_that_are_something_else(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(data)
+    text = failure(path)
+    assert str(path) in text
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"location": "w.bin", "offset": "-8"}, "starts at -8 in "),
+        ({"location": "w.bin", "offset": "x"}, "tensor 'w' is malformed"),
+        ({}, "does not say in which"),
+    ],
+)
+def test_external_data_that_makes_no_sense(tmp_path: Path, entries: dict[str, str], message: str) -> None:
+    model = parser.parse_model(HEADER + "g (float[4] x) => (float[4] y) { y = Add (x, w) }")
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=value)
+    model.graph.initializer.append(tensor)
+    (tmp_path / "w.bin").write_bytes(bytes(64))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    text = failure(tmp_path / "m.onnx")
+    assert "tensor 'w'" in text
+    assert message in text

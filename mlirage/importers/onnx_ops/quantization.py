@@ -16,6 +16,9 @@ def _spread(parameter: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
         return b.reshape(parameter, ())
     axis = b.normalize_axis(axis, x.rank)
     if parameter.rank == 1:
+        count, extent = parameter.shape[0], x.shape[axis]
+        if isinstance(count, int) and isinstance(extent, int) and count != extent:
+            raise ValueError(f"{count} scales or zero points for {extent} positions of axis {axis}")
         return b.reshape(parameter, [parameter.shape[0] if i == axis else 1 for i in range(x.rank)])
     if not block:
         block_size = -(-x.shape[axis] // parameter.shape[axis])  # pyright: ignore

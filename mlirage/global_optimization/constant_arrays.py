@@ -11,10 +11,10 @@ from mlirage.program import Array, Program, is_splat
 
 def constant_array(program: Program, value: ir.Value) -> tuple[str, Array] | None:
     """The constant that a value is, seen through transposes and reshapes, and the name of the array it comes from."""
-    if isinstance(value.owner, ir.Block):
+    kind = value.type
+    if isinstance(value.owner, ir.Block) or not isinstance(kind, ir.RankedTensorType):  # a linalg op may read scalars
         return None
     op = value.owner.operation
-    kind = ir.RankedTensorType(value.type)
     match op.name:
         case "ml_program.global_load_const":
             name = ir.SymbolRefAttr(op.attributes["global"]).value[0]

@@ -20,6 +20,7 @@ from mlirage.input.convert_stablehlo_windows import convert_stablehlo_windows
 from mlirage.input.convert_tm_tensor import convert_tm_tensor
 from mlirage.input.convert_torch import convert_torch
 from mlirage.input.decompose_dynamic_named_ops import decompose_dynamic_named_ops
+from mlirage.input.decompose_winograd_transforms import decompose_winograd_transforms
 from mlirage.input.expand_chlo_broadcasts import expand_chlo_broadcasts
 from mlirage.input.expand_complex_functions import expand_complex_functions
 from mlirage.input.externalize_constants import externalize_constants
@@ -75,6 +76,7 @@ PIPELINE: tuple[Pass, ...] = (
     expand_complex_functions,
     center_quantized_products,
     decompose_dynamic_named_ops,
+    decompose_winograd_transforms,
     "resolve-ranked-shaped-type-result-dims",
     "lower-affine",  # extents of collapsed shapes
     "cse",  # equal extents become one value, which decides tests of their equality

@@ -14,10 +14,7 @@ LEGAL_DIALECTS = frozenset(
     ("arith", "builtin", "complex", "func", "linalg", "linalgx", "math", "ml_program", "scf", "tensor")
 )
 LEGAL_OPS = frozenset(("cf.assert", "bufferization.materialize_in_destination"))
-ILLEGAL_OPS = frozenset((
-    "builtin.unrealized_conversion_cast", "linalg.winograd_filter_transform", "linalg.winograd_input_transform",
-    "linalg.winograd_output_transform",
-))  # fmt: skip
+ILLEGAL_OPS = frozenset(("builtin.unrealized_conversion_cast",))
 _SHOWN_LOCATIONS = 3
 
 

@@ -126,6 +126,13 @@ KINDS = (
     ),
 )
 
+_STATE = "load it into its PyTorch module and compile that with example inputs, or save the module by torch.export.save"
+_ARCHIVE = "compile the model that uses it; `mlirage params` lists what it holds"
+_WEIGHTS_ONLY = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _STATE),
+    **dict.fromkeys((".safetensors", ".gguf", ".irpa"), _ARCHIVE),
+}
+
 _MLIR_KINDS = ("mlir", "stablehlo", "tosa", "torch")  # values of input_type that the MLIR importer takes
 
 
@@ -210,6 +217,8 @@ def _kind_of_path(path: Path, asked: str) -> Kind:
             return kind
     if path.is_dir():
         raise UsageError(f"{path} is a folder; {accepted()}")
+    if path.suffix in _WEIGHTS_ONLY:
+        raise UsageError(f"{path} holds weights, not a program: {_WEIGHTS_ONLY[path.suffix]}")
     raise UsageError(f"{path}: unknown kind of file {path.suffix!r}; {accepted()}; or say --input-type")
 
 

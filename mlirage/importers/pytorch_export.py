@@ -17,12 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
 
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
+from mlirage.importers.pytorch_messages import why_not_traced
 from mlirage.importers.pytorch_ops.registry import operators
 from mlirage.importers.pytorch_tracing import Tracing
 
@@ -134,6 +137,9 @@ def _exported(source: _Source, name: str) -> ExportedProgram:
 def _export(source: _Source, name: str) -> ExportedProgram:
     if not source.inputs and not source.keywords and _needs_inputs(source.module):
         raise UsageError(f"{name} is traced with example inputs: mlirage.compile(model, (x, …))")
+    if isinstance(source.module, type):
+        raise UsageError(f"{source.module.__qualname__} is a class: make an instance of it")
+    _check_inputs(source)
     try:
         with torch.no_grad(), Tracing():
             program = torch.export.export(
@@ -144,10 +150,26 @@ def _export(source: _Source, name: str) -> ExportedProgram:
                 strict=False,
             )
     except Exception as error:  # whatever a model's own code and PyTorch's tracing raise
-        raise ImportFailure(f"torch.export cannot trace {name}: {type(error).__name__}: {error}") from error
+        raise ImportFailure(f"torch.export cannot trace {name}: {why_not_traced(error)}") from error
     if not isinstance(source.module, torch.nn.Module):
         _locate(program, source.module)
     return program
+
+
+def _check_inputs(source: _Source) -> None:
+    """Compiled code sees dense tensors of numbers.
+
+    Raises:
+      UsageError: an example input is another kind of tensor, or an array of numpy.
+    """
+    for path, leaf in pytree.tree_leaves_with_path((tuple(source.inputs), dict(source.keywords))):
+        where = "".join(str(key) for key in path[1:])
+        if isinstance(leaf, np.ndarray):
+            raise UsageError(f"example input {where} is an array of numpy: give torch.from_numpy(x)")
+        if isinstance(leaf, torch.Tensor) and leaf.is_quantized:
+            raise UsageError(f"example input {where} is a quantized tensor: give x.dequantize() or x.int_repr()")
+        if isinstance(leaf, torch.Tensor) and leaf.layout != torch.strided:
+            raise UsageError(f"example input {where} is a tensor of layout {leaf.layout}: give x.to_dense()")
 
 
 def _locate(program: ExportedProgram, function: Any) -> None:

@@ -8,18 +8,23 @@ import numpy as np
 
 from mlirage import structured_ops
 from mlirage.global_optimization.data_movement import moved
+from mlirage.global_optimization.dequantized_factors import match_dequantization
 from mlirage.global_optimization.fold_transposes import transposed_source
+from mlirage.global_optimization.multiply_integers import has_few_channels, may_multiply_integers
 from mlirage.mlir import ir, walk
 from mlirage.program import Array, Program, is_splat
 
-# A result may be this much larger than the constants that it is made of.
+# A result may be this much larger than the constants that it is made of; filters of images of few channels are
+# multiplied as floats.
 _GROWTH_BYTES = 4096
+_FILTER_GROWTH_BYTES = 64 << 10
 
 _PURE = ("linalg.", "linalgx.", "arith.", "math.", "complex.", "tensor.")
 # What may trap or read outside of a tensor: a wrong model must fail at run time, not end the compiler.
 _TRAPS = frozenset(
     f"arith.{name}" for name in ("divsi", "divui", "remsi", "remui", "floordivsi", "ceildivsi", "ceildivui")
 ) | {"tensor.extract"}  # fmt: skip
+_RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape")
 _FREE = ("arith.constant", "tensor.empty", "linalg.fill", "tensor.splat", "ml_program.global_load_const")
 
 
@@ -107,8 +112,36 @@ class ConstantExpressions:
             return False  # made of scalars: the evaluated program would be this one again
         if value in self.uniform:
             return True
+        if _multiplies_integers(value):
+            return False  # `multiply-integers` wants the integers
         size = (_element_bytes(value.type) or 0) * int(np.prod(value.type.shape, dtype=np.int64))
-        return size <= self.constant[op] + _GROWTH_BYTES
+        growth = _FILTER_GROWTH_BYTES if _is_first_filter(value) else _GROWTH_BYTES
+        return size <= self.constant[op] + growth
+
+
+def _multiplies_integers(value: ir.Value) -> bool:
+    """Whether a value is dequantized weights, however few, of a product with dequantized activations."""
+    source = value
+    while not isinstance(source.owner, ir.Block) and source.owner.operation.name in _RESHAPES:
+        source = source.owner.operation.operands[0]
+    return match_dequantization(source) is not None and _feeds_integers(value)
+
+
+def _is_first_filter(value: ir.Value) -> bool:
+    users = [use.owner.operation for use in value.uses]
+    return bool(users) and all(has_few_channels(user) and user.operands[1] == value for user in users)
+
+
+def _feeds_integers(value: ir.Value) -> bool:
+    is_float = isinstance(structured_ops.element_type(value.type), ir.F32Type)
+    for use in value.uses:
+        user, number = use.owner.operation, use.operand_number
+        if user.name in _RESHAPES or transposed_source(next(iter(user.results), value)) is not None:
+            if _feeds_integers(user.results[0]):
+                return True
+        elif may_multiply_integers(user, number, is_float):
+            return True
+    return False
 
 
 def _has_static_results(op: ir.Operation) -> bool:

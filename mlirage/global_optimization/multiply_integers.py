@@ -8,15 +8,17 @@
     %r = linalg.generic ins(%i) { sitofp(i - 120 * Σ v[k, n]) * (0.02 * scale[n]) }
 
 The weights must be constants, their zero points become part of them, and their scale may differ from column to column;
-the other operand has one scale and one zero point, numbers or scalars of run time. Products of centered integers, as in
-ONNX' QLinearMatMul, are the same without scales: exact, as before. With scales the result is rounded less often
-than the product of dequantized floats: once per sum, not once per term. Paddings, reshapes and transposes between the
-dequantization and the contraction are done on the integers.
+the other operand has one scale and one zero point, numbers or scalars of run time. Depthwise convolutions multiply
+integers from which the zero point was taken off before, so that paddings still add nothing. Products of centered
+integers, as in ONNX' QLinearMatMul, are the same without scales: exact, as before. With scales the result is rounded
+less often than the product of dequantized floats: once per sum, not once per term. Paddings, reshapes and transposes
+between the dequantization and the contraction are done on the integers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from mlirage.passes import module_pass
 from mlirage.program import Array, Program
 from mlirage.tensor_shapes import Extent, extents
 
+_FEW_CHANNELS = 4
 _RESHAPES = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast", "tensor.extract_slice")
 
 
@@ -40,11 +43,27 @@ def multiply_integers(program: Program) -> None:
     changed = False
     ops = structured_ops.tensor_ops(program.module.operation)
     for op in [op for op in ops if structured_ops.is_structured(op)]:
-        contraction = match_contraction(op)
+        contraction = match_contraction(op) or _match_depthwise(op)
         if contraction is not None and not contraction.panel:
             changed |= _rewrite(program, contraction)
     if changed:
         drop_unread_constants(program)
+
+
+def _match_depthwise(op: ir.Operation) -> Contraction | None:
+    """A convolution whose channels index image, filter and result, by the roles that are asked for here."""
+    if structured_ops.segment_sizes(op) != [2, 1] or len(op.results) != 1 or structured_ops.multiply_add(op) is None:
+        return None
+    image, other, result = structured_ops.indexing_maps(op)
+    written = structured_ops.map_dims(result)
+    if not written or None in written or len(set(written)) != len(written) or None in structured_ops.map_dims(other):
+        return None
+    order = [loop for loop in written if loop is not None]
+    taps = [loop for loop, is_parallel in enumerate(structured_ops.parallel_loops(op)) if not is_parallel]
+    reads_taps = set(structured_ops.map_dims(other)) >= set(taps)
+    if not reads_taps or not taps or not structured_ops.is_window(op) or image.n_dims != len(order) + len(taps):
+        return None
+    return Contraction(op, 0, 1, order[-1], (), tuple(order[:-1]), tuple(taps), 0)
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ def _rewrite(program: Program, contraction: Contraction) -> bool:
     if not is_float and str(element) != "i32":
         return False
     dims = structured_ops.map_dims(contraction.maps[contraction.right])
-    if None in dims or len(set(dims)) != len(dims) or not _may_be_narrow(contraction.left_value, is_float):
+    if None in dims or len(set(dims)) != len(dims) or not may_multiply_integers(op, contraction.right, is_float):
         return False
     weights = _weights(program, contraction.right_value, is_float)
     if weights is None or not weights.numbers.size:
@@ -97,7 +116,11 @@ def _rewrite(program: Program, contraction: Contraction) -> bool:
         activations = _activations(contraction.left_value, is_float)
         if activations is None:
             return False
-        total = _integer_product(program, contraction, activations, weights.numbers.astype(f"int{bits}"), bits)
+        center = 0
+        if not contraction.rows and isinstance(activations.zero, int):
+            # a padding with the zero point adds nothing then: windows leave it out
+            center, activations = activations.zero, replace(activations, zero=0)
+        total = _integer_product(program, contraction, activations, weights.numbers.astype(f"int{bits}"), bits, center)
         sums = weights.numbers.sum(axis=depth_axes, dtype=np.int64).astype(np.int32)
         scales = None if scale is None else np.broadcast_to(scale, weights.numbers.shape).max(axis=depth_axes)
         result = _finished(program, contraction, activations, total, sums, scales, kept, is_float)
@@ -152,16 +175,52 @@ def _weights(program: Program, value: ir.Value, is_float: bool) -> _Weights | No
     op = None if isinstance(value.owner, ir.Block) else value.owner.operation
     if op is not None and op.name in ("tensor.expand_shape", "tensor.collapse_shape"):
         source = _weights(program, op.operands[0], is_float)
-        if source is None or (source.scale is not None and source.scale.size != 1):
+        if source is None:
             return None
-        shape = tuple(value.type.shape)
-        scale = None if source.scale is None else source.scale.reshape((1,) * len(shape))
-        return _Weights(source.numbers.reshape(shape), scale)
+        scale = None if source.scale is None else _reshaped_scale(source.scale, source.numbers.shape, op)
+        return _Weights(source.numbers.reshape(tuple(value.type.shape)), scale)
     return None
 
 
+def _reshaped_scale(scale: Array, shape: Sequence[int], op: ir.Operation) -> Array:
+    """A scale that fits weights of `shape` by broadcasting, after the dims of the weights were split or joined."""
+    result = tuple(op.results[0].type.shape)
+    spread, to = list(scale.shape), [1] * len(result)
+    for number, group in enumerate(ir.ArrayAttr(op.attributes["reassociation"])):
+        dims = [ir.IntegerAttr(d).value for d in ir.ArrayAttr(group)]
+        before, after = ([number], dims) if op.name == "tensor.expand_shape" else (dims, [number])
+        if any(scale.shape[d] != 1 for d in before):
+            for d in before:
+                spread[d] = shape[d]
+            for d in after:
+                to[d] = result[d]
+    return np.broadcast_to(scale, spread).reshape(to)
+
+
+def may_multiply_integers(op: ir.Operation, right: int, is_float: bool) -> bool:
+    """Whether `op` multiplies dequantized (or centered) numbers with its operand number `right`, should that be too.
+
+    Images of few channels stay floats: dot products take four neighbours in the innermost dim, of which they have none.
+    """
+    if not structured_ops.is_structured(op) or structured_ops.segment_sizes(op) != [2, 1] or right > 1:
+        return False
+    if structured_ops.multiply_add(op) is None or (is_float and has_few_channels(op)):
+        return False
+    return _may_be_narrow(op.operands[1 - right], is_float)
+
+
+def has_few_channels(op: ir.Operation) -> bool:
+    """Whether `op` is a convolution of an image of few channels."""
+    if not structured_ops.is_window(op) or structured_ops.multiply_add(op) is None:
+        return False
+    parallel, extents_ = structured_ops.parallel_loops(op), structured_ops.loop_extents(op)
+    read = structured_ops.map_dims(structured_ops.indexing_maps(op)[0])
+    channels = [extents_[loop] for loop in read if loop is not None and not parallel[loop]]
+    return bool(channels) and 0 < int(np.prod(channels)) <= _FEW_CHANNELS
+
+
 def _may_be_narrow(value: ir.Value, is_float: bool) -> bool:
-    """Whether `_activations` would succeed; nothing is built."""
+    """Whether a left operand is made of narrow integers, moved and padded; nothing is built."""
     padded = False
     while not isinstance(value.owner, ir.Block):
         op = value.owner.operation
@@ -253,9 +312,9 @@ def _transposed(source: ir.Value, read: ir.AffineMap, shape: list[Extent]) -> ir
 
 
 def _integer_product(
-    program: Program, contraction: Contraction, activations: _Activations, numbers: Array, bits: int
+    program: Program, contraction: Contraction, activations: _Activations, numbers: Array, bits: int, center: int
 ) -> ir.Value:
-    """The sums of products of the integers as they are, zero points not yet taken off."""
+    """The sums of products of the integers as they are, zero points not yet taken off but for `center`."""
     op = contraction.op
     i32 = ir.IntegerType.get_signless(32)
     right_element = ir.IntegerType.get_signless(bits)
@@ -270,6 +329,8 @@ def _integer_product(
     def fill_body(block: ir.Block) -> list[ir.Value]:
         x, w = block.arguments[contraction.left], block.arguments[contraction.right]
         x = arith.extsi(i32, x) if activations.signed else arith.extui(i32, x)
+        if center:
+            x = arith.subi(x, arith.constant(i32, center))
         return [arith.addi(block.arguments[2], arith.muli(x, arith.extsi(i32, w)))]
 
     return structured_ops.build_generic(

@@ -162,3 +162,58 @@ def test_dot_products_on_neon() -> None:
     for result, wanted in zip(machine.run(works), expected, strict=True):
         assert not isinstance(result, str), result
         np.testing.assert_array_equal(result[0], wanted)
+
+
+def _depthwise(x: Array, w: Array, stride: int, dilation: int, padding: int) -> Array:
+    """Sums in i64 of `[n, c, h, w]` and `[c, kh, kw]`; zeros around the image."""
+    wide = np.pad(x.astype(np.int64), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    reach = [dilation * (k - 1) + 1 for k in w.shape[1:]]
+    rows, columns = [(e - r) // stride + 1 for e, r in zip(wide.shape[2:], reach, strict=True)]
+    total = np.zeros((*x.shape[:2], rows, columns), np.int64)
+    for i in range(w.shape[1]):
+        for j in range(w.shape[2]):
+            at = slice(i * dilation, i * dilation + (rows - 1) * stride + 1, stride)
+            along = slice(j * dilation, j * dilation + (columns - 1) * stride + 1, stride)
+            total += wide[:, :, at, along] * w[:, i, j].astype(np.int64)[:, None, None]
+    return total
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "dilation", "padding", "zero", "weights_zero"),
+    [
+        (32, 3, 1, 1, 1, np.uint8(0), 0),
+        (35, 3, 2, 1, 1, np.uint8(128), 0),
+        (16, 3, 1, 2, 2, np.int8(-128), 0),
+        (17, 5, 1, 1, 2, np.int8(3), 0),
+        (48, 3, 1, 1, 0, np.uint8(200), 7),
+        (1, 3, 1, 1, 1, np.uint8(0), 0),
+        (24, 3, 2, 1, 1, np.uint8(255), -5),
+    ],
+)
+@pytest.mark.parametrize("batch", [2, "n"])
+def test_depthwise_convolution_of_dequantized_numbers(
+    channels: int, kernel: int, stride: int, dilation: int, padding: int, zero: Any, weights_zero: int, batch: int | str
+) -> None:
+    rng = np.random.default_rng(channels)
+    w = _integers(np.int8, channels, 1, kernel, kernel)
+    scale = rng.uniform(0.001, 0.02, channels).astype(np.float32)
+    weights = {
+        "w": w, "ws": scale, "wz": np.full(channels, weights_zero, np.int8), "xs": np.float32(0.05), "xz": zero,
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "xs", "xz"], ["dx"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["dw"], axis=0),
+        helper.make_node("Conv", ["dx", "dw"], ["y"], group=channels, kernel_shape=[kernel] * 2,
+                         strides=[stride] * 2, dilations=[dilation] * 2, pads=[padding] * 4),
+    ]  # fmt: skip
+    x = _integers(zero.dtype, 2, channels, 13, 11)
+    model = _model(nodes, x, [batch, channels, 13, 11], np.float32, weights)
+    assert any("xi32" in name for name in _dispatches(model)) or channels == 1
+    run = mlirage.load(mlirage.compile(model))
+    centered = w.astype(np.int64).reshape(channels, kernel, kernel) - weights_zero
+    exact = _depthwise(x.astype(np.int64) - int(zero), centered, stride, dilation, padding)
+    expected = exact * (scale.astype(np.float64) * 0.05)[:, None, None]
+    np.testing.assert_allclose(run(x)[0], expected, rtol=1e-5, atol=1e-6)
+    if batch == "n":
+        assert run(x[:0])[0].shape == (0, *expected.shape[1:])
+        np.testing.assert_allclose(run(x[:1])[0], expected[:1], rtol=1e-5, atol=1e-6)

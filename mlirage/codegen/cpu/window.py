@@ -35,6 +35,7 @@ from mlirage.codegen.cpu.index_math import (
     sub,
     value,
 )  # fmt: skip
+from mlirage.codegen.cpu.integer_products import find_integer_product, zero_point
 from mlirage.codegen.cpu.register_tile import Output, find_outputs, is_fusable
 from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
@@ -220,7 +221,7 @@ def _adds_nothing(op: ir.Operation, pad: ir.Operation) -> bool:
     number = owner.attributes["value"]
     scalar = ir.FloatAttr(number).value if isinstance(number, ir.FloatAttr) else ir.IntegerAttr(number).value
     if structured_ops.multiply_add(op) is not None:
-        return scalar == 0
+        return scalar == zero_point(op)
     ops = [inner.operation for inner in structured_ops.body(op).operations]
     if len(ops) != 2:
         return False
@@ -260,6 +261,7 @@ class _Kernel:
         self.fused = target.has_fma and isinstance(accumulator, ir.F32Type | ir.F64Type)
         self.product = structured_ops.multiply_add(op)
         self.terms = [linear_terms(e) or {} for e in window.image_map.results]
+        self.dot = find_integer_product(op, lanes, target)
 
     def build(self) -> None:
         terminator = list(self.entry.function.entry_block.operations)[-1].operation
@@ -546,7 +548,10 @@ class _Kernel:
                 Place(sub(p.base, low), p.step) for p, low in zip(self._places(0, loops), self.padding.low, strict=True)
             ]
             pixel = elements.read(self.padding.source, image)
-            if self.fused and self.product is not None and self._plain_product():
+            if self.dot is not None:
+                assert weight is not None
+                result.append(self.dot.add(elements, pixel, weight, total))
+            elif self.fused and self.product is not None and self._plain_product():
                 assert weight is not None
                 result.append(vector.fma(pixel, weight, total))
             else:

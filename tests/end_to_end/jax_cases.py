@@ -391,6 +391,7 @@ for _kind, _tol in _T.items():
         "eigvalsh": (lambda a: jnp.linalg.eigvalsh(_sym(a)), (_bt,)),
         "svd": (lambda a: (lambda u, s, v: (s, (u * s) @ v, jnp.abs(u), jnp.abs(v)))(*jnp.linalg.svd(a, full_matrices=False)), (f"{_kind}[6,4]",)),
         "svd:full": (lambda a: (lambda u, s, v: (s, (u[..., :3] * s[..., None, :].astype(u.dtype)) @ v[..., :3, :], u @ u.conj().mT, v @ v.conj().mT))(*jnp.linalg.svd(a)), (f"{_kind}[2,3,5]",)),
+        "svd:qr": (lambda a: lax.linalg.svd(a, compute_uv=False, algorithm=lax.linalg.SvdAlgorithm.QR), (f"{_kind}[6,4]",)),
         "svdvals": (jnp.linalg.svdvals, (_bt,)),
         "pinv": (jnp.linalg.pinv, (f"{_kind}[6,4]",)),
         "lstsq": (lambda a, b: jnp.linalg.lstsq(a, b)[0], (f"{_kind}[6,4]", f"{_kind}[6,2]")),

@@ -46,10 +46,20 @@ func.func @schur(%x: tensor<4x4xcomplex<f32>>) -> (tensor<4x4xcomplex<f32>>, ten
   return %0#0, %0#1 : tensor<4x4xcomplex<f32>>, tensor<4x4xcomplex<f32>>
 }
 
+// CHECK-LABEL: @real_schur
+// CHECK: %[[R:.+]]:5 = "linalgx.factorize"(%arg0, {{.*}}) {batch_rank = 1 : i64, flags = "", kind = "schur"
+// CHECK: return %[[R]]#0, %[[R]]#4, %[[R]]#1, %[[R]]#3
+func.func @real_schur(%x: tensor<2x4x4xf32>)
+    -> (tensor<2x4x4xf32>, tensor<2x4x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>) {
+  %0:6 = stablehlo.custom_call @lapack_sgees_ffi(%x) {mhlo.backend_config = {mode = 86 : ui8, sort = 78 : ui8}}
+       : (tensor<2x4x4xf32>) -> (tensor<2x4x4xf32>, tensor<2x4x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>, tensor<2xi32>, tensor<2xi32>)
+  return %0#0, %0#1, %0#2, %0#3 : tensor<2x4x4xf32>, tensor<2x4x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>
+}
+
 // What is not known stays for input-verify to report.
 // CHECK-LABEL: @other
-// CHECK: lapack_sgees_ffi
+// CHECK: lapack_sgeqp3_ffi
 func.func @other(%x: tensor<4x4xf32>) -> tensor<4xf32> {
-  %0 = stablehlo.custom_call @lapack_sgees_ffi(%x) {mhlo.backend_config = {}} : (tensor<4x4xf32>) -> tensor<4xf32>
+  %0 = stablehlo.custom_call @lapack_sgeqp3_ffi(%x) {mhlo.backend_config = {}} : (tensor<4x4xf32>) -> tensor<4xf32>
   return %0 : tensor<4xf32>
 }

@@ -13,6 +13,7 @@ from mlirage.codegen.linalgx.jacobi_svd import svd
 from mlirage.codegen.linalgx.loops import Values, extent, nest
 from mlirage.codegen.linalgx.lu import lu
 from mlirage.codegen.linalgx.memory import Memory
+from mlirage.codegen.linalgx.schur import schur
 from mlirage.codegen.linalgx.triangular import triangular_solve
 from mlirage.codegen.linalgx.tridiagonal import tridiagonal_solve
 from mlirage.mlir import ir
@@ -25,6 +26,7 @@ KINDS: dict[str, Callable[[Memory, frozenset[str]], None]] = {
     "hessenberg": hessenberg,
     "eig": eig,
     "eigh": eigh,
+    "schur": schur,
     "svd": svd,
     "triangular_solve": triangular_solve,
     "tridiagonal_solve": tridiagonal_solve,

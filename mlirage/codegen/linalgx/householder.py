@@ -25,7 +25,7 @@ def qr(memory: Memory, flags: frozenset[str]) -> None:
     def step(k: ir.Value) -> None:
         tau = _reflect(memory, k, k, rows)
         memory.write(TAUS, tau, k)
-        _apply_left(memory, tau.conj(), (k, rows), (plus(k, 1), columns), lambda i: memory.read(OUT, i, k))
+        apply_left(memory, tau.conj(), (k, rows), (plus(k, 1), columns), lambda i: memory.read(OUT, i, k))
 
     memory.for_(0, memory.extent(TAUS, 0), step)
 
@@ -33,9 +33,14 @@ def qr(memory: Memory, flags: frozenset[str]) -> None:
 def hessenberg(memory: Memory, flags: frozenset[str]) -> None:
     """Builds the loops of LAPACK's gehrd."""
     del flags
-    n = memory.extent(X, 0)
     memory.copy(X, OUT)
     clear_info(memory, INFO)
+    reduce_to_hessenberg(memory)
+
+
+def reduce_to_hessenberg(memory: Memory) -> None:
+    """Hessenberg's form of out, in place, and the factors of its reflections."""
+    n = memory.extent(X, 0)
 
     def step(k: ir.Value) -> None:
         first = plus(k, 1)
@@ -53,7 +58,7 @@ def hessenberg(memory: Memory, flags: frozenset[str]) -> None:
             memory.for_(behind, n, lambda i: memory.write(OUT, memory.read(OUT, r, i) - total * vector(i).conj(), r, i))
 
         memory.for_(0, n, row)
-        _apply_left(memory, tau.conj(), (first, n), (first, n), vector)
+        apply_left(memory, tau.conj(), (first, n), (first, n), vector)
 
     memory.for_(0, minus(n, 1), step)
 
@@ -69,7 +74,7 @@ def householder_product(memory: Memory, flags: frozenset[str]) -> None:
     def step(number: ir.Value) -> None:
         k = minus(minus(count, 1), number)
         tau = memory.read(taus, k)
-        _apply_left(memory, tau, (k, rows), (0, columns), lambda i: memory.read(a, i, k), out)
+        apply_left(memory, tau, (k, rows), (0, columns), lambda i: memory.read(a, i, k), out)
 
     memory.for_(0, count, step)
 
@@ -110,7 +115,7 @@ def _reflect(memory: Memory, head: Place, column: ir.Value, rows: Place) -> Numb
     return tau
 
 
-def _apply_left(
+def apply_left(
     memory: Memory,
     tau: Number,
     rows: tuple[Place, Place],

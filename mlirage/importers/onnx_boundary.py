@@ -186,7 +186,10 @@ def _check_declared(value: onnx.ValueInfoProto, output: Any) -> None:
         raise ImportFailure(f"output {value.name!r} is declared a tensor but its node makes {type(output).__name__}")
     if not isinstance(output, Tensor) or kind != "tensor_type" or not value.type.tensor_type.elem_type:
         return
-    dtype = numpy_type(value.type.tensor_type.elem_type)
+    try:
+        dtype = numpy_type(value.type.tensor_type.elem_type)
+    except ValueError as error:
+        raise ImportFailure(f"output {value.name!r} is declared a tensor of what cannot be one: {error}") from error
     if dtype != output.dtype:
         raise ImportFailure(f"output {value.name!r} is declared {dtype} but its node makes {output.dtype}")
 

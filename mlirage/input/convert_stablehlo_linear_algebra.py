@@ -6,7 +6,7 @@
 
 Taken are `stablehlo.cholesky`, `stablehlo.triangular_solve`, and the calls of LAPACK that JAX makes on CPUs. Layouts of
 operands are ignored: they say how memory is laid out for LAPACK, not what is computed. Eigenvalues of real matrices are
-those of the complex ones they are. Real Schur forms and left eigenvectors are left for input-verify to report.
+those of the complex ones they are. Left eigenvectors are left for input-verify to report.
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ def _conversion(op: ir.Operation) -> Callable[[ir.Operation], Sequence[ir.Value]
 
 
 def _is_supported(op: ir.Operation, call: str) -> bool:
-    if call == "gees":  # sorted by nothing, and complex: a real form has blocks
-        is_complex = isinstance(ir.RankedTensorType(op.operands[0].type).element_type, ir.ComplexType)
-        return is_complex and _option(op, "sort") == _VALUES_ONLY
+    if call == "gees":
+        return _option(op, "sort") == _VALUES_ONLY
     return call != "geev" or _option(op, "compute_left") == _VALUES_ONLY or not list(op.results[-3].uses)
 
 
@@ -148,14 +147,16 @@ def _geev(op: ir.Operation) -> Sequence[ir.Value]:
 
 
 def _gees(op: ir.Operation) -> Sequence[ir.Value]:
-    """T and Q are what finding the eigenvalues leaves behind."""
+    """Schur's form and vectors; of complex matrices they are what finding the eigenvalues leaves behind."""
     x = op.operands[0]
-    known = extents(x)[: _batch_rank(op)]
-    form, vectors, values, count, info = (ir.RankedTensorType(result.type) for result in op.results)
-    outs = [empty_like(x), _empty(values, known), _empty(info, known), _empty(form, known), _empty(vectors, known)]
+    form, vectors, *values, count, info = _outs(op)
+    selected = linalg.fill(arith.constant(ir.RankedTensorType(count.type).element_type, 0), outs=[count])
+    if len(values) == 2:
+        outs = [form, values[0], info, values[1], vectors]
+        triangle, real, failed, imaginary, q = linalgx.factorize("schur", [x], outs, _batch_rank(op))
+        return [triangle, q, real, imaginary, selected, failed]
+    outs = [empty_like(x), *values, info, form, vectors]
     _, numbers, failed, triangle, q = linalgx.factorize("eig", [x], outs, _batch_rank(op), ["values"])
-    zero = arith.constant(count.element_type, 0)
-    selected = linalg.fill(zero, outs=[_empty(count, known)])
     return [triangle, q, numbers, selected, failed]
 
 
@@ -211,6 +212,7 @@ _CALLS: dict[str, Callable[[ir.Operation], Sequence[ir.Value]]] = {
     "syevd": _syevd,
     "heevd": _syevd,
     "gesdd": _gesdd,
+    "gesvd": _gesdd,
     "trsm": _trsm,
     "gtsv": _gtsv,
     "geev": _geev,

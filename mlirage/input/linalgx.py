@@ -316,9 +316,9 @@ class WinogradOp(Linalgx.Operation, name="winograd", traits=[ext.Pure]):
 class FactorizeOp(Linalgx.Operation, name="factorize", traits=[ext.Pure]):
     """A matrix algorithm on the last dims of the operands, for every place of the first `batch_rank` dims.
 
-    `kind` names it: cholesky, lu, qr, householder_product, hessenberg, eig, eigh, svd, triangular_solve,
-    tridiagonal_solve. `flags` are words. Which tensors each takes, and what the flags mean, its file in codegen/linalgx
-    says.
+    `kind` names it: cholesky, lu, qr, householder_product, hessenberg, schur, eig, eigh, svd,
+    triangular_solve, tridiagonal_solve. `flags` are words. Which tensors each takes, and what the flags mean, its file
+    in codegen/linalgx says.
     """
 
     results_: Sequence[ext.Result[Any]]

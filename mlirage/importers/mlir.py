@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from mlirage.constants import extern, replace_constant
-from mlirage.element_types import dtype_name, dtype_of
+from mlirage.constants import add_global, extern, replace_constant
+from mlirage.element_types import dtype_name, dtype_of, signless
 from mlirage.errors import ImportFailure
 from mlirage.importers.custom_calls import expand_custom_calls
 from mlirage.importers.mlir_resources import MAGIC, Blobs, bytecode_blobs, split_text
 from mlirage.importers.worker import try_text
 from mlirage.input.convert_stablehlo_quantization import quantized_storage
 from mlirage.input.externalize_constants import CONSTANT_OPS, MAX_INLINE_ELEMENTS
-from mlirage.mlir import describe_location, ir, new_context, stablehlo_api, walk
+from mlirage.mlir import describe_location, ir, ml_program, new_context, stablehlo_api, walk
 from mlirage.options import CompileOptions
 from mlirage.passes import explain
 from mlirage.program import Array, Program
@@ -148,8 +148,23 @@ def _take_out_blobs(program: Program, blobs: Blobs) -> None:
             op.attributes["value"] = extern(ir.TypeAttr(op.attributes["type"]).value)
         elif array.size <= (_MAX_DENSE_ELEMENTS if op.name == "tosa.const" else MAX_INLINE_ELEMENTS):
             op.attributes[key] = _dense(array, ir.ShapedType(attribute.type))
+        elif op.name == "torch.vtensor.literal":
+            _replace_torch_literal(program, op, array, name, ir.RankedTensorType(attribute.type))
         else:
             replace_constant(program, op, array, name=re.sub(r"[^\w$.]", "_", name))
+
+
+def _replace_torch_literal(
+    program: Program, op: ir.Operation, array: Array, name: str, kind: ir.RankedTensorType
+) -> None:
+    """The torch dialect has tensor types of its own: the load of a global becomes one of them."""
+    plain = signless(kind)
+    symbol = add_global(program, plain, array, re.sub(r"[^\w$.]", "_", name))
+    with op.location, ir.InsertionPoint(op):
+        load = ml_program.global_load_const(plain, ir.FlatSymbolRefAttr.get(symbol))
+        own = ir.Operation.create("torch_c.from_builtin_tensor", results=[op.results[0].type], operands=[load])
+    op.results[0].replace_all_uses_with(own.results[0])
+    op.erase()
 
 
 def _has(op: ir.Operation, key: str) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 from mlirage.element_types import dtype_name, element_type
 from mlirage.errors import ImportFailure, UsageError
 from mlirage.importers import Model
+from mlirage.importers.jax_messages import why_not_traced
 from mlirage.importers.mlir import SIGNATURE, import_mlir, public_functions
 from mlirage.mlir import arith, ir
 from mlirage.options import CompileOptions
@@ -46,6 +47,7 @@ def exported_of(model: Model) -> Any:
       ImportFailure, UsageError: as `import_jax`.
     """
     source = model.source
+    what = str(source) if isinstance(source, Path) else "the given bytes"
     if isinstance(source, Path):
         try:
             source = source.read_bytes()
@@ -55,20 +57,22 @@ def exported_of(model: Model) -> Any:
         return export_function(source, model.example_inputs, model.example_keywords, model.dynamic_shapes)
     if model.example_inputs or model.example_keywords or model.dynamic_shapes is not None:
         raise UsageError("JAX exports say their inputs themselves: no example inputs, no dynamic_shapes")
-    return _deserialize(source) if isinstance(source, bytes) else source
+    return _deserialize(source, what) if isinstance(source, bytes) else source
 
 
 def _is_exported_object(source: Any) -> bool:
     return type(source).__name__ == "Exported"
 
 
-def _deserialize(data: bytes) -> Any:
+def _deserialize(data: bytes, what: str) -> Any:
     from jax import export
 
     try:
         return export.deserialize(bytearray(data))
     except Exception as error:  # whatever the flatbuffer's reader meets in damaged bytes
-        raise ImportFailure(f"these {len(data)} bytes are no serialized jax.export.Exported: {error}") from error
+        raise ImportFailure(
+            f"{what}: no serialized jax.export.Exported, or cut short ({len(data)} bytes): {error}"
+        ) from error
 
 
 def export_function(
@@ -90,7 +94,10 @@ def export_function(
             f"compile({name}, [jax.ShapeDtypeStruct((8, 3), 'float32')]), or arrays"
         )
     if shapes is not None:
-        arguments = tuple(export.symbolic_args_specs(arguments, shapes))
+        try:
+            arguments = tuple(export.symbolic_args_specs(arguments, shapes))
+        except ValueError as error:
+            raise UsageError(f"compile({name}): dynamic_shapes do not fit the example inputs: {error}") from error
     is_jitted = hasattr(function, "lower") and hasattr(function, "trace")
     jitted: Any = (
         function if is_jitted else jax.jit(lambda *args, **kwargs: function(*args, **kwargs), keep_unused=True)
@@ -100,7 +107,7 @@ def export_function(
         with _without_shardy():
             return export.export(jitted, platforms=[PLATFORM], disabled_checks=checks)(*arguments, **keywords)
     except Exception as error:  # the function's own errors as well as JAX's
-        raise ImportFailure(f"JAX could not trace {name}: {type(error).__name__}: {error}") from error
+        raise ImportFailure(f"JAX could not trace {name}: {why_not_traced(error)}") from error
 
 
 def _needs_arguments(function: Callable[..., Any]) -> bool:

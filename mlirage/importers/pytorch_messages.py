@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import sysconfig
-import traceback
 from pathlib import Path
 
 import torch
 
-_OURS = Path(__file__).parent
+from mlirage.importers.tracing_errors import line_of_model
+
 _TORCH = Path(torch.__file__).parent
-_PYTHON = Path(sysconfig.get_path("stdlib"))
 _LAYERS = _TORCH / "nn/modules"
 
 _HINTS = (
@@ -45,22 +43,8 @@ def why_not_traced(error: BaseException) -> str:
     text = str(error)
     end = next((m.start() for m in _NOISE.finditer(text) if m[0].startswith("\n")), len(text))
     lines = [f"{type(error).__name__}: {_NOISE.sub('', text[:end]).strip()}"]
-    if place := _place(error):
+    if place := line_of_model(error, _TORCH, _LAYERS):
         lines.append(f"  at {place}")
     searched = f"{type(error).__name__}: {text}"
     lines += [f"  {hint}" for pattern, hint in _HINTS if re.search(pattern, searched)][:1]
     return "\n".join(lines)
-
-
-def _place(error: BaseException) -> str | None:
-    """The innermost line of the model's own code; of PyTorch's layers, where there is none."""
-    layer = None
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if path.is_relative_to(_LAYERS):
-            layer = layer or f"{frame.filename}:{frame.lineno}: {frame.line}"
-        elif path.is_relative_to(_OURS.parent) and not path.is_relative_to(_OURS):
-            break  # who called the importer
-        elif path.is_file() and not any(map(path.is_relative_to, (_TORCH, _OURS))) and path.parent != _PYTHON:
-            return f"{frame.filename}:{frame.lineno}: {frame.line}"
-    return layer

@@ -92,8 +92,8 @@ def test_errors() -> None:
     damaged = bytes(exported.serialize())
     with pytest.raises(ImportFailure):
         mlirage.compile(damaged[: len(damaged) // 2])
-    with pytest.raises(mlirage.CompileError, match=r'custom_call "lapack_sgees_ffi" at schur'):
-        mlirage.compile(jax.scipy.linalg.schur, [np.eye(3, dtype=np.float32)])
+    with pytest.raises(mlirage.CompileError, match=r'custom_call "lapack_sgeqp3_ffi" at geqp3'):
+        mlirage.compile(lambda x: jax.scipy.linalg.qr(x, pivoting=True), [np.eye(3, dtype=np.float32)])
 
 
 def test_shape_assertions_say_what_was_expected() -> None:

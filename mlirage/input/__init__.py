@@ -4,6 +4,7 @@ PIPELINE converts dialects; ABI fixes the signature of public functions; PREPROC
 """
 
 from mlirage.input.center_quantized_products import center_quantized_products
+from mlirage.input.convert_parallel_loops import convert_parallel_loops
 from mlirage.input.convert_stablehlo_batch_norm import convert_stablehlo_batch_norm
 from mlirage.input.convert_stablehlo_collectives import convert_stablehlo_collectives
 from mlirage.input.convert_stablehlo_concatenate import convert_stablehlo_concatenate
@@ -39,6 +40,7 @@ from mlirage.passes import Pass
 PIPELINE: tuple[Pass, ...] = (
     "func.func(stablehlo-legalize-composite-to-call)",
     "inline",
+    "func.func(lift-cf-to-scf)",
     normalize_tosa,
     # StableHLO and CHLO.
     convert_stablehlo_quantization,
@@ -72,6 +74,7 @@ PIPELINE: tuple[Pass, ...] = (
     convert_tm_tensor,
     # What all share.
     strip_signedness,
+    convert_parallel_loops,
     convert_stablehlo_dynamism,
     expand_complex_functions,
     center_quantized_products,

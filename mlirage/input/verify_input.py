@@ -14,7 +14,10 @@ LEGAL_DIALECTS = frozenset(
     ("arith", "builtin", "complex", "func", "linalg", "linalgx", "math", "ml_program", "scf", "tensor")
 )
 LEGAL_OPS = frozenset(("cf.assert", "bufferization.materialize_in_destination"))
-ILLEGAL_OPS = frozenset(("builtin.unrealized_conversion_cast",))
+ILLEGAL_OPS = frozenset((
+    "arith.flush_denormals", "arith.scaling_extf", "arith.scaling_truncf", "builtin.unrealized_conversion_cast",
+    "tensor.gather", "tensor.scatter",
+))  # fmt: skip
 _SHOWN_LOCATIONS = 3
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mlirage.codegen.configuration import Configuration, Entry
-from mlirage.codegen.cpu import attention, contraction, default, loops, special, window, winograd
+from mlirage.codegen.cpu import attention, contraction, default, loops, rows, special, window, winograd
 from mlirage.codegen.target import CpuTarget
 from mlirage.codegen.tuned import dispatch_key, tuned_configuration
 from mlirage.mlir import ir
@@ -40,7 +40,7 @@ class Kind(Protocol):
         ...
 
 
-KINDS: tuple[Kind, ...] = (attention, winograd, special, contraction, window, loops, default)
+KINDS: tuple[Kind, ...] = (attention, winograd, special, contraction, window, rows, loops, default)
 _SCALAR_KINDS: tuple[Kind, ...] = (special, default)  # those that make no vectors
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Configuration, Datum, Entry
-from mlirage.codegen.cpu import contraction, loops, window
+from mlirage.codegen.cpu import contraction, loops, rows, window
 from mlirage.mlir import ir
 
 # A dynamic extent's blocks.
@@ -69,7 +69,7 @@ def knobs(entry: Entry) -> list[Knob]:
             return _contraction_knobs(entry, configuration)
         case window.KIND:
             return _window_knobs(entry, configuration)
-        case loops.KIND:
+        case loops.KIND | rows.KIND:
             return _loops_knobs(root, configuration)
         case _:
             return []
@@ -105,9 +105,9 @@ def _loops_knobs(root: ir.Operation, configuration: Configuration) -> list[Knob]
     # Of loops that are not distributed it is not known whether they may be.
     extents = structured_ops.loop_extents(root) if structured_ops.is_structured(root) else []
     found = [_tile(configuration, extents, loop) for loop, tile in enumerate(configuration.workgroup_tiles) if tile]
-    rows = configuration.data.get("row_tiles", ())
-    assert isinstance(rows, tuple)
-    for position, tile in enumerate(rows):
+    row_tiles = configuration.data.get("row_tiles", ())
+    assert isinstance(row_tiles, tuple)
+    for position, tile in enumerate(row_tiles):
         if tile > 0:
             values = sorted({max(1, tile * 2**power // 4) for power in range(5)})
             found.append(Knob(f"row tile {position}", tuple(values), datum="row_tiles", position=position))

@@ -136,7 +136,7 @@ def test_softmax(dynamic: bool) -> None:
     text = "\n".join(softmax(f"s{i}", s[:-1], s[-1], dynamic) for i, s in enumerate(shapes))
     text += softmax("attention", (2, 3, 5), 33, dynamic)
     library = compile_entries(text, keep_files=False)
-    library.check_kind("loops")
+    assert set(library.kinds.values()) == ({"rows"} if dynamic else {"rows", "loops"})  # short rows are loops
     for number, shape in enumerate(shapes):
         x = np.random.default_rng(number).standard_normal(shape).astype(np.float32) * 4
         (result,) = library.call(f"s{number}", x)
@@ -179,7 +179,7 @@ def _layer_norm(name: str, rows: int, columns: int) -> str:
 @pytest.mark.parametrize("columns", [1, 37, 768])
 def test_layer_norm(columns: int) -> None:
     library = compile_entries(_layer_norm("norm", 65, columns), keep_files=False)
-    library.check_kind("loops")
+    library.check_kind("rows" if columns > 1 else "loops")
     random = np.random.default_rng(1)
     x, g = random.standard_normal((65, columns), np.float32), random.standard_normal(columns, np.float32)
     wide = x.astype(np.float64)
@@ -190,7 +190,9 @@ def test_layer_norm(columns: int) -> None:
 
 def test_temporaries_of_run_time_size() -> None:
     """A row in f32 between f16 operands has no place in the result: it goes to scratch memory, if it fits."""
-    library = compile_entries(softmax("s", (9,), 300, dynamic=True, kind="f16"), keep_files=False)
+    text = softmax("s", (9,), 300, dynamic=True, kind="f16").replace("maximumf", "maxnumf")
+    library = compile_entries(text, keep_files=False)
+    library.check_kind("loops")
     for shape in ((9, 300), (1, 100_000), (0, 5)):
         x = np.random.default_rng(0).standard_normal(shape).astype(np.float16)
         (result,) = library.call("s", x)

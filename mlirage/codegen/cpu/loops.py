@@ -15,31 +15,27 @@ import math
 
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Configuration, Datum, Entry, is_structured
+from mlirage.codegen.cpu.grain import GUESS, cost_ns, workgroup_tiles
 from mlirage.codegen.cpu.loop_order import allow_reordering, best_order, divide_rows_once, order_loops
 from mlirage.codegen.cpu.transforms import OP, apply_transforms, match
 from mlirage.codegen.cpu.transpose import block_tiles, vectorize_blocks
 from mlirage.codegen.target import CpuTarget
-from mlirage.mlir import identity, ir, walk
+from mlirage.mlir import identity, ir
 
 KIND = "loops"
 # The vectorizer interleaves what is worth it; unrolling whole rows makes code ten times as large, not faster.
 LLVM_UNROLLS = False
 _ROOT = "loops_root"
-_WORKGROUP_NS = 10_000.0
 _ROW_BLOCK_ELEMENTS = 1024
 # Columns that a chain sums up side by side.
 _COLUMN_BLOCK = 128
 # Elements of a transposing block along the loops that are contiguous where it reads and where it writes.
 _READ_BLOCK, _WRITE_BLOCK = 16, 64
-# What a dynamic extent is taken for where a cost is needed.
-_GUESS = 256
-_DYNAMIC_INNER_TILE, _DYNAMIC_OUTER_TILE = 16384, 16
 _VIEWS = ("tensor.extract_slice", "tensor.expand_shape", "tensor.collapse_shape", "tensor.cast")
 _HARMLESS = ("tensor.empty", "tensor.dim", "bufferization.to_tensor", "bufferization.materialize_in_destination",
              "func.return")  # fmt: skip
 # A chain whose fusion would make more ops than that is not tiled.
 _MOST_COPIES = 1000
-_TRANSCENDENTAL_NS, _DIVISION_NS, _SIMPLE_NS = 0.15, 0.06, 0.012
 
 
 def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configuration] | None:
@@ -55,10 +51,10 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     rows = row_loops(ops)
     if not _results_are_local(entry, ops, rows):
         rows = set()
-    extents = [_GUESS if e == structured_ops.DYNAMIC else e for e in structured_ops.loop_extents(root)]
-    total_ns = sum(_cost_ns(op) for op in ops)
+    extents = [GUESS if e == structured_ops.DYNAMIC else e for e in structured_ops.loop_extents(root)]
+    total_ns = sum(cost_ns(op) for op in ops)
     dynamic = [e == structured_ops.DYNAMIC for e in structured_ops.loop_extents(root)]
-    tiles = _workgroup_tiles(extents, dynamic, rows, total_ns, best_order(root))
+    tiles = workgroup_tiles(extents, dynamic, rows, total_ns, best_order(root))
     data: dict[str, Datum] = {}
     if len(_heavy(ops)) > 1 and rows:
         data["row_tiles"] = _row_tiles(ops, extents, rows)
@@ -200,73 +196,10 @@ def _results_are_local(entry: Entry, ops: list[ir.Operation], rows: set[int]) ->
     return True
 
 
-def _cost_ns(op: ir.Operation) -> float:
-    """Estimated time of a whole op on one core."""
-    extents = [_GUESS if e == structured_ops.DYNAMIC else e for e in structured_ops.loop_extents(op)]
-    per_element = 0.1  # memory
-    for inner in walk(op):
-        if inner.name.startswith("math.") and inner.name not in ("math.fma", "math.absf"):
-            per_element += _TRANSCENDENTAL_NS
-        elif inner.name in ("arith.divf", "arith.remf", "arith.divsi", "arith.remsi", "arith.divui", "arith.remui"):
-            per_element += _DIVISION_NS
-        elif inner.name.startswith(("arith.", "tensor.", "complex.")):
-            per_element += _SIMPLE_NS
-    return per_element * math.prod(extents)
-
-
-def _workgroup_tiles(
-    extents: list[int], dynamic: list[bool], rows: set[int], total_ns: float, order: list[int]
-) -> tuple[int, ...]:
-    """Cuts the row loops, outer ones first, until a workgroup costs about _WORKGROUP_NS."""
-    tiles = [0] * len(extents)
-    in_order = [loop for loop in order if loop in rows]
-    if not in_order or (total_ns < 2 * _WORKGROUP_NS and not any(dynamic[loop] for loop in in_order)):
-        return tuple(tiles)
-    if any(dynamic):
-        return _dynamic_tiles(extents, dynamic, in_order, order[-1], total_ns, len(extents))
-    wanted = max(1.0, total_ns / _WORKGROUP_NS)
-    for loop in in_order:
-        if wanted < 1.5:
-            break
-        pieces = min(extents[loop], math.ceil(wanted)) or 1
-        size = -(-extents[loop] // pieces)
-        if loop == order[-1] and size < extents[loop]:
-            size = -(-size // 64) * 64  # whole vectors
-        # one block of everything is no loop
-        tiles[loop] = max(1, size) if size < extents[loop] else 0
-        wanted /= pieces
-    return tuple(tiles)
-
-
-def _dynamic_tiles(
-    extents: list[int], dynamic: list[bool], in_order: list[int], innermost: int, total_ns: float, count: int
-) -> tuple[int, ...]:
-    """Tiles where an extent is not known: bounded from above by what the static ones leave."""
-    tiles = [0] * count
-    per_point = total_ns / max(1, math.prod(extents))
-    points = max(1, int(_WORKGROUP_NS / max(per_point, 1e-3)))
-    inner_reduction = innermost not in in_order
-    for position, loop in enumerate(reversed(in_order)):
-        if not dynamic[loop]:
-            if points >= extents[loop]:
-                points //= max(1, extents[loop])
-                continue
-            tiles[loop] = max(1, points)
-            points = 1
-            continue
-        if position == 0 and not inner_reduction:
-            tiles[loop] = max(1, min(_DYNAMIC_INNER_TILE, points))
-            points = max(points // max(_GUESS, tiles[loop]), _DYNAMIC_OUTER_TILE if position == 0 else 1)
-        else:
-            tiles[loop] = max(1, min(points, 4096))
-            points = max(1, points // tiles[loop])
-    return tuple(tiles)
-
-
 def _row_tiles(ops: list[ir.Operation], extents: list[int], rows: set[int]) -> tuple[int, ...]:
     """Rows that a chain handles at a time: one, or so many short ones that loops are worth their set-up."""
     per_row = max(
-        math.prod(_GUESS if e == structured_ops.DYNAMIC else max(e, 1) for e in structured_ops.loop_extents(op))
+        math.prod(GUESS if e == structured_ops.DYNAMIC else max(e, 1) for e in structured_ops.loop_extents(op))
         for op in ops
     ) / max(1, math.prod(max(extents[loop], 1) for loop in rows))
     tiles = [1 if loop in rows else 0 for loop in range(len(extents))]

@@ -37,7 +37,7 @@ _SUITES = {
     "end_to_end.jax_models_all": ("JAX", "train steps with donated state", "JAX"),
     "end_to_end.jax_dynamic_all": ("JAX", "models at extents 1 to 127", "JAX"),
     "importers.tensorflow_functions_all": ("TensorFlow", "functions on every element type", "TensorFlow"),
-    "importers.tensorflow_ops_all": ("TensorFlow", "operations and control flow", "TensorFlow"),
+    "importers.tensorflow_open_all": ("TensorFlow", "functions of open extents", "TensorFlow"),
     "importers.tensorflow_dynamic_all": ("TensorFlow", "models at extents 0 to 127", "TensorFlow"),
     "importers.keras_layers_all": ("TensorFlow", "layers, optimizers and files of Keras", "Keras"),
     "importers.tflite_ops_all": ("TFLite", "builtin operators, real and integer", "LiteRT's reference kernels"),

@@ -75,15 +75,22 @@ _UNLOWERED = re.compile(
 )
 
 
-_OPEN_ONLY = ("StridedSlice", "Unpack")
+# TensorFlow's lowering takes these where all extents are known, and folds what they do to shapes.
+_OPEN_ONLY = frozenset(
+    {
+        "BroadcastArgs", "MirrorPad", "OneHot", "Pad", "PadV2", "Roll", "ShapeN", "Slice", "Split", "SplitV",
+        "StridedSlice", "Tile", "TopKV2", "Unpack",
+    }
+)  # fmt: skip
 
 
 def hand_through(text: str, names: Collection[str]) -> str:
     """Operations that the lowering does not know (without the prefix `tf.`), as custom calls that pass through it."""
 
     def call(match: re.Match[str]) -> str:
-        if match["name"] not in names or (match["name"] in _OPEN_ONLY and "?" not in match["inputs"]):
-            return match[0]  # slices of known extents are arithmetic on shapes, which the lowering should see
+        is_open = "?" in match["inputs"] + match["results"]
+        if match["name"] not in names or (match["name"] in _OPEN_ONLY and not is_open):
+            return match[0]
         shapes = ", ".join(
             f"#tf_type.shape<{extents.rstrip('x')}>"
             for extents in re.findall(r"tensor<((?:[0-9?]+x)*)[^>]*>", match["results"].replace("complex<", ""))

@@ -46,8 +46,7 @@ def plain_locations(text: str) -> str:
 
 
 def node_of(message: str) -> str:
-    """`node 'x': ` where a message of MLIR names a location, else nothing."""
+    """The first node that a message of MLIR names as a place; empty if there is none."""
     match = re.search(r'loc\((?:callsite\()?(?:fused\[)?((?:"[^"]*"(?:, )?)+)', message)
     names = [name.partition("@")[0] for name in re.findall(r'"([^"]*)"', match[1])] if match else []
-    names = [name for name in names if name and not name.endswith(":")]
-    return f"node {names[0]!r}: " if names else ""
+    return next((name for name in names if name and not name.endswith(":")), "")

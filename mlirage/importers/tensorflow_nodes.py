@@ -38,6 +38,11 @@ class Nodes:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return ", ".join(map(repr, names[:_SHOWN])) + more
 
+    def operation(self, node: str) -> str:
+        """The operation of a node; empty if several have its name, or none."""
+        found = [op for op, names in self.by_operation.items() if node in names]
+        return found[0] if len(found) == 1 else ""
+
     def meaningless(self) -> list[str]:
         """Operations of the function that no compiled program could have."""
         return [op for op in self.by_operation if op not in _HARMLESS and _reason(op)]

@@ -19,17 +19,19 @@ Values = list[ir.Value[Any]]
 def convert_shapes(program: Program) -> None:
     """Replaces the ops of the `shape` dialect; constraints that broadcasts fit go, as the source guarantees them."""
     run_pipeline(program.module.operation, "func.func(remove-shape-constraints),canonicalize")
-    for op in [op for op in walk(program.module.operation) if op.name in _CONVERSIONS]:
+    for op in [op for op in walk(program.module.operation) if op.name in (*_CONVERSIONS, "shape.split_at")]:
         with ir.InsertionPoint(op), op.location:
-            elements = _CONVERSIONS[op.name](op)
-            kind = op.results[0].type
-            if isinstance(kind, ir.RankedTensorType):
-                value = tensor.from_elements(ir.RankedTensorType.get([len(elements)], ir.IndexType.get()), elements)
-                value = value if value.type == kind else tensor.cast(kind, value)
-            else:
-                (value,) = elements
-        op.results[0].replace_all_uses_with(value)
+            made = _split_at(op) if op.name == "shape.split_at" else [_CONVERSIONS[op.name](op)]
+            for result, elements in zip(op.results, made, strict=True):
+                value = elements[0] if op.name in _SIZES else _from_elements(elements, result.type)
+                result.replace_all_uses_with(value)
         op.erase()
+
+
+def _from_elements(elements: Values, kind: ir.Type) -> ir.Value[Any]:
+    """A tensor of indices, for a `!shape.shape` too, which only ops of the dialect take."""
+    value = tensor.from_elements(ir.RankedTensorType.get([len(elements)], ir.IndexType.get()), elements)
+    return tensor.cast(kind, value) if isinstance(kind, ir.RankedTensorType) and value.type != kind else value
 
 
 def _index(number: int) -> ir.Value[Any]:
@@ -113,6 +115,19 @@ def _same(op: ir.Operation) -> Values:
     return _elements(op.operands[0])
 
 
+def _split_at(op: ir.Operation) -> list[Values]:
+    """The extents before an axis, which may be counted from the end, and those from it on."""
+    extents, place = _elements(op.operands[0]), _constant(op.operands[1])
+    if place is None:
+        raise NotImplementedError("a shape that is split at an axis that only a run knows")
+    return [extents[:place], extents[place:]]
+
+
+def _size(op: ir.Operation) -> Values:
+    return [op.operands[0]]
+
+
+_SIZES = ("shape.num_elements", "shape.get_extent", "shape.size_to_index")
 _CONVERSIONS: dict[str, Callable[[ir.Operation], Values]] = {
     "shape.shape_of": _shape_of,
     "shape.const_shape": _const_shape,
@@ -121,4 +136,7 @@ _CONVERSIONS: dict[str, Callable[[ir.Operation], Values]] = {
     "shape.get_extent": _get_extent,
     "shape.concat": _concat,
     "shape.to_extent_tensor": _same,
+    "shape.from_extent_tensor": _same,
+    "shape.value_as_shape": _same,
+    "shape.size_to_index": _size,
 }

@@ -30,9 +30,14 @@ _DONE = "done"
 
 
 class Worker:
-    """The process, which is started when it is needed."""
+    """The process, which is started when it is needed.
 
-    def __init__(self) -> None:
+    Args:
+      program: what Python runs.
+    """
+
+    def __init__(self, program: Sequence[str] = ("-m", "mlirage.importers.tensorflow_worker")) -> None:
+        self._program = program
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
@@ -75,7 +80,7 @@ class Worker:
             self._owner = os.getpid()
             self._told = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlirage.importers.tensorflow_worker"],
+                [sys.executable, *self._program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._told,

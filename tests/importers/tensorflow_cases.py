@@ -5,6 +5,7 @@ A case is a function of arrays. Those that TensorFlow itself refuses for an elem
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -256,6 +257,10 @@ def _math_others() -> Iterator[Case]:
                 NUMBERS,
                 X,
             )
+    for name in ("sum", "mean", "max", "min", "prod", "std", "variance", "logsumexp", "euclidean_norm"):
+        yield from _cases(
+            f"math.reduce_{name}.keep", lambda a, n=f"reduce_{name}": getattr(m, n)(a, keepdims=True), FLOATS[:1], X
+        )
     yield from _cases("math.top_k", lambda a: m.top_k(a, 3), (*FLOATS, *INTEGERS), X)
     yield from _cases("math.in_top_k", lambda a: m.in_top_k([1, 4, 0], a, 2), FLOATS[:1], X)
     yield from _cases("math.approx_max_k", lambda a: m.approx_max_k(a, 3), FLOATS[:1], X)
@@ -345,6 +350,7 @@ def _shapes() -> Iterator[Case]:
         "fill": lambda a: tf.fill([2, 3], a[0, 0, 0]),
         "cast.f32": lambda a: tf.cast(a, tf.float32),
         "cast.i32": lambda a: tf.cast(a, tf.int32),
+        "cast.half": lambda a: tf.cast(tf.cast(a, tf.float16), tf.float32),
         "cast.bool": lambda a: tf.cast(a, tf.bool),
         "cast.f16": lambda a: tf.cast(a, tf.float16),
         "cast.u8": lambda a: tf.cast(tf.abs(a), tf.uint8),
@@ -465,6 +471,7 @@ def _control() -> Iterator[Case]:
     yield from _cases("recompute_grad", lambda a: tf.recompute_grad(lambda v: tf.sin(v) * v)(a), FLOATS[:1], x)
     yield from _cases("assert", lambda a: (tf.debugging.assert_less(a, tf.cast(999, a.dtype)), a + 1)[1], some, x)
     yield from _cases("numpy_function.none", lambda a: tf.py_function(lambda v: v, [a], a.dtype), (), x)
+    yield from _cases("stateless_uniform", lambda a: tf.random.stateless_uniform([4, 5], [1, 2]) + 0 * a, FLOATS[:1], x)
     yield from _cases(
         "stateless_uniform.shape",
         lambda a: tf.zeros_like(tf.random.stateless_uniform([4, 5], [1, 2])) + tf.cast(a, tf.float32),
@@ -953,3 +960,36 @@ def cases(*groups: str) -> Iterator[Case]:
     """All cases, or those of some groups."""
     for name in groups or GROUPS:
         yield from GROUPS[name]()
+
+
+def open_cases() -> Iterator[Case]:
+    """Cases for functions whose extents are all open: one element type of each kind, and functions with inputs."""
+    for case in cases():
+        if case.inputs and case.inputs[0].ndim and case.name.endswith(("-float32", "-int32", "-bool")):
+            yield case
+
+
+def traced_open(case: Case) -> tuple[Any, list[tuple[tuple[Array, ...], list[Array]]]] | None:
+    """The concrete function of open extents, and inputs with TensorFlow's results; None where it needs extents."""
+    function = tf.function(lambda *inputs: case.function(*inputs), autograph=False)
+    try:
+        concrete = function.get_concrete_function(*(tf.TensorSpec([None] * x.ndim, x.dtype) for x in case.inputs))
+        examples = [(case.inputs, flat(concrete(*map(tf.constant, case.inputs))))]
+    except (TypeError, ValueError, tf.errors.OpError):
+        return None
+    longer = tuple(np.concatenate([x, x[:1]]) for x in case.inputs)
+    with contextlib.suppress(TypeError, ValueError, tf.errors.OpError):  # some have numbers that fit one extent alone
+        examples.append((longer, flat(concrete(*map(tf.constant, longer)))))
+    return concrete, examples
+
+
+def compare(expected: Sequence[Array], results: Sequence[Array], tolerance: float) -> None:
+    """Asserts that shapes, types and elements agree."""
+    assert len(results) == len(expected)
+    for want, got in zip(expected, results, strict=True):
+        assert want.shape == got.shape
+        assert want.dtype == got.dtype
+        if want.dtype.kind in "fc":
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+        else:
+            np.testing.assert_array_equal(got, want)

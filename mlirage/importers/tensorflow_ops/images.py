@@ -157,6 +157,50 @@ def resize_cubic(call: Call, image: Tensor, size: Tensor) -> Tensor:
     return _by_matrices(image, *(matrix(new[k], image.shape[k + 1]) for k in (0, 1)))
 
 
+def _place(call: Call, o: Scalar, step: Scalar) -> Scalar:
+    """Where a new element is among the old ones."""
+    return (_number(o) + 0.5) * step - 0.5 if call.flag("half_pixel_centers") else _number(o) * step
+
+
+@tf_op("ResizeBilinear")
+def resize_linear(call: Call, image: Tensor, size: Tensor) -> Tensor:
+    """Between two neighbours; beyond the last ones these themselves."""
+
+    def matrix(new: Dim, old: Dim) -> Tensor:
+        def body(o: Scalar, i: Scalar) -> Scalar:
+            end = _size(old) - 1.0
+            place = _place(call, o, _step(call, new, old))
+            base = s.floor(place)
+            low, high = (s.clamp(base + step, s.coerce(0.0, F), end) for step in (0.0, 1.0))
+            part = place - base
+            here = _number(i)
+            first = s.select(low.eq(here), s.coerce(1.0, F) - part, 0.0)
+            return first + s.select(high.eq(here), part, 0.0)
+
+        return b.tabulate([new, old], F, body)
+
+    new = _extents(size)
+    return _by_matrices(image, *(matrix(new[k], image.shape[k + 1]) for k in (0, 1)))
+
+
+@tf_op("ResizeNearestNeighbor")
+def resize_nearest(call: Call, image: Tensor, size: Tensor) -> Tensor:
+    new = _extents(size)
+    half, corners = call.flag("half_pixel_centers"), call.flag("align_corners")
+
+    def source(position: list[Scalar]) -> list[Scalar]:
+        result = list(position)
+        for k in (0, 1):
+            old = image.shape[k + 1]
+            place = (_number(position[k + 1]) + 0.5 if half else _number(position[k + 1])) * _step(call, new[k], old)
+            place = s.floor(place + 0.5) if corners else s.floor(place)
+            held = s.clamp(place, s.coerce(0.0, F), _size(old) - 1.0)
+            result[k + 1] = s.cast(s.cast(held, b.INT64), b.INDEX)
+        return result
+
+    return b.remap(image, [image.shape[0], *new, image.shape[3]], source)
+
+
 @tf_op("ResizeArea")
 def resize_area(call: Call, image: Tensor, size: Tensor) -> Tensor:
     """Means over what each new element covers; what lies behind the last element is that element."""

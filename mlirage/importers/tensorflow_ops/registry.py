@@ -7,6 +7,7 @@ def determinant(call: Call, x: Tensor) -> Tensor: ...
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import re
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from mlirage.program import Array, Program
 
 OperationFunction = Callable[..., Any]
 _OPERATIONS: dict[str, OperationFunction] = {}
+_FEW = 256  # elements of a constant that an operation may read while it is compiled
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,11 @@ def _result_types(op: ir.Operation) -> list[ir.RankedTensorType]:
 def _tensor(value: ir.Value[Any]) -> Tensor:
     kind = ir.RankedTensorType(value.type)
     dtype = dtype_of(kind.element_type)
+    owner = value.owner
+    few = dtype.kind in "iu" and kind.has_static_shape and math.prod(kind.shape) <= _FEW
+    if few and not isinstance(owner, ir.Block) and owner.name in ("stablehlo.constant", "arith.constant"):
+        attribute = ir.DenseIntElementsAttr(owner.attributes["value"])
+        return Tensor.of(np.array([int(x) for x in attribute], dtype).reshape(kind.shape))
     return Tensor.from_value(_typed(value, tensor_type(kind.shape, dtype)), dtype)
 
 
@@ -138,7 +145,4 @@ def _typed(value: ir.Value[Any], kind: ir.RankedTensorType) -> ir.Value[Any]:
 
 def constant(x: Tensor) -> Array | None:
     """The integers of an operand that is a constant."""
-    owner = x.value.owner
-    if not isinstance(owner, ir.Block) and owner.name in ("stablehlo.constant", "arith.constant"):
-        return np.array(ir.DenseIntElementsAttr(owner.attributes["value"]))
-    return None
+    return x.known if x.known is not None and x.known.dtype.kind in "iu" else None

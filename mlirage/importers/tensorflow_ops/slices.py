@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from mlirage.importers.tensorflow_ops.arrangement import numbers
 from mlirage.importers.tensorflow_ops.registry import Call, constant, tf_op
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Tensor
@@ -13,10 +12,10 @@ from mlirage.input.builders.slicing import slice_between
 @tf_op("StridedSlice")
 def strided_slice(call: Call, x: Tensor, begin: Tensor, end: Tensor, strides: Tensor) -> Tensor:
     """numpy's basic indexing: a bit of a mask says what an entry is."""
-    bounds = [constant(t) for t in (begin, end, strides)]
-    if any(values is None for values in bounds):
-        raise NotImplementedError("bounds that only a run knows")
-    starts, ends, steps = (np.asarray(values).reshape(-1).tolist() for values in bounds)
+    known = constant(strides)
+    if known is None:
+        raise NotImplementedError("steps that only a run knows")
+    starts, ends, steps = numbers(begin), numbers(end), [int(v) for v in known.reshape(-1)]
     names = ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
     masks = {name: (call.numbers(f"{name}_mask") or [0])[0] for name in names}
 
@@ -43,7 +42,7 @@ def strided_slice(call: Call, x: Tensor, begin: Tensor, end: Tensor, strides: Te
             size = x.shape[axis]
             first: Dim = starts[i]
             if shrink:
-                first = first + size if starts[i] < 0 else first
+                first = b.dims.select("slt", first, 0, first + size, first)
                 low.append(first)
                 high.append(first + 1)
                 step.append(1)
@@ -75,8 +74,3 @@ def unpack(call: Call, x: Tensor) -> list[Tensor]:
     """The parts along an axis, which they lose."""
     axis = b.normalize_axis((call.numbers("axis") or [0])[0], x.rank)
     return [b.squeeze(b.slice_axis(x, axis, i, 1), [axis]) for i in range(len(call.results))]
-
-
-@tf_op("ParallelConcat")
-def parallel_concatenation(call: Call, *parts: Tensor) -> Tensor:
-    return b.concatenate(list(parts), 0)

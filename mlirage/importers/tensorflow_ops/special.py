@@ -12,7 +12,7 @@ from mlirage.importers.tensorflow_ops.registry import Call, tf_op
 from mlirage.input import builders as b
 from mlirage.input.builders import Scalar, Tensor, bessel, gamma
 from mlirage.input.builders import scalar as s
-from mlirage.input.builders.special import lgamma, number, polynomial
+from mlirage.input.builders.special import erfinv, lgamma, ndtri, number, polynomial
 
 _INFINITY = float("inf")
 _Body = Callable[..., Scalar]
@@ -175,3 +175,5 @@ def _incomplete_beta(a: Scalar, c: Scalar, x: Scalar) -> Scalar:
 
 
 _register("Betainc", _incomplete_beta)
+_register("Erfinv", erfinv)
+_register("Ndtri", ndtri)

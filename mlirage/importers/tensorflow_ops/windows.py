@@ -92,3 +92,27 @@ def pool_with_places(call: Call, x: Tensor) -> tuple[Tensor, Tensor]:
     values = b.tabulate(shape, x.dtype, lambda *p: best(p)[0])
     places = b.tabulate(shape, call.results[1], lambda *p: s.cast(best(p)[1], call.results[1]))
     return values, places
+
+
+@tf_op("ExtractImagePatches")
+def patches(call: Call, x: Tensor) -> Tensor:
+    """Each window's elements one after the other; zeros outside of the image."""
+    window, strides, rates = (call.numbers(name)[1:3] for name in ("ksizes", "strides", "rates"))
+    extents, before = _geometry(x, window, strides, rates, call.text("padding"))
+    depth = x.shape[3]
+
+    def body(*p: Scalar) -> Scalar:
+        channels = b.dim_scalar(depth)
+        place, channel = p[3] / channels, p[3] % channels
+        offsets = (place / window[1], place % window[1])
+        held: list[Scalar] = []
+        inside: Scalar | None = None
+        for axis in (0, 1):
+            at = p[axis + 1] * strides[axis] + offsets[axis] * rates[axis] - b.dim_scalar(before[axis])
+            here = (at >= 0) & (at < b.dim_scalar(x.shape[axis + 1]))
+            inside = here if inside is None else inside & here
+            held.append(s.clamp(at, 0, b.dim_scalar(x.shape[axis + 1]) - 1))
+        assert inside is not None
+        return s.select(inside, s.read(x, [p[0], *held, channel]), 0)
+
+    return b.tabulate([x.shape[0], *extents, depth * (window[0] * window[1])], x.dtype, body)

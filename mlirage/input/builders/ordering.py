@@ -44,7 +44,7 @@ def topk(x: Tensor, count: Dim, axis: int, largest: bool) -> tuple[Tensor, Tenso
 
 
 def scan(
-    x: Tensor, axis: int, start: int, combine: Callable[[Scalar, Scalar], Scalar], exclusive: bool, reverse: bool
+    x: Tensor, axis: int, start: float, combine: Callable[[Scalar, Scalar], Scalar], exclusive: bool, reverse: bool
 ) -> Tensor:
     """Running totals along an axis."""
     axis = normalize_axis(axis, x.rank)

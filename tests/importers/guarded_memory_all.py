@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.importers.guarded_memory import violations
@@ -9,5 +11,7 @@ from tests.importers.stablehlo_cases import cases
 
 
 @pytest.mark.parametrize("section", ["structural", "indexing", "dynamic", "programs", "quantized"])
-def test_section(section: str) -> None:
-    assert violations(cases(section)) == {}
+def test_section(section: str, record_property: Callable[[str, object], None]) -> None:
+    every = cases(section)
+    record_property("cases", len(every))
+    assert violations(every) == {}

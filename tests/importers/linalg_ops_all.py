@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.importers.linalg_cases import cases
 from tests.importers.stablehlo_oracle import failures
 
 
-def test_all() -> None:
-    assert failures(list(cases())) == {}
+def test_all(record_property: Callable[[str, object], None]) -> None:
+    every = list(cases())
+    record_property("cases", len(every))
+    assert failures(every) == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.importers.stablehlo_cases import SECTIONS, cases
@@ -9,7 +11,8 @@ from tests.importers.stablehlo_oracle import failures
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_section(section: str) -> None:
+def test_section(section: str, record_property: Callable[[str, object], None]) -> None:
     every = cases(section)
+    record_property("cases", len(every))
     assert len({case.name for case in every}) == len(every)
     assert failures(every) == {}

@@ -60,15 +60,8 @@ def _order(graph: BlockGraph, groups: list[Group]) -> list[Group | ir.Operation]
     """Ops and groups so that each follows what it reads, as near to the old order as that allows."""
     owner: dict[ir.Operation, Group] = {op: group for group in groups for op in group.ops}
     nodes: dict[Group | ir.Operation, list[ir.Operation]] = {}
-    previous_effect: ir.Operation | None = None
-    after: dict[ir.Operation, ir.Operation] = {}
     for op in graph.ops:
-        node = owner.get(op, op)
-        nodes.setdefault(node, []).append(op)
-        if graph.has_effects(op):
-            if previous_effect is not None:
-                after[op] = previous_effect
-            previous_effect = op
+        nodes.setdefault(owner.get(op, op), []).append(op)
     ordered: list[Group | ir.Operation] = []
     done: set[Group | ir.Operation] = set()
     for start in nodes:
@@ -83,7 +76,7 @@ def _order(graph: BlockGraph, groups: list[Group]) -> list[Group | ir.Operation]
                 continue
             stack.append((node, True))
             for op in reversed(nodes[node]):
-                before = [*graph.producers[op], *([after[op]] if op in after else [])]
+                before = [*graph.producers[op], *([graph.after[op]] if op in graph.after else [])]
                 stack.extend(
                     (owner.get(producer, producer), False)
                     for producer in reversed(before)

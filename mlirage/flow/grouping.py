@@ -62,12 +62,14 @@ class Group:
 
 
 class BlockGraph:
-    """Who produces what in a block, captures of nested regions included."""
+    """Who produces what in a block, captures of nested regions included; `after` is the order of ops with effects."""
 
     def __init__(self, block: ir.Block) -> None:
         self.ops = [op.operation for op in block.operations]
         self.position = {op: number for number, op in enumerate(self.ops)}
         self.producers = {op: self._producers(op) for op in self.ops}
+        effects = [op for op in self.ops if self.has_effects(op)]
+        self.after = dict(zip(effects[1:], effects, strict=False))  # effects keep their order
 
     def _producers(self, op: ir.Operation) -> list[ir.Operation]:
         values = list(op.operands)
@@ -236,7 +238,8 @@ class _Grouping:
             if self.graph.position[members[-1]] < first:
                 continue
             for member in members:
-                for producer in self.graph.producers[member]:
+                before = self.graph.after.get(member)
+                for producer in [*self.graph.producers[member], *([before] if before is not None else [])]:
                     if self.owner.get(producer) is group:
                         return True
                     if producer not in seen:

@@ -203,3 +203,40 @@ func.func @parts(%a: tensor<4x8xf32>, %b: tensor<8x8xf32>, %c: tensor<8x8xf32>) 
   %v = tensor.insert_slice %x into %u[0, 2] [4, 8] [1, 1] : tensor<4x8xf32> into tensor<4x16xf32>
   return %v : tensor<4x16xf32>
 }
+
+// The second loop comes after the first, which reads %m: %n, which reads the second, cannot join %m's region.
+// CHECK-LABEL: func.func @loops_keep_their_order
+// CHECK: math.exp
+// CHECK-NOT: arith.addf
+// CHECK: scf.for
+// CHECK: scf.for
+// CHECK: "flow.dispatch_region"() ({
+// CHECK: arith.addf
+func.func @loops_keep_their_order(%a: tensor<8xf32>, %count: index) -> (tensor<8xf32>, tensor<8xf32>) {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %e = tensor.empty() : tensor<8xf32>
+  %m = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}
+      ins(%a : tensor<8xf32>) outs(%e : tensor<8xf32>) {
+  ^bb0(%p: f32, %o: f32):
+    %q = math.exp %p : f32
+    linalg.yield %q : f32
+  } -> tensor<8xf32>
+  %first = scf.for %i = %zero to %count step %one iter_args(%x = %m) -> tensor<8xf32> {
+    %y = func.call @outside(%x) : (tensor<8xf32>) -> tensor<8xf32>
+    scf.yield %y : tensor<8xf32>
+  }
+  %second = scf.for %i = %zero to %count step %one iter_args(%x = %a) -> tensor<8xf32> {
+    %y = func.call @outside(%x) : (tensor<8xf32>) -> tensor<8xf32>
+    scf.yield %y : tensor<8xf32>
+  }
+  %n = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>, affine_map<(i) -> (i)>],
+                       iterator_types = ["parallel"]}
+      ins(%m, %second : tensor<8xf32>, tensor<8xf32>) outs(%e : tensor<8xf32>) {
+  ^bb0(%p: f32, %r: f32, %o: f32):
+    %q = arith.addf %p, %r : f32
+    linalg.yield %q : f32
+  } -> tensor<8xf32>
+  return %first, %n : tensor<8xf32>, tensor<8xf32>
+}
+func.func private @outside(%x: tensor<8xf32>) -> tensor<8xf32>

@@ -34,8 +34,9 @@ from mlirage.codegen.cpu.index_math import (
     sub,
     value,
 )  # fmt: skip
-from mlirage.codegen.cpu.register_tile import Panel, RegisterTile, find_outputs, is_fusable
+from mlirage.codegen.cpu.register_tile import Panel, RegisterTile, Tile
 from mlirage.codegen.cpu.table_lookups import look_up_nibbles
+from mlirage.codegen.cpu.tile_outputs import find_outputs, is_fusable
 from mlirage.codegen.dot_products import instruction_of
 from mlirage.codegen.register_shapes import bit_width, register_shape
 from mlirage.codegen.target import CpuTarget
@@ -63,8 +64,14 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     extents = [None if e == structured_ops.DYNAMIC else e for e in structured_ops.loop_extents(contraction.op)]
     outputs = find_outputs(entry, contraction.op.results[0])
     interleaves = any(output.order[-1:] != (len(output.order) - 1,) for output in outputs)
-    tiles = workgroup_tiles(contraction, extents, shape, interleaves)
+    tiles = workgroup_tiles(contraction, extents, shape, _operations_around(entry), interleaves)
     return contraction.op, Configuration(KIND, tiles, {"rows": shape.rows, "columns": shape.columns})
+
+
+def _operations_around(entry: Entry) -> int:
+    """Scalar operations of the elementwise ops of an entry, each once per element."""
+    bodies = [structured_ops.body(op) for op in entry.structured_ops() if structured_ops.is_elementwise(op)]
+    return sum(inner.operation.name.startswith(("arith.", "math.")) for body in bodies for inner in body.operations)
 
 
 def _has_instruction(contraction: Contraction, target: CpuTarget) -> bool:
@@ -321,7 +328,7 @@ class _Kernel:
 
         def tile(first: Index, height: int) -> None:
             rows = row_places(first, height, c.rows, starts, sizes, self.apart)
-            self.tile.build(rows, outer, panels, staged, (first, count))
+            self.tile.build(Tile(rows, outer, panels, staged), (first, count))
 
         tiles(tile)
 

@@ -14,9 +14,9 @@ from mlirage.codegen.register_shapes import RegisterShape, bit_width
 from mlirage.contractions import Contraction
 from mlirage.mlir import ir
 
-# A workgroup should take 8 µs at least: so many multiply-adds, or so many bytes of the right operand. Large
+# A workgroup should take 4 µs at least: so many multiply-adds, or so many bytes of the right operand. Large
 # contractions get few large blocks, which read their operands less often: several times as much work.
-_WORKGROUP_MACS = 800_000
+_WORKGROUP_MACS = 400_000
 _PIXEL_BLOCK_MACS = 250_000
 _MANY_WORKGROUPS = 16
 _LARGE_WORKGROUP_MACS = 14_000_000
@@ -30,7 +30,11 @@ _RUN_OF_A_THREAD = 512
 
 
 def workgroup_tiles(
-    c: Contraction, extents: Sequence[int | None], shape: RegisterShape, interleaves: bool = False
+    c: Contraction,
+    extents: Sequence[int | None],
+    shape: RegisterShape,
+    following: int = 0,
+    interleaves: bool = False,
 ) -> tuple[int, ...]:
     """The tile of a workgroup in every loop; 0: the whole loop.
 
@@ -38,13 +42,14 @@ def workgroup_tiles(
       c: what is computed.
       extents: of the loops; None: dynamic.
       shape: of register tiles.
+      following: operations on every element of the result.
       interleaves: whether neighbours in what is written are not columns of one group.
     """
     known = [_GUESS if e is None else max(e, 1) for e in extents]
     depth = math.prod(known[loop] for loop in c.depth)
     columns = known[c.column]
     rows = math.prod(known[loop] for loop in c.rows)
-    macs = max(rows * columns * depth // c.group, 1)
+    macs = max(rows * columns * (depth // c.group + following), 1)
     groups = max(1, min(macs // _WORKGROUP_MACS, max(_MANY_WORKGROUPS, macs // _LARGE_WORKGROUP_MACS)))
     if rows <= 16:
         groups = max(groups, int(columns * depth * _right_bytes(c)) // _WORKGROUP_BYTES)

@@ -8,7 +8,7 @@ packed for a dot-product instruction, k counts groups of neighbours, and a row m
 
             sum[row] = dot(sum[row], spread(left[row, 4k .. 4k+3]), b)        b: the group of every column
 
-A right operand that is numbers times a scale per block of depth is summed block by block (block_scales.py).
+A right operand that is numbers times a scale per block of depth is summed block by block (block_sums.py).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlirage import structured_ops
-from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.block_scales import find_block_scale
+from mlirage.codegen.cpu.block_sums import sum_blocks, sums_blocks
 from mlirage.codegen.cpu.dot_products import add_dot_products
-from mlirage.codegen.cpu.elements import Elements, Staged, is_readable
+from mlirage.codegen.cpu.elements import Elements, Staged
 from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, smaller, value
+from mlirage.codegen.cpu.tile_outputs import Output
 from mlirage.codegen.dot_products import instruction_of, narrow_factor
 from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
@@ -34,70 +35,6 @@ _UNROLLED = 4
 # Packed operands of so many bytes are fetched ahead of their use, while up to so many tiles read the panel before.
 _FETCHED_FROM, _MOST_SHARES = 128 << 10, 48
 _LINE = 64
-# Steps of a block with one scale that are unrolled, and sums that they alternate between: an addition takes longer
-# than what has to be done for it.
-_UNROLLED_IN_BLOCK = 32
-_SUMS_PER_BLOCK = 2
-# How far ahead packed numbers are asked for: the widening between the loads leaves too few of them under way.
-_PREFETCHED_BYTES = 2048
-_CACHE_LINE = 64
-
-
-@dataclass(frozen=True)
-class Output:
-    """A tensor that the entry point writes.
-
-    Attributes:
-      tensor: made of the contraction's result by elementwise ops.
-      buffer: where it goes.
-      order: for every dim of it the dim of the contraction's result that runs along it.
-    """
-
-    tensor: ir.Value
-    buffer: ir.Value
-    order: tuple[int, ...]
-
-
-def trace_order(tensor_value: ir.Value, root: ir.Value) -> tuple[int, ...] | None:
-    """For every dim of a tensor the dim of `root` that it runs along; None if it is no elementwise function of it."""
-    if tensor_value == root:
-        return tuple(range(ir.RankedTensorType(root.type).rank))
-    if isinstance(tensor_value.owner, ir.Block):
-        return None
-    op = tensor_value.owner.operation
-    if op.name == "tensor.cast":
-        return trace_order(op.operands[0], root)
-    if not structured_ops.is_elementwise(op):
-        return None
-    maps = structured_ops.indexing_maps(op)
-    count = structured_ops.segment_sizes(op)[0]
-    for operand, indexing in zip(op.operands, maps, strict=True):
-        order = trace_order(operand, root) if isinstance(operand.type, ir.RankedTensorType) else None
-        if order is None:
-            continue
-        dims = structured_ops.map_dims(indexing)
-        if None in dims or sorted(d for d in dims if d is not None) != list(range(indexing.n_dims)):
-            return None
-        along = dict(zip(dims, order, strict=True))
-        written = structured_ops.map_dims(maps[count + ir.OpResult(tensor_value).result_number])
-        return tuple(along[d] for d in written)
-    return None
-
-
-def find_outputs(entry: Entry, root: ir.Value) -> list[Output]:
-    """What the entry point writes; all of it is fusable."""
-    outputs: list[Output] = []
-    for op in entry.walk():
-        if op.name == "bufferization.materialize_in_destination":
-            order = trace_order(op.operands[0], root)
-            assert order is not None, "is_fusable was not asked"
-            outputs.append(Output(op.operands[0], op.operands[1], order))
-    return outputs
-
-
-def is_fusable(tensor_value: ir.Value, root: ir.Value) -> bool:
-    """Whether a tensor can be computed from the result of `root` while it is in registers."""
-    return trace_order(tensor_value, root) is not None and is_readable(tensor_value, [root])
 
 
 def steps_together(contraction: Contraction) -> int:
@@ -128,6 +65,23 @@ class Panel:
     number: Index
     elements: Elements
     buffer: ir.Value | None = None
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The place of a register tile.
+
+    Attributes:
+      rows: the indices of the row loops, row by row.
+      outer: those of the outer loops.
+      panels: the columns.
+      staged: operands that were computed to memory before.
+    """
+
+    rows: Sequence[Mapping[int, Index]]
+    outer: Mapping[int, Index]
+    panels: Sequence[Panel]
+    staged: Mapping[ir.Value, Staged]
 
 
 class RegisterTile:
@@ -165,30 +119,29 @@ class RegisterTile:
 
     def build(
         self,
-        rows: Sequence[Mapping[int, Index]],
-        outer: Mapping[int, Index],
-        panels: Sequence[Panel],
-        staged: Mapping[ir.Value, Staged],
+        tile: Tile,
         part: tuple[Index, Index] = (0, 1),
     ) -> None:
-        """Computes and stores the tile of these rows (by row loop) and panels.
+        """Computes and stores a tile.
 
         Args:
+          tile: its place.
           part: number of the first row in its block, and how many rows the block has.
         """
+        rows, panels = tile.rows, tile.panels
         self._check_registers(len(rows) * len(panels), panels[0].elements.lanes)
         self.fetch = self._fetches(len(rows), panels, part)
         init = structured_ops.outputs(self.contraction.op)[0]
         sums: list[ir.Value] = []
         for row in rows:
             for panel in panels:
-                loops = self._loops(row, outer, panel, {})
+                loops = self.loops(row, tile.outer, panel, {})
                 places = [evaluate(e, loops, {}) for e in self.maps[2].results]
                 sums.append(panel.elements.read(init, places))
-        sums = self._sum(0, {}, sums, rows, outer, panels, staged)
+        sums = self._sum(0, {}, sums, tile)
         for number, row in enumerate(rows):
             for p, panel in enumerate(panels):
-                self._finish(sums[number * len(panels) + p], row, outer, panel)
+                self._finish(sums[number * len(panels) + p], row, tile.outer, panel)
 
     def _fetches(
         self, height: int, panels: Sequence[Panel], part: tuple[Index, Index]
@@ -248,7 +201,7 @@ class RegisterTile:
         """The element type that the body multiplies."""
         return self.factors[operand].type
 
-    def _loops(
+    def loops(
         self, row: Mapping[int, Index], outer: Mapping[int, Index], panel: Panel, depth: Mapping[int, Index]
     ) -> dict[int, Place]:
         loops = {loop: Place(index) for loop, index in (*row.items(), *outer.items(), *depth.items())}
@@ -260,23 +213,20 @@ class RegisterTile:
         level: int,
         depth: dict[int, Index],
         sums: Sequence[ir.Value],
-        rows: Sequence[Mapping[int, Index]],
-        outer: Mapping[int, Index],
-        panels: Sequence[Panel],
-        staged: Mapping[ir.Value, Staged],
+        tile: Tile,
     ) -> list[ir.Value]:
         """The loops over the depth, outermost first."""
         loops = self.contraction.depth
         if level == len(loops):
-            return self._multiply(depth, sums, rows, outer, panels, staged)
+            return self._multiply(depth, sums, tile)
         count = self._steps(loops[level])
-        if level == len(loops) - 1 and self._sums_blocks(len(rows), panels):
-            return self._sum_blocks(depth, sums, rows, outer, panels, staged)
+        if level == len(loops) - 1 and sums_blocks(self, tile):
+            return sum_blocks(self, depth, sums, tile)
         if level == len(loops) - 1 and self.together > 1:
-            return self._sum_together(depth, sums, rows, outer, panels, staged)
+            return self._sum_together(depth, sums, tile)
         if isinstance(count, int) and count * self._steps_inside(level) <= _UNROLLED:
             for i in range(count):
-                sums = self._sum(level + 1, {**depth, loops[level]: i}, sums, rows, outer, panels, staged)
+                sums = self._sum(level + 1, {**depth, loops[level]: i}, sums, tile)
             return list(sums)
         loop = scf.ForOp(value(0), value(count), value(1), list(sums))
         with ir.InsertionPoint(loop.body):
@@ -284,8 +234,8 @@ class RegisterTile:
                 level + 1,
                 {**depth, loops[level]: loop.induction_variable},
                 list(loop.inner_iter_args),
-                rows, outer, panels, staged,
-            )  # fmt: skip
+                tile,
+            )
             scf.yield_(inner)
         return list(loop.results)
 
@@ -293,10 +243,7 @@ class RegisterTile:
         self,
         depth: dict[int, Index],
         sums: Sequence[ir.Value],
-        rows: Sequence[Mapping[int, Index]],
-        outer: Mapping[int, Index],
-        panels: Sequence[Panel],
-        staged: Mapping[ir.Value, Staged],
+        tile: Tile,
     ) -> list[ir.Value]:
         """The innermost depth in steps of `together`, whose remainders by it are then constants."""
         inner = self.contraction.depth[-1]
@@ -305,7 +252,7 @@ class RegisterTile:
             for i in range(count):
                 at = {**depth, inner: add(mul(number, self.together), i)}
                 split = {inner: Split(number, i)}
-                sums = self._multiply(at, sums, rows, outer, panels, staged, split)
+                sums = self._multiply(at, sums, tile, split)
             return list(sums)
 
         extent = self.extents[inner]
@@ -315,106 +262,6 @@ class RegisterTile:
         with ir.InsertionPoint(loop.body):
             scf.yield_(steps(loop.induction_variable, self.together, list(loop.inner_iter_args)))
         return steps(whole, left, list(loop.results))
-
-    def _sums_blocks(self, rows: int, panels: Sequence[Panel]) -> bool:
-        """Whether the scales multiply sums of blocks: few rows do not make up for multiplying every term."""
-        if self.block_scale is None or panels[0].buffer is not None:
-            return False
-        width = max(1, panels[0].elements.lanes * bit_width(self.accumulator) // (8 * self.target.vector_bytes))
-        return 4 * rows * len(panels) * width <= self.target.vector_registers
-
-    def _sum_blocks(
-        self,
-        depth: dict[int, Index],
-        sums: Sequence[ir.Value],
-        rows: Sequence[Mapping[int, Index]],
-        outer: Mapping[int, Index],
-        panels: Sequence[Panel],
-        staged: Mapping[ir.Value, Staged],
-    ) -> list[ir.Value]:
-        """The innermost depth, block by block."""
-        assert self.block_scale is not None
-        inner, block, together = self.contraction.depth[-1], self.block_scale.block, self.together
-        scalars = Elements(staged=staged)
-        kind = sums[0].type
-        zero = arith.constant(kind, ir.DenseElementsAttr.get_splat(kind, ir.FloatAttr.get(self.accumulator, 0.0)))
-
-        def places(row: Mapping[int, Index], panel: Panel, step: Index) -> dict[int, Place]:
-            return self._loops(row, outer, panel, {**depth, inner: step})
-
-        def packed(panel: Panel, group: Index, step: int) -> dict[int, Split]:
-            split = {inner: Split(group, step)} if together > 1 else {}
-            return {self.contraction.column: Split(panel.number), **split}
-
-        def steps(group: Index, count: int, parts: Sequence[ir.Value]) -> list[ir.Value]:
-            """Group number `group` of steps."""
-            parts = list(parts)
-            for i in range(count):
-                step = add(mul(group, together), i)
-                chain = i % _SUMS_PER_BLOCK * len(sums) if count > 1 else 0
-                right = [scale.read_numbers(whole, places({}, p, step), packed(p, group, i)) for p in panels]
-                for number, row in enumerate(rows):
-                    left = self._factor(self.contraction.left, scalars, places(row, panels[0], step), {})
-                    for p, panel in enumerate(panels):
-                        at = chain + number * len(panels) + p
-                        parts[at] = self._add_product(panel.elements.spread(left), right[p], parts[at])
-            return parts
-
-        def prefetch(operand: int, group: Index, groups: int) -> None:
-            """What lies some way behind these groups of an operand."""
-            element = structured_ops.element_type(scale.op.operands[operand].type)
-            bytes_ = max(1, bit_width(element) // 8)
-            row = whole.lanes * bytes_
-            for offset in range(0, groups * row, _CACHE_LINE):
-                ahead = add(group, ahead_groups + offset // row)
-                for panel in panels:
-                    at = packed(panel, ahead, 0)
-                    at[self.contraction.column] = Split(panel.number, offset % row // bytes_)
-                    scale.prefetch(operand, places({}, panel, mul(ahead, together)), at)
-
-        def one(number: Index, sums: Sequence[ir.Value]) -> list[ir.Value]:
-            first = mul(number, block // together)
-            prefetch(scale.scale, first, 1)
-            parts: list[ir.Value] = [zero] * (_SUMS_PER_BLOCK * len(sums))
-            groups = block // together
-            apart = max(1, 4 // together)  # groups of one step alternate between sums, too
-            if block <= _UNROLLED_IN_BLOCK:
-                parts = steps_of(first, groups, parts)
-            else:
-                loop = scf.ForOp(value(0), value(groups // apart), value(1), parts)
-                with ir.InsertionPoint(loop.body):
-                    scf.yield_(steps_of(add(first, mul(loop.induction_variable, apart)), apart,
-                                        list(loop.inner_iter_args)))  # fmt: skip
-                parts = list(loop.results)
-                parts = steps_of(add(first, groups // apart * apart), groups % apart, parts)
-            parts = steps(add(first, groups), block % together, parts)
-            result: list[ir.Value] = []
-            scales = [scale.read_scales(whole, places({}, p, mul(number, block)), packed(p, first, 0)) for p in panels]
-            for i, total in enumerate(sums):
-                part = arith.addf(parts[i], parts[len(sums) + i])
-                result.append(self._add_product(part, scales[i % len(panels)], total))
-            return result
-
-        def steps_of(group: Index, groups: int, parts: Sequence[ir.Value]) -> list[ir.Value]:
-            """So many groups; the sums of groups of one step alternate here."""
-            prefetch(scale.largest, group, groups)
-            for g in range(groups):
-                parts = steps(add(group, g), together, parts)
-                if together == 1:
-                    parts = [*parts[len(sums) :], *parts[: len(sums)]]
-            return list(parts)
-
-        scale, whole = self.block_scale, Elements(panels[0].elements.lanes)
-        number = structured_ops.element_type(scale.op.operands[scale.largest].type)
-        ahead_groups = _PREFETCHED_BYTES // (whole.lanes * max(1, bit_width(number) // 8))
-        extent = self.extents[inner]
-        assert isinstance(extent, int), "find_block_scale was not asked"
-        if extent == block:
-            return one(0, sums)
-        loop = scf.ForOp(value(0), value(extent // block), value(1), list(sums))
-        with ir.InsertionPoint(loop.body):
-            scf.yield_(one(loop.induction_variable, list(loop.inner_iter_args)))
-        return list(loop.results)
 
     def _steps(self, loop: int) -> Index:
         """Steps of a depth loop; those of the innermost one are groups if the right operand is packed in groups."""
@@ -433,57 +280,51 @@ class RegisterTile:
         self,
         depth: Mapping[int, Index],
         sums: Sequence[ir.Value],
-        rows: Sequence[Mapping[int, Index]],
-        outer: Mapping[int, Index],
-        panels: Sequence[Panel],
-        staged: Mapping[ir.Value, Staged],
+        tile: Tile,
         split: Mapping[int, Split] | None = None,
     ) -> list[ir.Value]:
         if self.dot is not None:
-            return self._multiply_groups(depth, sums, rows, outer, panels, staged)
+            return self._multiply_groups(depth, sums, tile)
         if self.fetch is not None:
             self.fetch(depth)
-        right = [self.right_vector(panel, outer, depth, staged, split) for panel in panels]
+        right = [self.right_vector(panel, tile.outer, depth, tile.staged, split) for panel in tile.panels]
         result: list[ir.Value] = []
-        scalars = Elements(staged=staged)
-        for number, row in enumerate(rows):
-            loops = self._loops(row, outer, panels[0], depth)
-            left = self._factor(self.contraction.left, scalars, loops, {})
-            for p, panel in enumerate(panels):
+        scalars = Elements(staged=tile.staged)
+        for number, row in enumerate(tile.rows):
+            loops = self.loops(row, tile.outer, tile.panels[0], depth)
+            left = self.factor(self.contraction.left, scalars, loops, {})
+            for p, panel in enumerate(tile.panels):
                 spread = panel.elements.spread(left)
-                result.append(self._add_product(spread, right[p], sums[number * len(panels) + p]))
+                result.append(self.add_product(spread, right[p], sums[number * len(tile.panels) + p]))
         return result
 
     def _multiply_groups(
         self,
         depth: Mapping[int, Index],
         sums: Sequence[ir.Value],
-        rows: Sequence[Mapping[int, Index]],
-        outer: Mapping[int, Index],
-        panels: Sequence[Panel],
-        staged: Mapping[ir.Value, Staged],
+        tile: Tile,
     ) -> list[ir.Value]:
         """One dot product per row and panel; the innermost depth counts groups."""
         assert self.dot is not None
         contraction, dot = self.contraction, self.dot
         inner = contraction.depth[-1]
         right: list[ir.Value] = []
-        for panel in panels:
-            places = self._loops({}, outer, panel, depth)
+        for panel in tile.panels:
+            places = self.loops({}, tile.outer, panel, depth)
             packed = {contraction.column: Split(panel.number), inner: Split(depth[inner])}
             at = [evaluate(e, places, packed) for e in self.maps[contraction.right].results]
             whole = Elements(panel.elements.lanes * dot.depth)
             right.append(whole.read(contraction.right_value, [*at[:-1], Place(0, 1)]))
         result: list[ir.Value] = []
-        group = Elements(dot.depth, staged=staged)
-        for number, row in enumerate(rows):
-            places = self._loops(row, outer, panels[0], depth)
+        group = Elements(dot.depth, staged=tile.staged)
+        for number, row in enumerate(tile.rows):
+            places = self.loops(row, tile.outer, tile.panels[0], depth)
             places[inner] = Place(mul(depth[inner], dot.depth), 1)
             left = group.read(
                 contraction.left_value, [evaluate(e, places, {}) for e in contraction.maps[contraction.left].results]
             )
-            for p in range(len(panels)):
-                result.append(add_dot_products(dot, left, right[p], sums[number * len(panels) + p]))
+            for p in range(len(tile.panels)):
+                result.append(add_dot_products(dot, left, right[p], sums[number * len(tile.panels) + p]))
         return result
 
     def narrow_left(self, elements: Elements, read: ir.Value) -> ir.Value:
@@ -524,11 +365,11 @@ class RegisterTile:
             None if whole else panel.elements.count,
             staged=staged,
         )
-        loops = self._loops({}, outer, panel, depth)
+        loops = self.loops({}, outer, panel, depth)
         packed = {contraction.column: Split(panel.number)} if whole else {}
-        return self._factor(contraction.right, elements, loops, {**packed, **(split or {})})
+        return self.factor(contraction.right, elements, loops, {**packed, **(split or {})})
 
-    def _factor(
+    def factor(
         self, operand: int, elements: Elements, loops: dict[int, Place], packed: Mapping[int, Split]
     ) -> ir.Value:
         """What the body multiplies: an operand's element, as the body widens it."""
@@ -561,7 +402,7 @@ class RegisterTile:
 
         return compute(wanted)
 
-    def _add_product(self, left: ir.Value, right: ir.Value, total: ir.Value) -> ir.Value:
+    def add_product(self, left: ir.Value, right: ir.Value, total: ir.Value) -> ir.Value:
         if self.fused:
             return vector.fma(left, right, total)
         if self.add_name == "arith.addf":
@@ -570,7 +411,7 @@ class RegisterTile:
 
     def _finish(self, total: ir.Value, row: Mapping[int, Index], outer: Mapping[int, Index], panel: Panel) -> None:
         """The ops after the contraction, and the stores."""
-        loops = self._loops(row, outer, panel, {})
+        loops = self.loops(row, outer, panel, {})
         result = [evaluate(e, loops, {}) for e in self.maps[2].results]
         elements = panel.elements.knowing({self.contraction.op.results[0]: total})
         for output in self.outputs:

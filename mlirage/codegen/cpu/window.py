@@ -36,7 +36,7 @@ from mlirage.codegen.cpu.index_math import (
     value,
 )  # fmt: skip
 from mlirage.codegen.cpu.integer_products import find_integer_product, zero_point
-from mlirage.codegen.cpu.register_tile import Output, find_outputs, is_fusable
+from mlirage.codegen.cpu.tile_outputs import Output, find_outputs, is_fusable
 from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import arith, ir, scf, vector

@@ -25,7 +25,7 @@ from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, extent, is_readable
 from mlirage.codegen.cpu.index_math import Index, Place, add, ceil_div, div, mul, product, rem, smaller, sub, value
 from mlirage.codegen.cpu.linear_maps import LinearMaps
-from mlirage.codegen.cpu.register_tile import Output, find_outputs, is_fusable
+from mlirage.codegen.cpu.tile_outputs import Output, find_outputs, is_fusable
 from mlirage.codegen.register_shapes import register_shape
 from mlirage.codegen.target import CpuTarget
 from mlirage.codegen.winograd_blocks import Convolution, choose_blocks

@@ -151,6 +151,17 @@ def test_programs(module: Callable[[], nn.Module]) -> None:
         _close(run(value), module()(value), 1e-4)
 
 
+def test_arguments_that_only_promise() -> None:
+    """`output_size` says what is known anyway, `sparse_grad` is about training."""
+
+    def program(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        twice = torch.repeat_interleave(x, 2, 1, output_size=6)
+        return torch.gather(twice, 1, places, sparse_grad=True)
+
+    x, places = torch.randn(2, 3), torch.tensor([[5, 0, 2], [1, 1, 3]])
+    _close(_load(program, (x, places))(x, places), program(x, places))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32, torch.uint8, torch.bool])
 def test_types(dtype: torch.dtype) -> None:
     class Types(nn.Module):

@@ -126,7 +126,7 @@ def embedding(op: Op, weight: Tensor, places: Tensor, *_: Any) -> Tensor:
 
 
 @aten("gather")
-def gather(op: Op, x: Tensor, dim: int, places: Tensor, **_: Any) -> Tensor:
+def gather(op: Op, x: Tensor, dim: int, places: Tensor, *, sparse_grad: bool = False) -> Tensor:
     if places.rank == 0:
         return b.reshape(x, ())
     if any(d == 0 for d in places.shape):

@@ -290,13 +290,18 @@ def repeat(op: Op, x: Tensor, counts: Sequence[Dim]) -> Tensor:
 
 
 @aten("repeat_interleave.self_int")
-def repeat_interleave(op: Op, x: Tensor, count: Dim, dim: int | None = None, **_: Any) -> Tensor:
+def repeat_interleave(
+    op: Op, x: Tensor, count: Dim, dim: int | None = None, *, output_size: Dim | None = None
+) -> Tensor:
     if dim is None:
         x, dim = b.reshape(x, [b.product(x.shape)]), 0
     axis = b.normalize_axis(dim, x.rank)
     spread = b.unsqueeze(x, [axis + 1])
     wide = [count if i == axis + 1 else d for i, d in enumerate(spread.shape)]
     shape = [d * count if i == axis else d for i, d in enumerate(x.shape)]
+    if output_size is not None:
+        message = "repeat_interleave: output_size is the extent times the repeats"
+        b.TensorBuilder.current().require_equal(shape[axis], output_size, message)
     return b.reshape(b.broadcast_to(spread, wide), shape)
 
 

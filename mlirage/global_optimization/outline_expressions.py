@@ -150,7 +150,7 @@ class Outliner:
             array = array.reshape(-1)[:1]
         elif self.unit.flat:
             array = array.reshape(-1)
-        array = np.ascontiguousarray(array)
+        array = np.ascontiguousarray(array).reshape(array.shape)  # which makes a number a row of one
         if array.dtype.kind == "u":  # the module's types have no sign
             array = array.view(f"i{array.dtype.itemsize}")
         self.arguments.append(array)

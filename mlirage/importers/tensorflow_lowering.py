@@ -124,6 +124,8 @@ class _Lowering:
                 unsupported |= dict.fromkeys(op.removeprefix("tf.") for op in unknown)
                 break
             handed.update(more & NAMES)
+            if "tensor<*x" in text:  # calls have the types that operations say; those of variables are to be inferred
+                text = _inferred(text)
             unsupported |= dict.fromkeys(sorted(more - NAMES))
         if unsupported:
             raise self.fail(self.nodes.unsupported(list(unsupported)))
@@ -181,6 +183,14 @@ class _Lowering:
             raise self.fail(self.nodes.explained(told)) from error
         lowered = tensorflow_calls.as_calls(lowered)
         return lowered, list(dict.fromkeys(re.findall(r'"(tf(?:_\w+)?\.\w+)"', lowered)))
+
+
+def _inferred(text: str) -> str:
+    """The text with the ranks and extents that TensorFlow infers; as it is, if TensorFlow cannot."""
+    try:
+        return _mlir().ExperimentalRunPassPipeline(text.encode(), b"tf-shape-inference", True)
+    except Exception:  # TensorFlow raises its own classes; what is wrong the lowering says
+        return text
 
 
 def _with_chlo(text: str) -> str:

@@ -41,7 +41,7 @@ def _index(number: int) -> ir.Value[Any]:
 def _elements(shape: ir.Value[Any]) -> Values:
     """The extents that a tensor of indices holds."""
     owner = shape.owner
-    if isinstance(owner, ir.Operation) and owner.name == "tensor.from_elements":
+    if not isinstance(owner, ir.Block) and owner.name == "tensor.from_elements":
         return list(owner.operands)
     kind = ir.RankedTensorType(shape.type)
     if not kind.has_static_shape:
@@ -88,7 +88,7 @@ def _common(extents: Values) -> ir.Value[Any]:
 
 def _constant(value: ir.Value[Any]) -> int | None:
     owner = value.owner
-    if isinstance(owner, ir.Operation) and owner.name == "arith.constant":
+    if not isinstance(owner, ir.Block) and owner.name == "arith.constant":
         return ir.IntegerAttr(owner.attributes["value"]).value
     return None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ml_dtypes
+import numpy as np
+
 from mlirage.importers.tensorflow_ops.arrangement import numbers
 from mlirage.importers.tensorflow_ops.registry import Call, tf_op
 from mlirage.input import builders as b
@@ -25,10 +28,16 @@ def true_places(_: Call, mask: Tensor) -> Tensor:
     return b.concatenate([b.unsqueeze(column, [1]) for column in columns], 1)
 
 
+_START = {"sum": 0, "product": 1, "low": 0, "high": 0}
+
+
 def _register(name: str, combine: scattering.Combine, start: str) -> None:
     def function(_: Call, x: Tensor, ids: Tensor, count: Tensor) -> Tensor:
         (rows,) = numbers(count)
-        first = {"sum": 0, "product": 1, "low": b.lowest(x.dtype), "high": b.highest(x.dtype)}[start]
+        first = _START[start]
+        if start in ("low", "high"):  # what a segment without elements gives
+            limits = ml_dtypes.finfo(x.dtype) if b.is_float(x.dtype) else np.iinfo(x.dtype)
+            first = limits.min if start == "low" else limits.max
         target = b.fill([rows, *x.shape[ids.rank :]], first, x.dtype)
         total = b.product(ids.shape)
         flat = b.cast(b.reshape(ids, [total]), b.INT64)

@@ -24,6 +24,7 @@ from mlirage.input.decompose_dynamic_named_ops import decompose_dynamic_named_op
 from mlirage.input.decompose_winograd_transforms import decompose_winograd_transforms
 from mlirage.input.expand_chlo_broadcasts import expand_chlo_broadcasts
 from mlirage.input.expand_complex_functions import expand_complex_functions
+from mlirage.input.expand_scalar_functions import expand_scalar_functions
 from mlirage.input.externalize_constants import externalize_constants
 from mlirage.input.inline_scalar_generics import inline_scalar_generics
 from mlirage.input.legalize_signatures import legalize_signatures
@@ -77,6 +78,7 @@ PIPELINE: tuple[Pass, ...] = (
     convert_parallel_loops,
     convert_stablehlo_dynamism,
     expand_complex_functions,
+    expand_scalar_functions,
     center_quantized_products,
     decompose_dynamic_named_ops,
     decompose_winograd_transforms,

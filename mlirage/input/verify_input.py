@@ -16,7 +16,7 @@ LEGAL_DIALECTS = frozenset(
 LEGAL_OPS = frozenset(("cf.assert", "bufferization.materialize_in_destination"))
 ILLEGAL_OPS = frozenset((
     "arith.flush_denormals", "arith.scaling_extf", "arith.scaling_truncf", "builtin.unrealized_conversion_cast",
-    "tensor.gather", "tensor.scatter",
+    "complex.bitcast", "math.isnormal", "tensor.gather", "tensor.scatter",
 ))  # fmt: skip
 _SHOWN_LOCATIONS = 3
 

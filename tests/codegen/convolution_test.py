@@ -231,3 +231,53 @@ def test_grouped_convolution() -> None:
     library = compile_entries(text, keep_files=False)
     library.check_kind("contraction")
     np.testing.assert_allclose(library.call("f", x, w)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("groups", "channels", "filters"), [(4, 34, 34), (3, 7, 19), (2, 16, 131)])
+@pytest.mark.parametrize("batch", [1, None])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_groups_of_pixels_in_blocks(
+    groups: int, channels: int, filters: int, batch: int | None, shuffled: bool
+) -> None:
+    """Grouped products of pixels, their channels shuffled or not: workgroups are blocks of pixels."""
+    count = "?" if batch is None else str(batch)
+    out = "f, g" if shuffled else "g, f"
+    x_type = f"tensor<{count}x29x13x{groups}x{channels}xf32>"
+    c_type = f"tensor<{count}x29x13x{groups}x{filters}xf32>"
+    y_type = f"tensor<{count}x29x13x{filters}x{groups}xf32>" if shuffled else c_type
+    dims, extra = ("%n", ", %k: index, %n: index") if batch is None else ("", "")
+    text = f"""
+    func.func @f(%x: {x_type}, %w: tensor<{groups}x{channels}x{filters}xf32>,
+                 %b: tensor<{groups}x{filters}xf32>{extra}) -> {y_type} {{
+      %z = arith.constant 0.0 : f32
+      %e = tensor.empty({dims}) : {c_type}
+      %i = linalg.fill ins(%z : f32) outs(%e : {c_type}) -> {c_type}
+      %c = linalg.generic {{indexing_maps = [affine_map<(n, h, w, g, f, c) -> (n, h, w, g, c)>,
+          affine_map<(n, h, w, g, f, c) -> (g, c, f)>, affine_map<(n, h, w, g, f, c) -> (n, h, w, g, f)>],
+          iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel", "reduction"]}}
+          ins(%x, %w : {x_type}, tensor<{groups}x{channels}x{filters}xf32>) outs(%i : {c_type}) {{
+      ^bb0(%a: f32, %q: f32, %s: f32):
+        %m = arith.mulf %a, %q : f32
+        %r = arith.addf %s, %m : f32
+        linalg.yield %r : f32
+      }} -> {c_type}
+      %o = tensor.empty({dims}) : {y_type}
+      %y = linalg.generic {{indexing_maps = [affine_map<(n, h, w, g, f) -> (n, h, w, g, f)>,
+          affine_map<(n, h, w, g, f) -> (g, f)>, affine_map<(n, h, w, g, f) -> (n, h, w, {out})>],
+          iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel"]}}
+          ins(%c, %b : {c_type}, tensor<{groups}x{filters}xf32>) outs(%o : {y_type}) {{
+      ^bb0(%a: f32, %q: f32, %s: f32):
+        %r = arith.addf %a, %q : f32
+        linalg.yield %r : f32
+      }} -> {y_type}
+      return %y : {y_type}
+    }}"""
+    library = compile_entries(text, keep_files=False)
+    library.check_kind("contraction")
+    w, b = _random(groups, channels, filters), _random(groups, filters)
+    for size in (batch,) if batch is not None else (0, 1, 3):
+        x = _random(size, 29, 13, groups, channels)
+        expected = np.einsum("nhwgc,gcf->nhwgf", x.astype(np.float64), w) + b
+        expected = expected.swapaxes(3, 4) if shuffled else expected
+        result = library.call("f", x, w, b, result_dims=[size] if batch is None else [])[0]
+        np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)

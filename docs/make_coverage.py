@@ -23,6 +23,7 @@ _FIGURES = Path(__file__).with_name("coverage.json")
 # What each module of `make test-all` holds, and what it compares with.
 _SUITES = {
     "importers.onnx_backend_all": ("ONNX", "all backend cases of the onnx package", "their expected outputs"),
+    "importers.onnx_damaged_all": ("ONNX", "damaged files end in an error", "no crash"),
     "importers.onnx_dtypes_all": ("ONNX", "operators on every element type", "ONNX Runtime, ONNX's evaluator"),
     "importers.onnx_old_versions_all": ("ONNX", "older versions of every operator", "ONNX Runtime"),
     "importers.onnx_microsoft_all": ("ONNX", "operators of com.microsoft", "ONNX Runtime"),
@@ -31,6 +32,7 @@ _SUITES = {
     "importers.pytorch_ops_all": ("PyTorch", "OpInfo operators in f32", "eager"),
     "importers.pytorch_types_all": ("PyTorch", "OpInfo operators on every type", "eager"),
     "importers.pytorch_special_all": ("PyTorch", "special values and sizes", "eager"),
+    "end_to_end.transformers_all": ("PyTorch", "architectures of transformers", "eager"),
     "end_to_end.pytorch_compile_all": ("PyTorch", "torch.compile, inference and training", "eager"),
     "end_to_end.pytorch_dynamic_all": ("PyTorch", "models at extents 0 to 127", "eager"),
     "end_to_end.jax_functions_all": ("JAX", "jax.numpy, lax, linalg, special, nn, random, stats", "JAX"),
@@ -46,7 +48,8 @@ _SUITES = {
     "importers.chlo_ops_all": ("MLIR", "CHLO", "numpy and JAX in f64"),
     "importers.tosa_ops_all": ("MLIR", "TOSA 1.0", "the specification's pseudo-code"),
     "importers.linalg_ops_all": ("MLIR", "linalg's named operations", "numpy"),
-    "importers.torch_text_all": ("MLIR", "torch dialect as text", "eager"),
+    "importers.mlir_torch_all": ("MLIR", "torch dialect as text", "eager"),
+    "importers.mlir_ops_all": ("MLIR", "operations of the other dialects", "numpy"),
     "importers.guarded_memory_all": ("MLIR", "memory beside the arrays is not touched", "guard pages"),
 }
 _FRAMEWORKS = {"pytorch": "PyTorch", "jax": "JAX", "keras": "Keras", "tflite": "TFLite"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.importers.mlir_torch_cases import EXPECTED_FAILURES, cases, failures
@@ -11,8 +13,12 @@ _NAMES = list(cases())
 
 
 @pytest.mark.parametrize("first", range(0, len(_NAMES), _PIECE))
-def test_piece(first: int) -> None:
+def test_piece(first: int, record_property: Callable[[str, object], None]) -> None:
     names = _NAMES[first : first + _PIECE]
+    record_property("cases", len(names))
+    for name in names:
+        if name in EXPECTED_FAILURES:
+            record_property("fails", f"{name}: {EXPECTED_FAILURES[name]}")
     found = failures(names)
     wrong = {
         name: problem

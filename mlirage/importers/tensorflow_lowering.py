@@ -105,6 +105,7 @@ class _Lowering:
         except NotImplementedError as error:
             raise self.fail(f"it holds {error}") from error
         # The lowering of Hermitian eigenvalues takes real matrices alone, and does not say so by name.
+        self.check_pooling(text)
         handed = self.handed
         if re.search(r'"tf\.SelfAdjointEigV2".*complex<', text):
             handed.add("SelfAdjointEigV2")
@@ -130,6 +131,20 @@ class _Lowering:
         if unsupported:
             raise self.fail(self.nodes.unsupported(list(unsupported)))
         return plain_locations(_with_chlo(lowered))
+
+    def check_pooling(self, text: str) -> None:
+        """Refuses what TensorFlow's lowering pads wrongly, without a word: windows over open extents."""
+        if not re.search(r'"tf\.MaxPool(?:3D)?".*padding = "SAME"', text):
+            return
+        found = re.search(
+            r'"tf\.MaxPool(?:3D)?".*padding = "SAME".*: \(tensor<(?:\*x|[^x>]+x(?:[^x>]+x)*\?x)', _inferred(text)
+        )
+        if found:
+            where = self.nodes.where("MaxPool") or self.nodes.where("MaxPool3D")
+            raise self.fail(
+                f"tf.MaxPool at {where}: TensorFlow's lowering pads (SAME) images of open height or width wrongly; "
+                "give the input those extents, the batch may stay open"
+            )
 
     def with_handles(self, text: str) -> str:
         """The text with variables by name instead of as arguments; captured arrays stay the last arguments."""

@@ -76,6 +76,8 @@ def _placed(call: Call, diagonal: Tensor, low: int, high: int, shape: list[Dim],
 @tf_op("MatrixDiagV3")
 def diagonal_matrix(call: Call, diagonal: Tensor, k: Tensor, rows: Tensor, columns: Tensor, padding: Tensor) -> Tensor:
     low, high = _band(k)
+    if (low, high) != (0, 0):
+        raise NotImplementedError("a matrix of open extents from diagonals other than the main one")
     longest = diagonal.shape[-1]
     (height,), (width,) = numbers(rows), numbers(columns)
     least = longest - min(high, 0), longest + max(low, 0)

@@ -15,6 +15,7 @@ from mlirage.global_optimization.pack_weights import pack_weights
 from mlirage.global_optimization.propagate_reshapes import propagate_reshapes
 from mlirage.global_optimization.raise_attention import raise_attention
 from mlirage.global_optimization.skip_empty_results import skip_empty_results
+from mlirage.global_optimization.split_reductions import split_reductions
 from mlirage.global_optimization.use_winograd import use_winograd
 from mlirage.passes import Pass
 
@@ -42,6 +43,7 @@ PIPELINE: tuple[Pass, ...] = (
     "cse",
     fuse_elementwise,
     skip_empty_results,
+    split_reductions,
     "canonicalize",
     "cse",
     fold_empty_reshapes,

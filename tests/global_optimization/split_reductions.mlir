@@ -1,0 +1,78 @@
+// RUN: mlirage opt --passes=global-optimization-split-reductions %s | filecheck %s
+
+// The outermost axis in memory becomes partial sums; along the last axis where neighbours in memory are summed.
+// CHECK-LABEL: func.func @groups
+//  CHECK-SAME: (%[[X:.*]]: tensor<256x96x2x16xf32>
+//       CHECK: %[[Z:.*]] = arith.constant 0.0
+//       CHECK: %[[P:.*]] = linalg.generic {{.*}}iterator_types = ["parallel", "reduction", "parallel", "reduction"]} ins(%[[X]]
+//       CHECK: -> tensor<2x256xf32>
+//       CHECK: %[[R:.*]] = linalg.generic {{.*}}iterator_types = ["parallel", "reduction"]} ins(%[[P]]
+//       CHECK: return %[[R]]
+func.func @groups(%x: tensor<256x96x2x16xf32>) -> tensor<2xf32> {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<2xf32>
+  %i = linalg.fill ins(%z : f32) outs(%e : tensor<2xf32>) -> tensor<2xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(h, w, g, c) -> (h, w, g, c)>, affine_map<(h, w, g, c) -> (g)>],
+      iterator_types = ["reduction", "reduction", "parallel", "reduction"]}
+      ins(%x : tensor<256x96x2x16xf32>) outs(%i : tensor<2xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.mulf %a, %a : f32
+    %n = arith.addf %t, %s : f32
+    linalg.yield %n : f32
+  } -> tensor<2xf32>
+  return %r : tensor<2xf32>
+}
+
+// Neighbours in memory are results: partial sums keep them together.
+// CHECK-LABEL: func.func @channels
+//       CHECK: -> tensor<32x?xf32>
+//       CHECK: iterator_types = ["reduction", "parallel"]
+func.func @channels(%x: tensor<32x1000x?xf32>, %n: index) -> tensor<?xf32> {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty(%n) : tensor<?xf32>
+  %i = linalg.fill ins(%z : f32) outs(%e : tensor<?xf32>) -> tensor<?xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(c, n, w) -> (n, w, c)>, affine_map<(c, n, w) -> (c)>],
+      iterator_types = ["parallel", "reduction", "reduction"]}
+      ins(%x : tensor<32x1000x?xf32>) outs(%i : tensor<?xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.addf %a, %t : f32
+    linalg.yield %s : f32
+  } -> tensor<?xf32>
+  return %r : tensor<?xf32>
+}
+
+// Rows, short sums, other reductions, and open extents stay.
+// CHECK-LABEL: func.func @others
+// CHECK-COUNT-4: iterator_types = ["parallel", "reduction", "reduction"]
+//     CHECK-NOT: iterator_types
+func.func @others(%x: tensor<2x300x300xf32>, %y: tensor<30x30x2xf32>, %d: tensor<?x300x2xf32>, %w: tensor<300x300x2xf32>)
+    -> (tensor<2xf32>, tensor<2xf32>, tensor<2xf32>, tensor<2xf32>) {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<2xf32>
+  %i = linalg.fill ins(%z : f32) outs(%e : tensor<2xf32>) -> tensor<2xf32>
+  %0 = linalg.generic {indexing_maps = [affine_map<(c, h, w) -> (c, h, w)>, affine_map<(c, h, w) -> (c)>],
+      iterator_types = ["parallel", "reduction", "reduction"]} ins(%x : tensor<2x300x300xf32>) outs(%i : tensor<2xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.addf %t, %a : f32
+    linalg.yield %s : f32
+  } -> tensor<2xf32>
+  %1 = linalg.generic {indexing_maps = [affine_map<(c, h, w) -> (h, w, c)>, affine_map<(c, h, w) -> (c)>],
+      iterator_types = ["parallel", "reduction", "reduction"]} ins(%y : tensor<30x30x2xf32>) outs(%i : tensor<2xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.addf %t, %a : f32
+    linalg.yield %s : f32
+  } -> tensor<2xf32>
+  %2 = linalg.generic {indexing_maps = [affine_map<(c, h, w) -> (h, w, c)>, affine_map<(c, h, w) -> (c)>],
+      iterator_types = ["parallel", "reduction", "reduction"]} ins(%d : tensor<?x300x2xf32>) outs(%i : tensor<2xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.addf %t, %a : f32
+    linalg.yield %s : f32
+  } -> tensor<2xf32>
+  %3 = linalg.generic {indexing_maps = [affine_map<(c, h, w) -> (h, w, c)>, affine_map<(c, h, w) -> (c)>],
+      iterator_types = ["parallel", "reduction", "reduction"]} ins(%w : tensor<300x300x2xf32>) outs(%i : tensor<2xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.maximumf %t, %a : f32
+    linalg.yield %s : f32
+  } -> tensor<2xf32>
+  return %0, %1, %2, %3 : tensor<2xf32>, tensor<2xf32>, tensor<2xf32>, tensor<2xf32>
+}

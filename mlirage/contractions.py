@@ -88,7 +88,10 @@ def match_contraction(op: ir.Operation) -> Contraction | None:
         return None
     rows = tuple(loop for loop in order if loop in read[left] and loop not in read[right])
     outer = tuple(loop for loop in order if loop != column and loop not in rows)
-    depth = _in_order(maps[left], [loop for loop, is_parallel in enumerate(parallel) if not is_parallel])
+    summed = [loop for loop, is_parallel in enumerate(parallel) if not is_parallel]
+    if any(loop not in read[left] for loop in summed):
+        return None  # a sum of the right operand alone, times the left one
+    depth = _in_order(maps[left], summed)
     group = _group(maps[right], column, panel, depth[-1]) if panel and depth else 1
     return None if group is None else Contraction(op, left, right, column, rows, outer, depth, panel, group)
 

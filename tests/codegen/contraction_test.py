@@ -303,3 +303,28 @@ def test_even_heights_cover_all_rows() -> None:
             height, more, lower = even_heights(count, 8, inner)
             assert more * height + lower * (height - 1) == count
             assert height <= 8
+
+
+@pytest.mark.parametrize(("left", "shape"), [("()", ""), ("(m)", "7x")])
+def test_sums_of_one_factor_are_no_contractions(left: str, shape: str) -> None:
+    """x[m] * w[k, n] summed over k: the depth is in one operand only (einsum of a scalar and a matrix)."""
+    a, c = f"tensor<{shape}f32>", "tensor<7x19xf32>"
+    text = f"""
+    func.func @f(%a: {a}, %w: tensor<13x19xf32>) -> {c} {{
+      %z = arith.constant 0.0 : f32
+      %e = tensor.empty() : {c}
+      %i = linalg.fill ins(%z : f32) outs(%e : {c}) -> {c}
+      %r = linalg.generic {{indexing_maps = [affine_map<(m, n, k) -> {left}>, affine_map<(m, n, k) -> (k, n)>,
+          affine_map<(m, n, k) -> (m, n)>], iterator_types = ["parallel", "parallel", "reduction"]}}
+          ins(%a, %w : {a}, tensor<13x19xf32>) outs(%i : {c}) {{
+      ^bb0(%x: f32, %y: f32, %s: f32):
+        %1 = arith.mulf %x, %y : f32
+        %2 = arith.addf %s, %1 : f32
+        linalg.yield %2 : f32
+      }} -> {c}
+      return %r : {c}
+    }}"""
+    x, w = _random("f32", *([7] if shape else [])), _random("f32", 13, 19)
+    (result,) = compile_entries(text, keep_files=False).call("f", np.asarray(x, np.float32), w)
+    expected = np.broadcast_to(np.reshape(x, (-1, 1)).astype(np.float64) * w.astype(np.float64).sum(0), (7, 19))
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)

@@ -28,10 +28,6 @@ EXPECTED_FAILURES: dict[str, str] = {
         ["math.is_non_decreasing", "math.is_strictly_increasing", "image.rot90", "nn.collapse_repeated"], _BOUNDS
     ),
     "stateless_uniform": "XLA's generator is not that of TensorFlow's CPU kernels",
-    **dict.fromkeys(
-        [f"einsum.diag-{dtype}" for dtype in ("float32", "float64", "float16", "int32", "int64")],
-        "code generation does not take a sum whose operand names a loop twice",
-    ),
     "bitcast-complex64": "the bits of complex numbers have no form",
     "linalg.norm.euclidean": "a list of matrices whose extents TensorFlow's graph leaves open",
     "TensorArray.growing": "an array that grows: its number of rows is not known when it is made",

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mlirage.element_types import signless
+from mlirage.errors import CompileError
 from mlirage.input.convert_stablehlo_to_linalgx import restore_sign
-from mlirage.mlir import arith, ir, math, tensor, walk
+from mlirage.mlir import arith, describe_location, ir, math, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.structured_ops import build_generic, identity_map
@@ -23,10 +24,25 @@ _STARTS = {"stablehlo.dynamic_slice": 1, "stablehlo.dynamic_update_slice": 2}
 
 @module_pass("input-normalize-stablehlo")
 def normalize_stablehlo(program: Program) -> None:
-    """Rewrites the ops of `_REWRITES`, wherever they stand."""
+    """Rewrites the ops of `_REWRITES`, wherever they stand.
+
+    Raises:
+      CompileError: what upstream's lowering would end the process at.
+    """
+    split = [op for op in walk(program.module.operation) if op.name == "stablehlo.bitcast_convert" and _splits_open(op)]
+    if split:
+        places = ", ".join(describe_location(op.location) for op in split)
+        raise CompileError(f"stablehlo.bitcast_convert to elements of another width with open extents, at {places}: "
+                           "not supported")  # fmt: skip
     for op in [op for op in walk(program.module.operation) if op.name in _REWRITES]:
         with op.location, ir.InsertionPoint(op):
             _REWRITES[op.name](op)
+
+
+def _splits_open(op: ir.Operation) -> bool:
+    """Whether elements become several, or one of several, in a tensor of open extents."""
+    source, result = _shaped(op.operands[0]), _shaped(op.results[0])
+    return source.rank != result.rank and not (source.has_static_shape and result.has_static_shape)
 
 
 def _shaped(value: ir.Value) -> ir.RankedTensorType:

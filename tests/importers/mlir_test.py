@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mlirage
-from mlirage.errors import ImportFailure
+from mlirage.errors import CompileError, ImportFailure
 from mlirage.importers.mlir import import_mlir
 from mlirage.importers.mlir_resources import bytecode_blobs, split_text
 from mlirage.mlir import ir, new_context, stablehlo_api, write_bytecode
@@ -149,3 +149,14 @@ def test_parse_errors_name_the_file(tmp_path: Path) -> None:
     path.write_text("func.func @f() {\n  %0 = arith.addf %1, %1 : f32\n  return\n}")
     with pytest.raises(ImportFailure, match=r"broken\.mlir:2:19: use of undeclared SSA value"):
         mlirage.compile(path)
+
+
+def test_bitcasts_of_open_extents_are_refused() -> None:
+    """Upstream's lowering ends the process where elements become several."""
+    text = """
+    func.func @main(%x: tensor<?x3xf32>) -> tensor<?x3x4xui8> {
+      %0 = stablehlo.bitcast_convert %x : (tensor<?x3xf32>) -> tensor<?x3x4xui8>
+      return %0 : tensor<?x3x4xui8>
+    }"""
+    with pytest.raises(CompileError, match=r"bitcast_convert to elements of another width with open extents, at .*:3"):
+        mlirage.compile(text)

@@ -224,12 +224,7 @@ def split_with_sizes(op: Op, x: Tensor, sizes: Sequence[Dim], dim: int = 0) -> l
     b.TensorBuilder.current().require_equal(
         x.shape[axis], sum(sizes[1:], sizes[0]) if sizes else 0, "split: sizes do not add up"
     )
-    parts: list[Tensor] = []
-    start: Dim = 0
-    for size in sizes:
-        parts.append(b.slice_axis(x, axis, start, size))
-        start = start + size
-    return parts
+    return b.split(x, axis, sizes)
 
 
 @aten("unbind.int", "unbind_copy.int")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from mlirage.importers.tensorflow_ops.registry import Call, tf_op
@@ -62,22 +60,13 @@ def split_by_sizes(_: Call, x: Tensor, sizes: Tensor, axis: Tensor) -> list[Tens
     if any(not isinstance(count, int) for count in counts):
         raise NotImplementedError("sizes of parts that only a run knows")
     known = b.product([]) * 0 + sum(count for count in counts if isinstance(count, int) and count >= 0)
-    return _parts(x, [x.shape[place] - known if count == -1 else count for count in counts], place)
+    return b.split(x, place, [x.shape[place] - known if count == -1 else count for count in counts])
 
 
 @tf_op("Split")
 def split_evenly(call: Call, axis: Tensor, x: Tensor) -> list[Tensor]:
     place, count = _axis(axis, x.rank), len(call.results)
-    return _parts(x, [x.shape[place] // count] * count, place)
-
-
-def _parts(x: Tensor, sizes: Sequence[Dim], axis: int) -> list[Tensor]:
-    parts: list[Tensor] = []
-    start: Dim = 0
-    for size in sizes:
-        parts.append(b.slice_axis(x, axis, start, size))
-        start = start + size
-    return parts
+    return b.split(x, place, [x.shape[place] // count] * count)
 
 
 @tf_op("Pad", "PadV2")

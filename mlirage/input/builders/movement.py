@@ -223,6 +223,16 @@ def slice_axis(x: Tensor, axis: int, start: Dim, size: Dim) -> Tensor:
     return slice_(x, starts, sizes)
 
 
+def split(x: Tensor, axis: int, sizes: Sequence[Dim]) -> list[Tensor]:
+    """Parts of so many positions of one axis, one after the other; all in bounds."""
+    parts: list[Tensor] = []
+    start: Dim = 0
+    for size in sizes:
+        parts.append(slice_axis(x, axis, start, size))
+        start = start + size
+    return parts
+
+
 def insert_slice(source: Tensor, target: Tensor, starts: Sequence[Dim], steps: Sequence[int] | None = None) -> Tensor:
     """`target` with `source` written from `starts`, `steps` apart."""
     if any(d == 0 for d in source.shape):

@@ -32,5 +32,7 @@ def test_window_larger_than_the_image(operator: str, kernel: int) -> None:
 
 
 def test_no_window() -> None:
-    with pytest.raises(mlirage.ImportFailure, match=r"'pool' \(MaxPool\): a window of 8 does not fit in 7 positions"):
+    with pytest.raises(
+        mlirage.ImportFailure, match=r"'pool' \(MaxPool of float32.*\): a window of 8 does not fit in 7 positions"
+    ):
         mlirage.compile(pool("MaxPool", kernel_shape=[8, 8]))

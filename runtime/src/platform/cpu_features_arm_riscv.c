@@ -1,7 +1,5 @@
 #if !defined(__x86_64__)
 #define _GNU_SOURCE
-#include <string.h>
-
 #include "platform/cpu_features.h"
 
 #if defined(__linux__)
@@ -63,7 +61,9 @@ static const feature_t features[] = {
 
 // "zvl256b": vector registers of 256 bits or more.
 static bool has_vector_length(mlirage_string_t feature) {
-  if (feature.size < 5 || memcmp(feature.data, "zvl", 3) != 0 || feature.data[feature.size - 1] != 'b') return false;
+  if (feature.size < 5 || !mlirage_string_starts_with(feature, mlirage_string("zvl")) ||
+      feature.data[feature.size - 1] != 'b')
+    return false;
   uint64_t bits = 0;
   for (size_t i = 3; i + 1 < feature.size; ++i) {
     if (feature.data[i] < '0' || feature.data[i] > '9' || bits > 65536) return false;

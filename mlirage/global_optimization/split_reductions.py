@@ -18,6 +18,7 @@ from mlirage import structured_ops
 from mlirage.mlir import arith, ir, linalg, tensor
 from mlirage.passes import module_pass
 from mlirage.program import Program
+from mlirage.tensor_shapes import extents
 
 _LONG = 1 << 14  # elements of a sum that is split
 _LEAST_PARTS, _LEAST_PART = 4, 64
@@ -56,8 +57,8 @@ def _find_split(op: ir.Operation) -> _Split | None:
         return None
     if structured_ops.is_contraction(op) or structured_ops.is_window(op):
         return None
-    extents = structured_ops.loop_extents(op)
-    if structured_ops.DYNAMIC in (extents[loop] for loop in reduced):
+    counts = structured_ops.loop_extents(op)
+    if structured_ops.DYNAMIC in (counts[loop] for loop in reduced):
         return None
     for indexing_map in structured_ops.indexing_maps(op)[:-1]:
         dims = structured_ops.map_dims(indexing_map)
@@ -67,12 +68,12 @@ def _find_split(op: ir.Operation) -> _Split | None:
         if set(dims[-len(reduced) :]) == set(reduced):
             return None
         outer = 1  # axes to split: until what is left of them is short
-        while outer < len(order) - 1 and math.prod(extents[loop] for loop in order[outer:]) >= _LONG:
+        while outer < len(order) - 1 and math.prod(counts[loop] for loop in order[outer:]) >= _LONG:
             outer += 1
-        parts, part = (math.prod(extents[loop] for loop in loops) for loops in (order[:outer], order[outer:]))
+        parts, part = (math.prod(counts[loop] for loop in loops) for loops in (order[:outer], order[outer:]))
         if parts < _LEAST_PARTS or part < _LEAST_PART or parts * part < _LONG:
             return None
-        return _Split(tuple(order[:outer]), tuple(extents[loop] for loop in order[:outer]), dims[-1] in reduced)
+        return _Split(tuple(order[:outer]), tuple(counts[loop] for loop in order[:outer]), dims[-1] in reduced)
     return None
 
 
@@ -95,12 +96,9 @@ def _rewrite(op: ir.Operation, split: _Split) -> None:
     kind = ir.RankedTensorType(init.type)
     at = kind.rank if split.last else 0
     with ir.InsertionPoint(op), op.location:
-        extents: list[int | ir.Value] = [
-            n if n != structured_ops.DYNAMIC else tensor.dim(init, arith.constant(ir.IndexType.get(), i))
-            for i, n in enumerate(kind.shape)
-        ]
-        extents[at:at] = split.extents
-        empty = tensor.EmptyOp(extents, kind.element_type).result
+        sizes = extents(init)
+        sizes[at:at] = split.extents
+        empty = tensor.EmptyOp(sizes, kind.element_type).result
         zero = arith.constant(kind.element_type, ir.FloatAttr.get(kind.element_type, 0.0))
         written = list(maps[-1].results)
         written[at:at] = [ir.AffineExpr.get_dim(loop) for loop in split.loops]

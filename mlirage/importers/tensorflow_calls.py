@@ -14,6 +14,7 @@ from typing import Any
 from mlirage.importers.tensorflow_ops import registry
 from mlirage.importers.tensorflow_ops.names import NAMES
 from mlirage.input import linalgx
+from mlirage.input.normalize_stablehlo import splits_open
 from mlirage.mlir import arith, describe_location, ir, tensor, walk
 from mlirage.program import Program
 from mlirage.tensor_shapes import extents
@@ -135,7 +136,7 @@ def convert_calls(program: Program) -> None:
             target = ir.StringAttr(op.attributes["call_target_name"]).value
         elif op.name in ("stablehlo.einsum", "stablehlo.unary_einsum"):
             target = "tf.Einsum"
-        elif op.name == "stablehlo.bitcast_convert" and _splits_open(op):
+        elif op.name == "stablehlo.bitcast_convert" and splits_open(op):
             problems.append(
                 f"tf.Bitcast at {describe_location(op.location)!r} to elements of another width, open extents"
             )
@@ -161,12 +162,6 @@ def convert_calls(program: Program) -> None:
             _replace(op, values)
     if problems:
         raise NotImplementedError("what is not supported:\n  " + "\n  ".join(problems))
-
-
-def _splits_open(op: ir.Operation) -> bool:
-    """Whether elements become several, or one of several, in a tensor of open extents."""
-    source, result = (ir.RankedTensorType(value.type) for value in (op.operands[0], op.results[0]))
-    return source.rank != result.rank and not result.has_static_shape
 
 
 def _replace(op: ir.Operation, values: Sequence[ir.Value[Any]]) -> None:

@@ -29,7 +29,7 @@ def normalize_stablehlo(program: Program) -> None:
     Raises:
       CompileError: what upstream's lowering would end the process at.
     """
-    split = [op for op in walk(program.module.operation) if op.name == "stablehlo.bitcast_convert" and _splits_open(op)]
+    split = [op for op in walk(program.module.operation) if op.name == "stablehlo.bitcast_convert" and splits_open(op)]
     if split:
         places = ", ".join(describe_location(op.location) for op in split)
         raise CompileError(f"stablehlo.bitcast_convert to elements of another width with open extents, at {places}: "
@@ -39,7 +39,7 @@ def normalize_stablehlo(program: Program) -> None:
             _REWRITES[op.name](op)
 
 
-def _splits_open(op: ir.Operation) -> bool:
+def splits_open(op: ir.Operation) -> bool:
     """Whether elements become several, or one of several, in a tensor of open extents."""
     source, result = _shaped(op.operands[0]), _shaped(op.results[0])
     return source.rank != result.rank and not (source.has_static_shape and result.has_static_shape)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 Figures = dict[str, Any]
+_STATIC = ("MobileNetV2", "ResNet50", "EfficientNetB0")  # Keras applications with a fixed batch, too
 _TFLITE_KINDS = ("float", "dynamic", "int8", "int16x8")
 
 
@@ -37,7 +38,8 @@ def _jax(name: str) -> Figures:
 def _keras(name: str) -> Figures:
     from tests.importers import keras_applications
 
-    return keras_applications.check(name)
+    application, _, kind = name.partition(" ")
+    return keras_applications.check(application, kind == "static")
 
 
 def _tflite(name: str) -> Figures:
@@ -72,7 +74,8 @@ def names(framework: str) -> list[str]:
         "jax": ("end_to_end.jax_models", "MODELS"),
         "keras": ("importers.keras_applications", "SIZES"),
     }[framework]
-    return list(getattr(importlib.import_module(f"tests.{file}"), table))
+    found = list(getattr(importlib.import_module(f"tests.{file}"), table))
+    return [*found, *(f"{name} static" for name in _STATIC)] if framework == "keras" else found
 
 
 def _in_child(framework: str, name: str) -> Figures:

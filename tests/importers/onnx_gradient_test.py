@@ -202,5 +202,7 @@ def test_gradient_of_gradient() -> None:
 
 
 def test_operator_without_rule() -> None:
-    with pytest.raises(ImportFailure, match=r"node 'gradient' \(Gradient of float32\[3\]\): node 'Floor:gradient/y'.*no rule"):
+    with pytest.raises(
+        ImportFailure, match=r"node 'gradient' \(Gradient of float32\[3\]\): node 'Floor:gradient/y'.*no rule"
+    ):
         gradients("y = Floor(a)", a=normal(3))

@@ -1,14 +1,13 @@
 """One model, ours beside the peers, interleaved; a line of JSON. `python -m benchmarks` gives it a process of its own.
 
-python -m benchmarks.one mobilenet_v2 --contenders mlirage,onnxruntime,openvino --threads 2
+python -m benchmarks.one mobilenet_v2 --contenders mlirage,onnxruntime,openvino --threads 1,2
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,28 @@ import click
 import numpy as np
 
 from benchmarks.measure import interleaved
-from benchmarks.memory import tree_bytes
-from benchmarks.models import Array, built
-from benchmarks.peers import PEERS, READS, Compiled
+from benchmarks.models import SETS, Array, built
+from benchmarks.peers import PEERS, Compiled, Request, takes_part
 from benchmarks.roofline import copy_kernel, fma_kernel, read_kernel
 from benchmarks.roofline import interleaved as take_turns
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The numbers of threads in "1,2"."""
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as error:
+        raise click.UsageError(f"--threads {text}: expected numbers, separated by commas") from error
+
+
+def model_names(text: str) -> list[str]:
+    """The models that `--models` means: names, or sets of them."""
+    names = [name for given in text.split(",") for name in SETS.get(given, (given,))]
+    known = [name for one in SETS.values() for name in one]
+    for name in names:
+        if name not in known:
+            raise click.UsageError(f"there is no model {name!r}; there are {', '.join(known)}")
+    return names
 
 
 def error_of(ours: list[Array], reference: list[Array]) -> float:
@@ -50,34 +66,52 @@ def cache_bytes() -> int:
     return max((int(file.read_text().rstrip("K\n")) * 1024 for file in files), default=0)
 
 
-def measure(name: str, contenders: list[str], threads: int, rounds: int) -> dict[str, Any]:
-    """Figures of every contender that can run the model; what the others said instead."""
+def measure(
+    name: str,
+    contenders: Sequence[str],
+    threads: int | Sequence[int],
+    rounds: int,
+    tuning: Path | None = None,
+    cache_dir: str = "off",
+) -> dict[str, Any]:
+    """Figures of every contender that can run the model; what the others said instead.
+
+    Args:
+      threads: of several numbers the last is the one whose times are `median_s`; all are in `seconds`.
+      tuning: folder with a tuning file for each model that was tuned.
+      cache_dir: of our compiler.
+    """
     path, inputs = built(name)
+    counts = (threads,) if isinstance(threads, int) else tuple(threads)
+    request = Request(path, inputs, counts, tuning and tuning / f"{name}.tuning", cache_dir)
     compiled: dict[str, Compiled] = {}
     failed: dict[str, str] = {}
     for contender in contenders:
-        if READS.get(contender, path.suffix) != path.suffix:
+        if not takes_part(contender, request):
             continue
         try:
-            compiled[contender] = PEERS[contender](path, inputs, threads)
-            compiled[contender].call()
+            compiled[contender] = PEERS[contender](request)
+            for call in compiled[contender].calls.values():
+                call()
         except Exception as error:  # a peer that cannot run a model is a result, not an end
             compiled.pop(contender, None)
             failed[contender] = f"{type(error).__name__}: {error}"[:500]
-    outputs = {contender: one.call() for contender, one in compiled.items()}
+    outputs = {contender: one.calls[counts[-1]]() for contender, one in compiled.items()}
     reference = outputs.get("onnxruntime", outputs.get("xla", next(iter(outputs.values()), [])))
-    timings = interleaved({contender: one.call for contender, one in compiled.items()}, rounds=rounds)
+    turns = {f"{contender} {count}": call for contender, one in compiled.items() for count, call in one.calls.items()}
+    timings = interleaved(turns, rounds=rounds)
     return {
         "model": name,
-        "threads": threads,
+        "threads": counts[-1],
         "weight_bytes": path.stat().st_size,
         "cache_bytes": cache_bytes(),
         "peaks": peaks(),
         "failed": failed,
         "contenders": {
             contender: {
-                "median_s": timings[contender].median,
-                "fastest_s": timings[contender].fastest,
+                "median_s": timings[f"{contender} {counts[-1]}"].median,
+                "fastest_s": timings[f"{contender} {counts[-1]}"].fastest,
+                "seconds": {str(count): timings[f"{contender} {count}"].median for count in one.calls},
                 "compile_s": one.compile_seconds,
                 "error": error_of(outputs[contender], reference),
                 **one.facts,
@@ -87,38 +121,16 @@ def measure(name: str, contenders: list[str], threads: int, rounds: int) -> dict
     }
 
 
-def peak_memory(name: str, contender: str, threads: int) -> int:
-    """Most memory that compiling a model and running it took at any time, over all processes, in bytes."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.one", name, "--contenders", contender, "--threads", str(threads), "--once"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, tree_bytes(process.pid))
-        time.sleep(0.02)
-    return peak if process.returncode == 0 else 0
-
-
 @click.command()
 @click.argument("model")
 @click.option("--contenders", default="mlirage,onnxruntime,openvino", show_default=True)
-@click.option("--threads", default=2, show_default=True)
+@click.option("--threads", default="2", show_default=True)
 @click.option("--rounds", default=21, show_default=True)
-@click.option("--memory", is_flag=True, help="Compile and run once more in processes of their own; take their peaks.")
-@click.option("--once", is_flag=True, help="Compile, call once, print nothing.")
-def main(model: str, contenders: str, threads: int, rounds: int, memory: bool, once: bool) -> None:
+@click.option("--tuning", type=click.Path(path_type=Path), help="Folder of MODEL.tuning.")
+@click.option("--cached", is_flag=True, help="Take our kernels from the cache.")
+def main(model: str, contenders: str, threads: str, rounds: int, tuning: Path | None, cached: bool) -> None:
     """Measure MODEL, ours beside the peers."""
-    names = contenders.split(",")
-    if once:
-        path, inputs = built(model)
-        PEERS[names[0]](path, inputs, threads).call()
-        return
-    result = measure(model, names, threads, rounds)
-    if memory:
-        for name, figures in result["contenders"].items():
-            figures["peak_bytes"] = peak_memory(model, name, threads)
+    result = measure(model, contenders.split(","), numbers(threads), rounds, tuning, "" if cached else "off")
     sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
 

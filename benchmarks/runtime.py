@@ -68,9 +68,9 @@ def main(rounds: int, extents: str) -> None:
     """Measure the runtime from C."""
     with tempfile.TemporaryDirectory() as name:
         program = _build(Path(name))
-        _measure(program, "overhead", "4-element add", mlirage.compile(ADD), rounds, "4")
+        _measure(program, "overhead", "4-element add", bytes(mlirage.compile(ADD)), rounds, "4")
         for extent in extents.split(","):
-            module = mlirage.compile(MATMUL.replace("NxN", f"{extent}x{extent}"))
+            module = bytes(mlirage.compile(MATMUL.replace("NxN", f"{extent}x{extent}")))
             _measure(program, "threads", f"product of {extent}x{extent}", module, rounds, f"{extent}x{extent}")
 
 

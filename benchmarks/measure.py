@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _PAUSE_SECONDS = 0.05
@@ -21,7 +21,7 @@ class Timing:
 
 
 def interleaved(
-    contenders: dict[str, Callable[[], object]], *, rounds: int = 21, round_seconds: float = 0.1
+    contenders: Mapping[str, Callable[[], object]], *, rounds: int = 21, round_seconds: float = 0.1
 ) -> dict[str, Timing]:
     """Times every contender in turn (A, B, …, A, B, …) for `rounds` rounds.
 

@@ -63,6 +63,7 @@ class Result:
       name: of the dispatch.
       share: of the model's time.
       key: in tuning files.
+      default: its configuration without tuning; None if there is none.
       outcome: of the search; None if there is nothing to search.
       reason: why there is no outcome.
     """
@@ -70,6 +71,7 @@ class Result:
     name: str
     share: float
     key: str = ""
+    default: Configuration | None = None
     outcome: Outcome | None = None
     reason: str = ""
 
@@ -194,10 +196,10 @@ class ModelTuner:
         text = benchmark.program.module.operation.get_asm(enable_debug_info=True)
         default, key, turnable = self._default(text)
         if not turnable:
-            return Result(benchmark.name, share.share, key, None, f"kind {default.kind} has nothing to tune")
+            return Result(benchmark.name, share.share, key, default, None, f"kind {default.kind} has nothing to tune")
         values = _scalar_values(benchmark.scalars, share.event)
         if values is None:
-            return Result(benchmark.name, share.share, key, None, "it has too many dynamic extents")
+            return Result(benchmark.name, share.share, key, default, None, "it has too many dynamic extents")
         arrays = self._operands(benchmark, values)
         weights = [number for number, name in enumerate(benchmark.constants) if name is not None]
 
@@ -212,8 +214,8 @@ class ModelTuner:
         try:
             outcome = search.run(deadline, lambda configuration, gain: on_try(share, configuration, gain))
         except DeviceError as error:
-            return Result(benchmark.name, share.share, key, None, str(error))
-        return Result(benchmark.name, share.share, key, outcome)
+            return Result(benchmark.name, share.share, key, default, None, str(error))
+        return Result(benchmark.name, share.share, key, default, outcome)
 
     def _default(self, text: str) -> tuple[Configuration, str, list[Knob]]:
         """The configuration without tuning, the key, and what may be changed."""

@@ -79,7 +79,7 @@ _UNLOWERED = re.compile(
 # TensorFlow's lowering takes these where all extents are known, and folds what they do to shapes.
 _OPEN_ONLY = frozenset(
     {
-        "BroadcastArgs", "MirrorPad", "OneHot", "Pad", "PadV2", "Roll", "ShapeN", "Slice", "Split", "SplitV",
+        "BroadcastArgs", "MirrorPad", "OneHot", "Pad", "PadV2", "Range", "Roll", "ShapeN", "Slice", "Split", "SplitV",
         "StridedSlice", "Tile", "TopKV2", "Unpack",
     }
 )  # fmt: skip

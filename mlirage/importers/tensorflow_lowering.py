@@ -111,6 +111,8 @@ class _Lowering:
             handed.add("SelfAdjointEigV2")
         if re.search(r'"tf\.Unpack".*\?', text):  # nor does that of Unpack, which ends the process for open extents
             handed.add("Unpack")
+        if re.search(r'"tf\.Range".*-> tensor<\?', text):  # wrong for negative steps
+            handed.add("Range")
         unsupported: dict[str, None] = {}
         lowered = ""
         while True:

@@ -29,9 +29,11 @@ def convert_windows(program: Program) -> None:
 def _known(value: ir.Value[Any]) -> Array | None:
     """The integers that a short chain of constants, slices and reshapes makes."""
     owner = value.owner
-    if isinstance(owner, ir.Block):
+    if isinstance(owner, ir.Block) or not isinstance(value.type, ir.RankedTensorType):
         return None
-    shaped = ir.RankedTensorType(value.type)
+    shaped = value.type
+    if not isinstance(shaped.element_type, (ir.IntegerType, ir.IndexType)):
+        return None
     if owner.name in ("stablehlo.constant", "arith.constant"):
         attribute = ir.DenseIntElementsAttr(owner.attributes["value"])
         return np.array([int(x) for x in attribute], np.int64).reshape(shaped.shape)

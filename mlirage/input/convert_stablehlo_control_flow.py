@@ -11,7 +11,7 @@ and its kin vanish, the custom call `shape_assertion` becomes `cf.assert`, `get_
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from mlirage.mlir import arith, cf, ir, tensor, walk
 from mlirage.passes import module_pass
@@ -43,41 +43,49 @@ def _move_body(source: ir.Region, target: ir.Region) -> ir.Operation:
     return list(target.blocks[0].operations)[-1].operation
 
 
-def _yield_instead_of(terminator: ir.Operation) -> None:
-    ir.Operation.create("scf.yield", operands=list(terminator.operands), ip=ir.InsertionPoint(terminator))
+def _cast(values: Iterable[ir.Value], types: Iterable[ir.Type]) -> list[ir.Value]:
+    """StableHLO lets a value flow to where fewer of its extents are known, or more; scf does not."""
+    return [v if v.type == kind else tensor.cast(kind, v) for v, kind in zip(values, types, strict=True)]
+
+
+def _yield_instead_of(terminator: ir.Operation, types: Sequence[ir.Type]) -> None:
+    with ir.InsertionPoint(terminator):
+        ir.Operation.create("scf.yield", operands=_cast(terminator.operands, types))
     terminator.erase()
 
 
 def _while(op: ir.Operation) -> list[ir.Value]:
-    new = ir.Operation.create("scf.while", [r.type for r in op.results], list(op.operands), regions=2)
+    condition_types, body_types = ([a.type for a in region.blocks[0].arguments] for region in op.regions)
+    new = ir.Operation.create("scf.while", body_types, _cast(op.operands, condition_types), regions=2)
     condition = _move_body(op.regions[0], new.regions[0])
     with ir.InsertionPoint(condition):
-        arguments = list(new.regions[0].blocks[0].arguments)
+        arguments = _cast(new.regions[0].blocks[0].arguments, body_types)
         ir.Operation.create("scf.condition", operands=[_scalar(condition.operands[0]), *arguments])
     condition.erase()
-    _yield_instead_of(_move_body(op.regions[1], new.regions[1]))
-    return list(new.results)
+    _yield_instead_of(_move_body(op.regions[1], new.regions[1]), condition_types)
+    return _cast(new.results, [r.type for r in op.results])
 
 
 def _if(op: ir.Operation) -> list[ir.Value]:
-    new = ir.Operation.create("scf.if", [r.type for r in op.results], [_scalar(op.operands[0])], regions=2)
+    types = [r.type for r in op.results]
+    new = ir.Operation.create("scf.if", types, [_scalar(op.operands[0])], regions=2)
     for source, target in zip(op.regions, new.regions, strict=True):
-        _yield_instead_of(_move_body(source, target))
+        _yield_instead_of(_move_body(source, target), types)
     return list(new.results)
 
 
 def _case(op: ir.Operation) -> list[ir.Value]:
-    branches = list(op.regions)
+    branches, types = list(op.regions), [r.type for r in op.results]
     choice = arith.index_cast(ir.IndexType.get(), _scalar(op.operands[0]))
     new = ir.Operation.create(
         "scf.index_switch",
-        [r.type for r in op.results],
+        types,
         [choice],
         {"cases": ir.DenseI64ArrayAttr.get(list(range(len(branches) - 1)))},
         regions=len(branches),
     )
     for source, target in zip([branches[-1], *branches[:-1]], new.regions, strict=True):
-        _yield_instead_of(_move_body(source, target))
+        _yield_instead_of(_move_body(source, target), types)
     return list(new.results)
 
 

@@ -373,6 +373,8 @@ def _shapes() -> Iterator[Case]:
         "matmul": lambda a: tf.matmul(a, a, transpose_b=True),
         "matmul.adjoint": lambda a: tf.matmul(a, a, adjoint_a=True),
         "range": lambda a: tf.range(7) + tf.cast(a[0, 0, 0], tf.int32) * 0,
+        "range.steps": lambda a: (tf.range(-tf.size(a), 3, 2), tf.range(tf.shape(a)[0], -7, -3)),
+        "range.real": lambda a: tf.range(tf.cast(tf.shape(a)[0], tf.float32), -1.7, -0.5),
         "bitcast": lambda a: tf.bitcast(a, tf.uint8),
         "ensure_shape": lambda a: tf.ensure_shape(a, [4, 5, 6]),
         "parallel_stack": lambda a: tf.parallel_stack([a, a]),

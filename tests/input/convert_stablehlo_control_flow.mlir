@@ -75,3 +75,27 @@ func.func @shapes(%x: tensor<?x4xf32>, %ok: tensor<i1>) -> tensor<i32> {
   stablehlo.custom_call @shape_assertion(%ok) {error_message = "batch must be even", has_side_effect = true} : (tensor<i1>) -> ()
   return %1 : tensor<i32>
 }
+
+// -----
+
+// What a loop carries may know more of its extents in one turn than its type says.
+// CHECK-LABEL: func.func @refined
+// CHECK: scf.while (%[[X:.*]] = %arg0) : (tensor<?xf32>) -> tensor<?xf32>
+// CHECK: scf.yield %{{.*}} : tensor<?xf32>
+// CHECK: %[[R:.*]] = scf.if
+// CHECK:   tensor.cast %{{.*}} : tensor<4xf32> to tensor<?xf32>
+func.func @refined(%x: tensor<?xf32>, %y: tensor<4xf32>, %p: tensor<i1>) -> tensor<?xf32> {
+  %0 = "stablehlo.while"(%x) ({
+  ^bb0(%a: tensor<?xf32>):
+    stablehlo.return %p : tensor<i1>
+  }, {
+  ^bb0(%a: tensor<?xf32>):
+    stablehlo.return %y : tensor<4xf32>
+  }) : (tensor<?xf32>) -> tensor<?xf32>
+  %1 = "stablehlo.if"(%p) ({
+    stablehlo.return %0 : tensor<?xf32>
+  }, {
+    stablehlo.return %y : tensor<4xf32>
+  }) : (tensor<i1>) -> tensor<?xf32>
+  return %1 : tensor<?xf32>
+}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mlirage.importers.onnx_ops.registry import Node, onnx_op
-from mlirage.importers.onnx_ops.runtime_shape import scalar_of
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Scalar, Tensor, loops, ordering
 from mlirage.input.builders import scalar as s
@@ -42,10 +41,10 @@ def NonMaxSuppression(
     most: Dim = b.dims.maximum(limit.dims()[0], 0) if limit is not None else 0
     most = b.dims.minimum(most, count)
     nothing = float("-inf")
-    threshold = scalar_of(iou_threshold) if iou_threshold is not None else s.coerce(0.0, b.FLOAT32)
+    threshold = b.scalar_of(iou_threshold) if iou_threshold is not None else s.coerce(0.0, b.FLOAT32)
     left = b.cast(scores, b.FLOAT32)
     if score_threshold is not None:
-        least = scalar_of(score_threshold)
+        least = b.scalar_of(score_threshold)
         left = b.map_(lambda a: s.select(a > least, a, nothing), left)
 
     def body(_: Dim, state: list[Tensor]) -> tuple[None, list[Tensor], list[Tensor]]:

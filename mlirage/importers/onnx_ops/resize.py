@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlirage.importers.onnx_ops.registry import Node, onnx_op
-from mlirage.importers.onnx_ops.runtime_shape import scalar_of
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Scalar, Tensor
 from mlirage.input.builders import scalar as s
@@ -57,7 +56,7 @@ def _element(x: Tensor, position: int) -> tuple[float | None, Scalar]:
     known = float(part.known.reshape(-1)[0]) if part.known is not None and part.known.dtype != object else None
     if known is not None:
         return known, s.coerce(known, _F64)
-    return None, s.cast(scalar_of(part), _F64)
+    return None, s.cast(b.scalar_of(part), _F64)
 
 
 def _source_position(node: Node, axis: _Axis, place: Scalar) -> Scalar:

@@ -328,27 +328,7 @@ def cast_to(node: Node, x: Tensor, dtype: b.DType) -> Tensor:
 
 @onnx_op()
 def Range(node: Node, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
-    if b.is_integer(start.dtype):
-        first, last, step = (x.dims()[0] for x in (start, limit, delta))
-        if isinstance(step, int) and step != 0:
-            distance = last - first if step > 0 else first - last
-            count = b.dims.maximum(b.dims.ceiling_quotient(distance, abs(step)), 0)
-        else:
-            # floor((last - first - sign) / step) + 1 without knowing the sign of step
-            count = b.dims.maximum(-((first - last) // step), 0)
-        if all(isinstance(d, int) for d in (first, step, count)) and count <= 4096:  # pyright: ignore
-            return Tensor.of(np.arange(count) * step + first, start.dtype)  # pyright: ignore
-    else:
-        from mlirage.importers.onnx_ops.runtime_shape import float_count
-
-        count = float_count(start, limit, delta)
-
-    def body(position: Scalar, a: Scalar, k: Scalar) -> Scalar:
-        return a + s.cast(s.cast(position, b.INT64), a.dtype) * k
-
-    from mlirage.importers.onnx_ops.runtime_shape import scalar_of
-
-    return b.tabulate([count], start.dtype, lambda p: body(p, scalar_of(start), scalar_of(delta)))
+    return b.arange(start, limit, delta)
 
 
 @onnx_op()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mlirage.importers.onnx_gradient_windows  # noqa: F401  # its rules  # pyright: ignore[reportUnusedImport]
 from mlirage.importers.onnx_gradient import expand_gradient
 from mlirage.importers.onnx_ops.registry import Node, onnx_op
-from mlirage.importers.onnx_ops.runtime_shape import scalar_of
 from mlirage.input import builders as b
 from mlirage.input.builders import Scalar, Tensor
 from mlirage.input.builders import scalar as s
@@ -22,7 +21,7 @@ def _groups(tensors: tuple[Tensor, ...], kinds: int) -> list[tuple[Tensor, ...]]
 
 
 def _number(x: Tensor, dtype: b.DType) -> Scalar:
-    return s.cast(scalar_of(x), dtype)
+    return s.cast(b.scalar_of(x), dtype)
 
 
 @onnx_op(_DOMAIN)
@@ -59,7 +58,7 @@ def Momentum(node: Node, rate: Tensor, step: Tensor, *tensors: Tensor) -> list[T
     for weight, gradient, momentum in _groups(tensors, 3):
         dtype = b.compute_dtype(weight.dtype)
         r = _number(rate, dtype)
-        share = s.select(s.cast(scalar_of(step), b.INT64) > 0, s.coerce(beta, dtype), 1.0)
+        share = s.select(s.cast(b.scalar_of(step), b.INT64) > 0, s.coerce(beta, dtype), 1.0)
 
         def total(x: Scalar, g: Scalar) -> Scalar:
             return x * norm + g

@@ -52,6 +52,12 @@ def slice_of(_: Call, x: Tensor, begin: Tensor, size: Tensor) -> Tensor:
     return b.slice_(x, starts, sizes)
 
 
+@tf_op("Range")
+def counted(_: Call, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
+    """TensorFlow's lowering takes the step's sign for that of the count, and wrong directions for right ones."""
+    return b.arange(start, limit, delta, away="tf.range: the step leads away from the limit")
+
+
 @tf_op("SplitV")
 def split_by_sizes(_: Call, x: Tensor, sizes: Tensor, axis: Tensor) -> list[Tensor]:
     """Parts of given sizes; -1: what the others leave."""

@@ -11,7 +11,7 @@ NAMES = frozenset(
         "Einsum", "Erfinv", "Expint", "ExtractImagePatches", "FresnelCos", "FresnelSin", "HistogramFixedWidth",
         "Igamma", "Igammac", "ListGet", "ListNew", "ListSet", "LogMatrixDeterminant", "Lu", "MatrixDeterminant",
         "MatrixDiagPartV3", "MatrixDiagV3", "MatrixInverse", "MatrixSetDiagV3", "MatrixSolve", "MaxPoolWithArgmax",
-        "MirrorPad", "Ndtri", "OneHot", "Pad", "PadV2", "ParallelConcat", "ResizeArea", "ResizeBicubic",
+        "MirrorPad", "Ndtri", "OneHot", "Pad", "PadV2", "ParallelConcat", "Range", "ResizeArea", "ResizeBicubic",
         "ResizeBilinear", "ResizeNearestNeighbor", "ResizeNearestNeighborGrad", "ReverseSequence", "Roll",
         "ScaleAndTranslate", "SegmentMax", "SegmentMean", "SegmentMin", "SegmentProd", "SegmentSum",
         "SelfAdjointEigV2", "ShapeN", "Slice", "SpaceToBatchND", "SpaceToDepth", "Spence", "Split", "SplitV",

@@ -77,6 +77,7 @@ from mlirage.input.builders.movement import (
 )
 from mlirage.input.builders.normalization import log_softmax, moments, softmax
 from mlirage.input.builders.pooling import average, pool, window_counts, windows
+from mlirage.input.builders.ranges import arange, scalar_of
 from mlirage.input.builders.reduction import (
     amax,
     amin,
@@ -114,6 +115,7 @@ __all__ = [
     "add",
     "amax",
     "amin",
+    "arange",
     "arg_extreme",
     "average",
     "bit_width",
@@ -175,6 +177,7 @@ __all__ = [
     "reshape",
     "reverse",
     "scalar",
+    "scalar_of",
     "scattering",
     "slice_",
     "slice_axis",

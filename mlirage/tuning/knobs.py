@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mlirage import structured_ops
+from mlirage.attention import extents_of
 from mlirage.codegen.configuration import Configuration, Datum, Entry
-from mlirage.codegen.cpu import contraction, loops, rows, window
+from mlirage.codegen.cpu import attention, contraction, loops, rows, window, winograd
 from mlirage.mlir import ir
 
 # A dynamic extent's blocks.
@@ -69,6 +71,10 @@ def knobs(entry: Entry) -> list[Knob]:
             return _contraction_knobs(entry, configuration)
         case window.KIND:
             return _window_knobs(entry, configuration)
+        case winograd.KIND:
+            return _winograd_knobs(root, configuration)
+        case attention.KIND:
+            return _attention_knobs(root, configuration)
         case loops.KIND | rows.KIND:
             return _loops_knobs(root, configuration)
         case _:
@@ -99,6 +105,24 @@ def _window_knobs(entry: Entry, configuration: Configuration) -> list[Knob]:
 
 
 _WINDOW_DATA: Mapping[str, Sequence[int]] = {"neighbours": range(1, _MOST_NEIGHBOURS + 1)}
+
+
+def _winograd_knobs(root: ir.Operation, configuration: Configuration) -> list[Knob]:
+    """Blocks of rows and columns of tiles, and of filters in whole panels."""
+    extents = ir.RankedTensorType(root.operands[2].type).shape
+    tile = ir.IntegerAttr(root.attributes["tile"]).value
+    panel = ir.RankedTensorType(root.operands[1].type).shape[-1]
+    filters = len(extents) - 1
+    units = {1: tile, filters: panel, 2: tile}
+    return _turnable([_tile(configuration, extents, loop, unit) for loop, unit in units.items()])
+
+
+def _attention_knobs(root: ir.Operation, configuration: Configuration) -> list[Knob]:
+    """Blocks of rows, and how many batches a workgroup computes."""
+    op: Any = root.opview
+    known = extents_of(list(root.operands), op.maps)
+    extents = [structured_ops.DYNAMIC if extent is None else extent for extent in known]
+    return _turnable([_tile(configuration, extents, loop) for loop in (*op.loops.rows[-1:], *reversed(op.loops.batch))])
 
 
 def _loops_knobs(root: ir.Operation, configuration: Configuration) -> list[Knob]:

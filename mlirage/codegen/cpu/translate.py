@@ -20,6 +20,7 @@ from mlirage.codegen.cpu.float_formats import expand_floats
 from mlirage.codegen.cpu.loop_remarks import hot_loops
 from mlirage.codegen.cpu.lower import expand_complex, lower_to_llvm_ir
 from mlirage.codegen.cpu.math_expansion import expand_math
+from mlirage.codegen.cpu.requantization import simplify_requantization
 from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import func, ir
 
@@ -61,6 +62,7 @@ def translate_entry(
         kind = strategy.kind_of(configuration)
         interface_to_arguments(entry)
         expand_complex(entry)
+        simplify_requantization(entry, target)
         expand_math(entry, target)
         expand_floats(entry, target)
         kind.schedule(entry, configuration, target)

@@ -7,8 +7,8 @@
 A quotient by a constant, rounded to nearest, is that sum of two products for all but a few divisors (Brisebarre, Muller
 and Raina, 2004): the sum is so near to the quotient that it rounds otherwise only for dividends whose quotient is next
 to the middle of two floats. Those are few and known, and each is tried here; a divisor for which one of them fails is
-divided by. `zh` is rounded towards zero, so that infinities stay what they are. Quotients below 2^-100 may differ in the
-last bit: rounding makes them zero.
+divided by. `zh` is rounded towards zero, so that infinities stay what they are. Quotients below 2^-100 may differ in
+their last bit: rounding makes them zero.
 
     sitofp(extui(trunci(fptosi %y)) - 131)   ─>   %y + -131.0                      %y is integral and within 0 to 255
 """

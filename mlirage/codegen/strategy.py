@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mlirage.codegen.configuration import Configuration, Entry
-from mlirage.codegen.cpu import attention, contraction, default, loops, rows, special, window, winograd
+from mlirage.codegen.cpu import attention, contraction, default, fourier, loops, rows, special, window, winograd
 from mlirage.codegen.target import CpuTarget
 from mlirage.codegen.tuned import dispatch_key, tuned_configuration
 from mlirage.mlir import ir
@@ -40,8 +40,8 @@ class Kind(Protocol):
         ...
 
 
-KINDS: tuple[Kind, ...] = (attention, winograd, special, contraction, window, rows, loops, default)
-_SCALAR_KINDS: tuple[Kind, ...] = (special, default)  # those that make no vectors
+KINDS: tuple[Kind, ...] = (attention, winograd, fourier, special, contraction, window, rows, loops, default)
+_COMPLEX_KINDS: tuple[Kind, ...] = (fourier, special, default)  # those that make no vectors of complex numbers
 
 
 def configure(entry: Entry, target: CpuTarget, tuning: str = "") -> None:
@@ -54,7 +54,7 @@ def configure(entry: Entry, target: CpuTarget, tuning: str = "") -> None:
         entry.configured()
     except ValueError:
         key = dispatch_key(entry, target) if tuning else ""
-        for kind in _SCALAR_KINDS if _is_complex(entry) else KINDS:
+        for kind in _COMPLEX_KINDS if _is_complex(entry) else KINDS:
             choice = kind.configure(entry, target)
             if choice is not None:
                 root, default = choice

@@ -6,9 +6,11 @@ initial contents (a `tensor.empty` where they are not read), as for linalg ops. 
 lower to loops without allocations. All ops but `compact` keep the extents of their operands.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mlirage import fourier
 from mlirage.attention import AttentionLoops, attention_loops, loops_of
 from mlirage.mlir import arith, ext, ir, tensor
 
@@ -313,6 +315,58 @@ class WinogradOp(Linalgx.Operation, name="winograd", traits=[ext.Pure]):
         return _verify_form(self, None, [])
 
 
+class FourierOp(Linalgx.Operation, name="fourier", traits=[ext.Pure]):
+    """Fourier transforms of the middle dim of [o, n, i], times `scale`, in stages of `radices` (mlirage/fourier.py).
+
+    Input and out are complex, or real with the parts in a fourth dim of 2. `pairs` = 1: the input is real, of twice the
+    length that the radices say, and the out has the first half of the coefficients and the middle one; 2: the inverse
+    of that; 3: as 1, but the out has all coefficients. In these i is 1. The table has the real parts of all its
+    numbers, then the imaginary ones: [2, numbers]. The out's contents are not read. `indexing_maps` has a map per
+    operand over the loops o and i.
+    """
+
+    result: ext.Result[Any]
+    input: ext.Operand[Any]
+    table: ext.Operand[Any]
+    out: ext.Operand[Any]
+    radices: ir.ArrayAttr
+    inverse: ir.IntegerAttr
+    pairs: ir.IntegerAttr
+    scale: ir.FloatAttr
+    indexing_maps: ir.ArrayAttr
+
+    @property
+    def inputs(self) -> Sequence[ir.Value]:
+        return [self.input, self.table]
+
+    @property
+    def outs(self) -> Sequence[ir.Value]:
+        return [self.out]
+
+    def verify_invariants(self) -> bool:
+        radices = [ir.IntegerAttr(r).value for r in self.radices]
+        pairs = ir.IntegerAttr(self.pairs).value
+        length = math.prod(radices)
+        source, out, table = (ir.RankedTensorType(v.type) for v in (self.input, self.out, self.table))
+        if pairs not in (0, 1, 2, 3) or not radices or not all(2 <= r <= fourier.LARGEST_RADIX for r in radices):
+            return _fail(self, f"radices must be 2 to {fourier.LARGEST_RADIX} and pairs 0 to 3")
+        if list(table.shape) != [2, fourier.table_length(radices, pairs != 0)]:
+            return _fail(self, f"the table has {list(table.shape)} numbers")
+        for kind, real, extent in (
+            (source, pairs in (1, 3), (length, 2 * length, length + 1, 2 * length)[pairs]),
+            (out, pairs == 2, (length, length + 1, 2 * length, 2 * length)[pairs]),
+        ):
+            element = kind.element_type
+            is_complex = isinstance(element, ir.ComplexType)
+            part = ir.ComplexType(element).element_type if is_complex else element
+            rank = 3 if real or is_complex else 4
+            if part != table.element_type or (real and is_complex) or kind.rank != rank or kind.shape[1] != extent:
+                return _fail(self, f"{kind} has not the form of an operand of {extent} {part}")
+            if (rank == 4 and kind.shape[3] != 2) or (pairs and kind.shape[2] != 1):
+                return _fail(self, f"{kind} has not the form of an operand")
+        return _verify_form(self, None, [])
+
+
 class FactorizeOp(Linalgx.Operation, name="factorize", traits=[ext.Pure]):
     """A matrix algorithm on the last dims of the operands, for every place of the first `batch_rank` dims.
 
@@ -433,6 +487,24 @@ def winograd(
     numbers = ir.ArrayAttr.get([_i64(p) for p in padding])
     op = WinogradOp(out.type, image, weights, out, _i64(tile), _i64(window), numbers, ir.ArrayAttr.get(maps))
     return op.operation.results[0]
+
+
+def fourier_transform(
+    x: ir.Value, table: ir.Value, out: ir.Value, radices: Sequence[int], *, inverse: bool, pairs: int, scale: float
+) -> ir.Value:
+    """The transform of `FourierOp`."""
+    outer, inner = (ir.AffineExpr.get_dim(i) for i in range(2))
+    zero = ir.AffineExpr.get_constant(0)
+
+    def over(value: ir.Value) -> ir.Attribute:
+        rank = ir.RankedTensorType(value.type).rank
+        return ir.AffineMapAttr.get(ir.AffineMap.get(2, 0, [outer, zero, inner, zero][:rank]))
+
+    fixed = ir.AffineMapAttr.get(ir.AffineMap.get(2, 0, [zero, zero]))
+    maps = ir.ArrayAttr.get([over(x), fixed, over(out)])
+    numbers = ir.ArrayAttr.get([_i64(r) for r in radices])
+    factor = ir.FloatAttr.get(ir.F64Type.get(), scale)
+    return FourierOp(out.type, x, table, out, numbers, _bool(inverse), _i64(pairs), factor, maps).result
 
 
 def factorize(

@@ -1,16 +1,54 @@
 // RUN: mlirage opt --passes=input-convert-stablehlo-fft %s | filecheck %s
 
-// 12 = 4·3: a stage of radix 4 (two joined factors), then one of radix 3.
-// CHECK-DAG: ml_program.global private @twiddles(#{{.*}}) : tensor<4x4x1xcomplex<f32>>
-// CHECK-DAG: ml_program.global private @twiddles_0(#{{.*}}) : tensor<3x3x4xcomplex<f32>>
+// The real parts of all roots of the stages, then the imaginary ones.
+// CHECK-DAG: ml_program.global private @roots(#{{.*}}) : tensor<2x16xf32>
+// CHECK-DAG: ml_program.global private @roots{{.*}}(#{{.*}}) : tensor<2x41xf32>
 // CHECK-LABEL: func.func @fft
-// CHECK: tensor.expand_shape %arg0 {{\[\[}}0], [1, 2, 3]] output_shape [2, 4, 3, 1]
-// CHECK: linalg.generic {{.*}}"reduction"
-// CHECK: complex.mul
-// CHECK: tensor.expand_shape %{{.*}} {{\[\[}}0], [1, 2, 3]] output_shape [2, 3, 1, 4]
-// CHECK: linalg.generic
+// CHECK: tensor.expand_shape %arg0 {{.*}} output_shape [2, 24, 1]
+// CHECK: "linalgx.fourier"
+// CHECK-SAME: inverse = false
+// CHECK-SAME: pairs = 0
+// CHECK-SAME: radices = [8, 3]
+// CHECK-SAME: scale = 1.000000e+00
 // CHECK-NOT: stablehlo
-func.func @fft(%x: tensor<2x12xcomplex<f32>>) -> tensor<2x12xcomplex<f32>> {
-  %0 = stablehlo.fft %x, type = FFT, length = [12] : (tensor<2x12xcomplex<f32>>) -> tensor<2x12xcomplex<f32>>
-  return %0 : tensor<2x12xcomplex<f32>>
+func.func @fft(%x: tensor<2x24xcomplex<f32>>) -> tensor<2x24xcomplex<f32>> {
+  %0 = stablehlo.fft %x, type = FFT, length = [24] : (tensor<2x24xcomplex<f32>>) -> tensor<2x24xcomplex<f32>>
+  return %0 : tensor<2x24xcomplex<f32>>
+}
+
+// Real numbers that were made complex: pairs of them, and all coefficients.
+// CHECK-LABEL: func.func @of_real
+// CHECK: "linalgx.fourier"
+// CHECK-SAME: pairs = 3
+// CHECK-SAME: (tensor<2x48x1xf32>, tensor<2x{{.*}}xf32>, tensor<2x48x1xcomplex<f32>>)
+func.func @of_real(%x: tensor<2x48xf32>) -> tensor<2x48xcomplex<f32>> {
+  %z = stablehlo.convert %x : (tensor<2x48xf32>) -> tensor<2x48xcomplex<f32>>
+  %0 = stablehlo.fft %z, type = FFT, length = [48] : (tensor<2x48xcomplex<f32>>) -> tensor<2x48xcomplex<f32>>
+  return %0 : tensor<2x48xcomplex<f32>>
+}
+
+// The other axis first: many columns side by side; then coefficients of real numbers, with the factor of both.
+// CHECK-LABEL: func.func @irfft2
+// CHECK: "linalgx.fourier"
+// CHECK-SAME: inverse = true
+// CHECK-SAME: pairs = 0
+// CHECK-SAME: tensor<2x8x9xcomplex<f32>>
+// CHECK: "linalgx.fourier"
+// CHECK-SAME: pairs = 2
+// CHECK-SAME: scale = 7.812500e-03
+func.func @irfft2(%x: tensor<2x8x9xcomplex<f32>>) -> tensor<2x8x16xf32> {
+  %0 = stablehlo.fft %x, type = IRFFT, length = [8, 16] : (tensor<2x8x9xcomplex<f32>>) -> tensor<2x8x16xf32>
+  return %0 : tensor<2x8x16xf32>
+}
+
+// A prime: a convolution by transforms of 80 numbers.
+// CHECK-LABEL: func.func @prime
+// CHECK: tensor.pad
+// CHECK: "linalgx.fourier"
+// CHECK: "linalgx.fourier"
+// CHECK-SAME: inverse = true
+// CHECK: tensor.extract_slice
+func.func @prime(%x: tensor<2x37xcomplex<f32>>) -> tensor<2x37xcomplex<f32>> {
+  %0 = stablehlo.fft %x, type = FFT, length = [37] : (tensor<2x37xcomplex<f32>>) -> tensor<2x37xcomplex<f32>>
+  return %0 : tensor<2x37xcomplex<f32>>
 }

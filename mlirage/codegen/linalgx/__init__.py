@@ -14,6 +14,7 @@ from mlirage.codegen.cpu.elements import Elements
 from mlirage.codegen.linalgx.attention import lower_attention
 from mlirage.codegen.linalgx.compact import lower_compact
 from mlirage.codegen.linalgx.factorize import lower_factorize
+from mlirage.codegen.linalgx.fourier import lower_fourier
 from mlirage.codegen.linalgx.scan import lower_scan
 from mlirage.codegen.linalgx.scatter import lower_scatter
 from mlirage.codegen.linalgx.sort import lower_sort
@@ -105,5 +106,6 @@ LOWERINGS: dict[str, Callable[[ir.Operation], list[ir.Value]]] = {
     "linalgx.scatter": _with_region(lower_scatter, single=False),
     "linalgx.attention": _with_region(lower_attention, single=True),
     "linalgx.compact": lambda op: lower_compact(op.opview),
+    "linalgx.fourier": lambda op: lower_fourier(op.opview),
     "linalgx.factorize": lambda op: lower_factorize(op.opview),
 }

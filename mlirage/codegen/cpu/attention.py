@@ -50,7 +50,10 @@ LLVM_UNROLLS = False
 
 _WORKGROUP_NS = 20_000.0
 _MULTIPLY_NS, _SCORE_NS, _STAGE_NS = 0.01, 0.25, 0.1  # per multiply-add, per score, per staged element
-_MOST_ROWS = 256  # of a workgroup
+# Rows of a workgroup: every one of them brings all keys and values to its memory, so many rows are good; but there
+# should be workgroups for all threads, and what is kept of every row should stay in the second-level cache.
+_MOST_ROWS, _FEW_ROWS_EACH, _MOST_ROW_BYTES = 512, 256, 512 << 10
+_ENOUGH_WORKGROUPS = 12
 _GUESS = 128  # what a dynamic extent is taken for
 _MOST_DEPTH = 1024
 _ROWS_OF_SOFTMAX = 2  # at once: one row would wait for the steps of its exponentials and reductions
@@ -92,12 +95,12 @@ def _workgroup_tiles(op: Any, extents: Sequence[int | None]) -> tuple[int, ...] 
     known = [_GUESS if e is None else max(e, 1) for e in extents]
     tiles = [0] * len(extents)
     outside = math.prod(known[loop] for loop in loops.rows[:-1])
-    if any(extents[loop] is None for loop in loops.rows[:-1]) or outside > _MOST_ROWS:
+    if any(extents[loop] is None for loop in loops.rows[:-1]) or outside > _FEW_ROWS_EACH:
         return None
     rows = outside
     if loops.rows:
         last = loops.rows[-1]
-        most = max(1, _MOST_ROWS // outside)
+        most = max(1, _rows_of_workgroup(op, known) // outside)
         if extents[last] is None or known[last] > most:
             blocks = -(-known[last] // most)
             tiles[last] = most if extents[last] is None else -(-known[last] // blocks)
@@ -112,6 +115,16 @@ def _workgroup_tiles(op: Any, extents: Sequence[int | None]) -> tuple[int, ...] 
             tiles[loop] = tile
         wanted = max(1, wanted // known[loop])
     return tuple(tiles)
+
+
+def _rows_of_workgroup(op: Any, known: Sequence[int]) -> int:
+    """How many rows a workgroup should have at most."""
+    loops = op.loops
+    rows = math.prod(known[loop] for loop in loops.rows)
+    batches = math.prod(known[loop] for loop in loops.batch)
+    row_bytes = 4 * (known[loops.depth] + known[loops.columns])
+    most = min(_MOST_ROWS, _MOST_ROW_BYTES // row_bytes, rows * batches // _ENOUGH_WORKGROUPS)
+    return max(most, _FEW_ROWS_EACH)
 
 
 def schedule(entry: Entry, configuration: Configuration, target: CpuTarget) -> None:
@@ -154,11 +167,11 @@ class _Kernel(AttentionOperands):
     def _workgroup(self, starts: dict[int, Index], sizes: dict[int, Index]) -> None:
         self._enter(starts, sizes)
         self.scores = self._scratch(self.few_rows, self.key_panels * self.lanes)
-        self.inverse = self._scratch(self.few_rows)
+        self.tops, self.totals, self.inverse = (self._row_scratch(self.few_rows) for _ in range(3))
         if not self.one_block:
             self.sums = self._scratch(self.row_bound, self.column_panels * self.lanes)
-            self.greatest, self.totals = self._scratch(self.row_bound), self._scratch(self.row_bound)
-            self.corrections = self._scratch(self.few_rows)
+            self.greatest, self.all_totals = (self._row_scratch(self.row_bound) for _ in range(2))
+            self.corrections = self._row_scratch(self.few_rows)
         self._batches(0, {})
 
     def _batches(self, level: int, at: dict[int, Index]) -> None:
@@ -181,7 +194,7 @@ class _Kernel(AttentionOperands):
 
         def clear(row: Index) -> None:
             memref.store(lowest, self.greatest, [value(row)])
-            memref.store(arith.constant(self.kind, 0.0), self.totals, [value(row)])
+            memref.store(arith.constant(self.kind, 0.0), self.all_totals, [value(row)])
             for panel in range(self.column_panels):
                 vector.store(zero, self.sums, [value(row), value(panel * self.lanes)])
 
@@ -223,7 +236,7 @@ class _Kernel(AttentionOperands):
         left = rem(count, self.lanes)
         if_some(left, lambda: panel(whole, left))
         columns = mul(ceil_div(count, self.lanes), self.lanes)
-        _in_tiles(rows, _ROWS_OF_SOFTMAX, lambda row, height: self._softmax(start, row, height, columns))
+        self._softmax(start, rows, columns)
         for number in range(self.column_panels):
             _in_tiles(
                 rows,
@@ -261,57 +274,86 @@ class _Kernel(AttentionOperands):
             arguments.append(elements.lane_numbers(loops.get(loop, Place(0))) if used else None)
         return elements.clone_body(self.region, arguments, {})[0]
 
-    def _softmax(self, start: Index, first: Index, height: int, columns: Index) -> None:
-        """exp(scores - greatest) of a few rows in place, their sums, and what earlier sums are to be corrected by."""
-        kind = self._vector_type()
+    def _softmax(self, start: Index, rows: Index, columns: Index) -> None:
+        """exp(scores - greatest) in place, their sums, and what earlier sums are to be corrected by.
+
+        What there is of every row, its greatest score and its total, is computed for many rows at once: one row would
+        wait for every step.
+        """
+        _in_tiles(rows, _ROWS_OF_SOFTMAX, lambda row, height: self._find_tops(row, height, columns))
+        self._vectors_of_rows(rows, lambda first: self._correct(start, first))
+        _in_tiles(rows, _ROWS_OF_SOFTMAX, lambda row, height: self._raise(row, height, columns))
+        self._vectors_of_rows(rows, lambda first: self._add_totals(start, first))
+
+    def _vectors_of_rows(self, rows: Index, body: Callable[[Index], None]) -> None:
+        """`body` with the first of every vector of rows; what it writes beyond the last row no one reads."""
+        for_each(ceil_div(rows, self.register), 1, lambda i: body(mul(i, self.register)))
+
+    def _find_tops(self, first: Index, height: int, columns: Index) -> None:
+        """The greatest score of a few rows."""
         rows = [add(first, r) for r in range(height)]
 
-        def load(row: Index, column: ir.Value) -> ir.Value:
-            return vector.load(kind, self.scores, [value(row), column])
-
         def higher(column: ir.Value, best: Sequence[ir.Value]) -> list[ir.Value]:
-            loaded = [load(row, column) for row in rows]
+            loaded = [vector.load(self._vector_type(), self.scores, [value(row), column]) for row in rows]
             return [arith.select(arith.cmpf(_P.OGT, x, b), x, b) for x, b in zip(loaded, best, strict=True)]
 
         best = _sum(columns, [self._vector(float("-inf"))] * height, higher, self.lanes)
-        lowest, zero = arith.constant(self.kind, float("-inf")), arith.constant(self.kind, 0.0)
-        old: list[ir.Value] = []
-        held: list[ir.Value] = []
         for row, greatest in zip(rows, best, strict=True):
             top = vector.reduction(self.kind, vector.CombiningKind.MAXNUMF, greatest, fastmath=arith.FastMathFlags.nnan)
-            if not self.one_block:
-                at = value(add(start, row))
-                old.append(memref.load(self.greatest, [at]))
-                top = arith.select(arith.cmpf(_P.OGT, old[-1], top), old[-1], top)
-                memref.store(top, self.greatest, [at])
-            held.append(arith.select(arith.cmpf(_P.OEQ, top, lowest), zero, top))
-        spread = [vector.broadcast(kind, x) for x in held]
+            memref.store(top, self.tops, [value(row)])
+
+    def _correct(self, start: Index, first: Index) -> None:
+        """The greatest scores so far of a vector of rows, and what that makes of earlier sums."""
+        elements = Elements(self.register)
+        kind, lowest, zero = (elements.type_of(self.kind), *map(self._spread, (float("-inf"), 0.0)))
+        at, everywhere = [value(first)], [value(add(start, first))]
+        top = vector.load(kind, self.tops, at)
+        old = top
+        if not self.one_block:
+            old = vector.load(kind, self.greatest, everywhere)
+            top = arith.select(arith.cmpf(_P.OGT, old, top), old, top)
+            vector.store(top, self.greatest, everywhere)
+        held = arith.select(arith.cmpf(_P.OEQ, top, lowest), zero, top)  # rows without a key so far count from 0
+        vector.store(held, self.tops, at)
+        if not self.one_block:
+            vector.store(self._call(self.power, elements, arith.subf(old, held)), self.corrections, at)
+
+    def _raise(self, first: Index, height: int, columns: Index) -> None:
+        """The exponentials of a few rows, and their sums."""
+        kind = self._vector_type()
+        rows = [add(first, r) for r in range(height)]
+        tops = [vector.broadcast(kind, memref.load(self.tops, [value(row)])) for row in rows]
         elements = Elements(self.lanes)
 
         def raised(column: ir.Value, totals: Sequence[ir.Value]) -> list[ir.Value]:
             sums: list[ir.Value] = []
-            for row, greatest, total in zip(rows, spread, totals, strict=True):
-                power = self._call(self.power, elements, arith.subf(load(row, column), greatest))
+            for row, top, total in zip(rows, tops, totals, strict=True):
+                score = vector.load(kind, self.scores, [value(row), column])
+                power = self._call(self.power, elements, arith.subf(score, top))
                 vector.store(power, self.scores, [value(row), column])
                 sums.append(arith.addf(total, power))
             return sums
 
         parts = _sum(columns, [self._vector(0.0)] * height, raised, self.lanes)
-        for number, (row, part) in enumerate(zip(rows, parts, strict=True)):
+        for row, part in zip(rows, parts, strict=True):
             total = vector.reduction(self.kind, vector.CombiningKind.ADD, part, fastmath=arith.FastMathFlags.reassoc)
-            if self.one_block:
-                memref.store(self._inverse(total), self.inverse, [value(row)])
-                continue
-            at = value(add(start, row))
-            correction = self._call(self.power, Elements(), arith.subf(old[number], held[number]))
-            memref.store(correction, self.corrections, [value(row)])
-            total = arith.addf(total, arith.mulf(memref.load(self.totals, [at]), correction))
-            memref.store(total, self.totals, [at])
+            memref.store(total, self.totals, [value(row)])
 
-    def _inverse(self, total: ir.Value) -> ir.Value:
+    def _add_totals(self, start: Index, first: Index) -> None:
+        """The sums of exponentials of a vector of rows: their inverses if there are no more keys."""
+        elements = Elements(self.register)
+        kind, at, everywhere = elements.type_of(self.kind), [value(first)], [value(add(start, first))]
+        total = vector.load(kind, self.totals, at)
+        if self.one_block:
+            vector.store(self._inverse(total, elements), self.inverse, at)
+            return
+        before = arith.mulf(vector.load(kind, self.all_totals, everywhere), vector.load(kind, self.corrections, at))
+        vector.store(arith.addf(before, total), self.all_totals, everywhere)
+
+    def _inverse(self, total: ir.Value, elements: Elements) -> ir.Value:
         """What sums are multiplied by in the end; NaN in rows whose result is to be 0 for a NaN."""
-        zero = arith.constant(self.kind, 0.0)
-        inverse = arith.divf(arith.constant(self.kind, 1.0), total)
+        zero, one = (elements.spread(arith.constant(self.kind, x)) for x in (0.0, 1.0))
+        inverse = arith.divf(one, total)
         if self.masked_rows != "nan":
             inverse = arith.select(arith.cmpf(_P.OEQ, total, zero), zero, inverse)
         keys = self.extents[self.loops.keys]
@@ -346,7 +388,7 @@ class _Kernel(AttentionOperands):
             vector.store(total, self.sums, [value(add(start, r)), column])
 
     def _finish_row(self, row: Index) -> None:
-        inverse = self._inverse(memref.load(self.totals, [value(row)]))
+        inverse = self._inverse(memref.load(self.all_totals, [value(row)]), Elements())
         for panel in range(self.column_panels):
             total = vector.load(self._vector_type(), self.sums, [value(row), value(panel * self.lanes)])
             self._store(row, panel, total, inverse)

@@ -13,6 +13,7 @@ from mlirage.attention import extents_of
 from mlirage.codegen.configuration import Configuration, Entry
 from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, extent
+from mlirage.codegen.cpu.fetches import Fetches
 from mlirage.codegen.cpu.float_formats import expand_floats
 from mlirage.codegen.cpu.index_math import Index, Place, add, div, evaluate, mul, rem, smaller, split, sub, value
 from mlirage.codegen.cpu.math_functions import Functions
@@ -24,6 +25,7 @@ _FEW_ROWS = 32  # whose scores stay in the first-level cache
 _KEYS_AT_ONCE = 512  # so many keys are one block …
 _KEY_BLOCK = 256  # … more are cut into such blocks
 _STAGED_VALUES_FROM = 16  # rows
+_KEYS_AHEAD = 8  # values of so many keys later are fetched
 
 
 class AttentionOperands:
@@ -99,7 +101,7 @@ class AttentionOperands:
         self.key_block = max(keys, 1) if self.one_block and isinstance(keys, int) else _KEY_BLOCK
         self.key_panels = -(-self.key_block // self.lanes)
         self.column_panels = -(-columns // self.lanes)
-        self.few_rows = min(_FEW_ROWS, self.row_bound)
+        self.few_rows = min(max(_FEW_ROWS, self.register), self.row_bound)
         self.stages_values = (
             self.row_bound >= _STAGED_VALUES_FROM or structured_ops.element_type(self.operands[2].type) != self.kind
         )
@@ -116,6 +118,10 @@ class AttentionOperands:
     def _scratch(self, *shape: int) -> ir.Value:
         kind = ir.MemRefType.get(list(shape), self.kind)
         return memref.AllocOp(kind, [], [], alignment=64).memref
+
+    def _row_scratch(self, rows: int) -> ir.Value:
+        """A number for every row, in whole vectors."""
+        return self._scratch(-(-rows // self.register) * self.register)
 
     # Staging ------------------------------------------------------------------------------------------------------
 
@@ -180,6 +186,7 @@ class AttentionOperands:
             for lane in range(group, group + self.register):
                 here = loops | {self.loops.keys: Place(number(lane)), self.loops.depth: Place(start, 1)}
                 rows.append(self._read(1, elements, here))
+                self._fetch(1, here | {self.loops.keys: Place(add(number(lane), self.register))}, self.register)
             for step, column in enumerate(transpose_square(rows)):
                 vector.store(column, self.keys, [value(panel), value(add(start, step)), value(group)])
 
@@ -202,8 +209,15 @@ class AttentionOperands:
                 read = self._value_vector(panel, add(first, number))
                 assert self.values is not None
                 vector.store(read, self.values, [value(panel), value(number), value(0)])
+                ahead = {self.loops.keys: Place(add(add(first, number), _KEYS_AHEAD))}
+                ahead[self.loops.columns] = Place(panel * self.lanes, 1)
+                self._fetch(2, {loop: Place(i) for loop, i in self.at.items()} | ahead, self.lanes)
 
         for_each(count, 1, key)
+
+    def _fetch(self, operand: int, loops: dict[int, Place], lanes: int) -> None:
+        """Fetches elements that will be read soon."""
+        Fetches(lanes).read(self.operands[operand], self._places(operand, loops))
 
     def _value_vector(self, panel: int, key: Index) -> ir.Value:
         loops = {loop: Place(i) for loop, i in self.at.items()}
@@ -227,6 +241,10 @@ class AttentionOperands:
 
     def _vector(self, number: float) -> ir.Value:
         return Elements(self.lanes).spread(arith.constant(self.kind, number))
+
+    def _spread(self, number: float) -> ir.Value:
+        """A number for every row of a vector of rows."""
+        return Elements(self.register).spread(arith.constant(self.kind, number))
 
     def _mask(self, count: Index) -> ir.Value:
         return vector.create_mask(ir.VectorType.get([self.lanes], ir.IntegerType.get_signless(1)), [value(count)])

@@ -41,7 +41,8 @@ class Kind(Protocol):
 
 
 KINDS: tuple[Kind, ...] = (attention, winograd, fourier, special, contraction, window, rows, loops, default)
-_COMPLEX_KINDS: tuple[Kind, ...] = (fourier, special, default)  # those that make no vectors of complex numbers
+# Those that make no vectors of complex numbers themselves.
+_COMPLEX_KINDS: tuple[Kind, ...] = (fourier, special, loops, default)
 
 
 def configure(entry: Entry, target: CpuTarget, tuning: str = "") -> None:

@@ -1,13 +1,16 @@
-"""Fourier transforms as products with tables of cosines and sines."""
+"""Fourier transforms: the builders', or products with tables where a length is only known when the program runs."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from mlirage.importers.onnx_ops.registry import Node, onnx_op
 from mlirage.input import builders as b
 from mlirage.input.builders import Dim, Scalar, Tensor, loops
 from mlirage.input.builders import scalar as s
+from mlirage.input.builders.fourier import fourier, inverse_real_fourier, real_fourier
 
 
 def _table(rows: Dim, columns: Dim, length: Dim, function: object, dtype: b.DType) -> Tensor:
@@ -36,6 +39,8 @@ def dft(x: Tensor, axis: int, length: Dim, inverse: bool, onesided: bool) -> Ten
     """The discrete Fourier transform of [..., axis, ..., 1 or 2] along an axis, as [..., 2] (or [..., 1] if real)."""
     dtype = x.dtype
     taken = length // 2 + 1 if inverse and onesided else length
+    if isinstance(length, int) and dtype in (b.FLOAT32, b.FLOAT64):
+        return _of_known_length(_fit(x, axis, taken), axis, length, inverse, onesided)
     made = length // 2 + 1 if onesided and not inverse else length
     # In f64: sums of many terms that cancel are the rule here.
     x = b.cast(_fit(x, axis, taken), b.FLOAT64)
@@ -59,6 +64,30 @@ def dft(x: Tensor, axis: int, length: Dim, inverse: bool, onesided: bool) -> Ten
     back = [order.index(i) for i in range(len(order))]
     result = b.concatenate([b.unsqueeze(b.transpose(part, back), [x.rank - 1]) for part in parts], x.rank - 1)
     return b.cast(result, dtype)
+
+
+def _of_known_length(x: Tensor, axis: int, length: int, inverse: bool, onesided: bool) -> Tensor:
+    is_real = x.shape[-1] == 1
+    scale = 1 / length if inverse and length else 1.0
+    real = _part(x, 0)
+    if is_real and not inverse:
+        return _as_pairs(real_fourier(real, axis, whole=not onesided))
+    imaginary = b.fill(real.shape, 0, x.dtype) if is_real else _part(x, 1)
+    z = b.map_(s.make_complex, real, imaginary, dtype=np.dtype(f"c{2 * x.dtype.itemsize}"))
+    if inverse and onesided:
+        return b.unsqueeze(inverse_real_fourier(z, axis, length, scale=scale), [x.rank - 1])
+    done = fourier(z, axis, inverse=inverse, scale=scale)
+    return _as_pairs(b.slice_axis(done, axis, 0, length // 2 + 1) if onesided else done)
+
+
+def _as_pairs(z: Tensor) -> Tensor:
+    """[..., 2]: real and imaginary parts."""
+
+    def body(*position: Scalar) -> Scalar:
+        number = s.read(z, list(position[:-1]))
+        return s.select(position[-1].eq(0), s.real(number), s.imaginary(number))
+
+    return b.tabulate([*z.shape, 2], np.dtype(f"f{z.dtype.itemsize // 2}"), body)
 
 
 def _mirrored_weight(k: Scalar, length: Dim, dtype: b.DType) -> Scalar:

@@ -1,4 +1,4 @@
-"""Fourier transforms by factors of the length: small transforms as products with tables, and turns between them."""
+"""Fourier transforms: the builders', or products with tables where a length is only known when the program runs."""
 
 from __future__ import annotations
 
@@ -11,49 +11,21 @@ from mlirage.importers.pytorch_ops.registry import Dim, Op, aten
 from mlirage.input import builders as b
 from mlirage.input.builders import DType, Scalar, Tensor
 from mlirage.input.builders import scalar as s
+from mlirage.input.builders.fourier import fourier, inverse_real_fourier, real_fourier
 
-_LARGEST_TABLE = 64
 _Parts = tuple[Tensor, Tensor]  # real and imaginary
 
 
-def _factors(n: int) -> tuple[int, int]:
-    """n as a product of a factor of at most 64, as large as possible, and the rest."""
-    best = max(d for d in range(1, min(n, _LARGEST_TABLE) + 1) if n % d == 0)
-    return (n, 1) if best == 1 else (best, n // best)
-
-
-def _turns(rows: int, columns: int, n: int, sign: int, dtype: DType) -> _Parts:
-    angle = sign * 2 * np.pi / n * (np.outer(np.arange(rows), np.arange(columns)) % n)
-    return Tensor.of(np.cos(angle).astype(dtype), name="cosines"), Tensor.of(np.sin(angle).astype(dtype), name="sines")
-
-
-def _times(x: _Parts, y: _Parts, matrix: bool) -> _Parts:
-    multiply = b.matmul if matrix else b.multiply
-    re = b.subtract(multiply(x[0], y[0]), multiply(x[1], y[1]))
-    return re, b.add(multiply(x[0], y[1]), multiply(x[1], y[0]))
-
-
-def _last(x: _Parts, sign: int) -> _Parts:
-    """The transform along the last axis."""
-    n = x[0].shape[-1]
-    dtype = x[0].dtype
-    if not isinstance(n, int):
-        return _times(x, _runtime_table(n, sign, dtype), True)
-    if n <= 1:
-        return x
-    first, rest = _factors(n)
-    if rest == 1:
-        return _times(x, _turns(n, n, n, sign, dtype), True)
-    # Element k = a·rest + c; frequencies f = p + first·q.
-    outer = x[0].shape[:-1]
-    rank = len(outer)
-    turned = [b.transpose(b.reshape(v, [*outer, first, rest]), [*range(rank), rank + 1, rank]) for v in x]
-    inner = _times((turned[0], turned[1]), _turns(first, first, first, sign, dtype), True)  # [.., c, p]
-    inner = _times(inner, _turns(rest, first, n, sign, dtype), False)
-    flipped = [b.transpose(v, [*range(rank), rank + 1, rank]) for v in inner]  # [.., p, c]
-    done = _last((flipped[0], flipped[1]), sign)  # [.., p, q]
-    back = [b.reshape(b.transpose(v, [*range(rank), rank + 1, rank]), [*outer, n]) for v in done]
-    return back[0], back[1]
+def _by_table(x: Tensor, axis: int, inverse: bool) -> Tensor:
+    """The transform along an axis of a length that is not known."""
+    order = [*(i for i in range(x.rank) if i != axis), axis]
+    back = [order.index(i) for i in range(x.rank)]
+    n = x.shape[axis]
+    re, im = (b.transpose(part, order) for part in _parts(x))
+    cosines, sines = _runtime_table(n, 1 if inverse else -1, re.dtype)
+    real = b.subtract(b.matmul(re, cosines), b.matmul(im, sines))
+    imaginary = b.add(b.matmul(re, sines), b.matmul(im, cosines))
+    return b.map_(s.make_complex, b.transpose(real, back), b.transpose(imaginary, back), dtype=x.dtype)
 
 
 def _runtime_table(n: Dim, sign: int, dtype: DType) -> _Parts:
@@ -69,25 +41,35 @@ def _runtime_table(n: Dim, sign: int, dtype: DType) -> _Parts:
     return entry(s.cos), entry(s.sin)
 
 
-def _transform(x: _Parts, axes: Sequence[int], sign: int) -> _Parts:
+def _transform(x: Tensor, axes: Sequence[int], inverse: bool, scale: float) -> Tensor:
     for axis in axes:
-        rank = x[0].rank
-        order = [*(i for i in range(rank) if i != axis), axis]
-        back = [order.index(i) for i in range(rank)]
-        done = _last((b.transpose(x[0], order), b.transpose(x[1], order)), sign)
-        x = b.transpose(done[0], back), b.transpose(done[1], back)
-    return x
+        if isinstance(x.shape[axis], int):
+            x = fourier(x, axis, inverse=inverse, scale=scale)
+            scale = 1.0
+        else:
+            x = _by_table(x, axis, inverse)
+    return x if scale == 1 else b.map_(lambda a: a * scale, x)
+
+
+def _factor(count: Dim, normalization: int) -> float:
+    """1 over nothing (0), the root of the number of elements (1), or the number (2); 1.0 where that is not known."""
+    if normalization == 0 or not isinstance(count, int) or count == 0:
+        return 1.0
+    return 1.0 / (math.sqrt(count) if normalization == 1 else count)
 
 
 def _scaled(x: Tensor, count: Dim, normalization: int) -> Tensor:
-    """Divided by nothing (0), the root of the number of elements (1), or the number (2)."""
-    if normalization == 0:
+    """What `_factor` could not do."""
+    if normalization == 0 or isinstance(count, int):
         return x
-    if isinstance(count, int):
-        factor = 1.0 / (math.sqrt(count) if normalization == 1 else count) if count else 1.0
-        return b.map_(lambda a: a * factor, x)
-    number = b.cast(Tensor.of_dims(count), x.dtype)
-    return b.map_(lambda a, n: a / (s.sqrt(n) if normalization == 1 else n), x, number)
+    part = x.dtype if x.dtype.kind == "f" else np.dtype(f"f{x.dtype.itemsize // 2}")
+    number = b.cast(Tensor.of_dims(count), part)
+
+    def divided(a: Scalar, n: Scalar) -> Scalar:
+        by = s.sqrt(n) if normalization == 1 else n
+        return a / by if a.dtype == part else s.make_complex(s.real(a) / by, s.imaginary(a) / by)
+
+    return b.map_(divided, x, number, dtype=x.dtype)
 
 
 def _parts(x: Tensor) -> _Parts:
@@ -95,51 +77,62 @@ def _parts(x: Tensor) -> _Parts:
     return b.map_(s.real, x, dtype=part), b.map_(s.imaginary, x, dtype=part)
 
 
-def _joined(x: _Parts, dtype: DType) -> Tensor:
-    return b.map_(s.make_complex, *x, dtype=dtype)
+def _complex(x: Tensor) -> Tensor:
+    return b.map_(lambda a: s.make_complex(a, s.coerce(0.0, a.dtype)), x, dtype=np.dtype(f"c{2 * x.dtype.itemsize}"))
 
 
 @aten("_fft_c2c")
 def c2c(op: Op, x: Tensor, axes: Sequence[int], normalization: int, forward: bool) -> Tensor:
     axes = [b.normalize_axis(a, x.rank) for a in axes]
-    done = _transform(_parts(x), axes, -1 if forward else 1)
     count = b.product(x.shape[a] for a in axes)
-    return _joined((_scaled(done[0], count, normalization), _scaled(done[1], count, normalization)), op.dtype)
+    return _scaled(_transform(x, axes, not forward, _factor(count, normalization)), count, normalization)
 
 
 @aten("_fft_r2c")
 def r2c(op: Op, x: Tensor, axes: Sequence[int], normalization: int, onesided: bool) -> Tensor:
     axes = [b.normalize_axis(a, x.rank) for a in axes]
     count = b.product(x.shape[a] for a in axes)
-    done = _transform((x, b.fill(x.shape, 0, x.dtype)), axes, -1)
-    if onesided:
-        kept = x.shape[axes[-1]] // 2 + 1
-        done = b.slice_axis(done[0], axes[-1], 0, kept), b.slice_axis(done[1], axes[-1], 0, kept)
-    return _joined((_scaled(done[0], count, normalization), _scaled(done[1], count, normalization)), op.dtype)
+    last, scale = axes[-1], _factor(count, normalization)
+    if isinstance(x.shape[last], int):
+        done = real_fourier(x, last, whole=not onesided, scale=scale)
+    else:
+        done = _transform(_complex(x), [last], False, scale)
+        if onesided:
+            done = b.slice_axis(done, last, 0, x.shape[last] // 2 + 1)
+    return _scaled(_transform(done, axes[:-1], False, 1.0), count, normalization)
 
 
 @aten("_fft_c2r")
 def c2r(op: Op, x: Tensor, axes: Sequence[int], normalization: int, size: Dim) -> Tensor:
     """The inverse of a transform of which half is given: the other half is its mirror image, conjugated."""
     axes = [b.normalize_axis(a, x.rank) for a in axes]
-    re, im = _transform(_parts(x), axes[:-1], 1)
     last = axes[-1]
-    extent = x.shape[last]
-
-    def mirrored(v: Tensor, odd: bool) -> Tensor:
-        def body(*position: Scalar) -> Scalar:
-            at = list(position)
-            here, whole = position[last], b.dim_scalar(size)
-            beyond = here > whole / 2
-            at[last] = s.minimum(s.select(beyond, whole - here, here), b.dim_scalar(extent) - 1)
-            element = s.read(v, at)
-            if not odd:
-                return element
-            own = here.eq(0) | (here * 2).eq(whole)  # what must be real there is taken as real
-            return s.select(own, s.coerce(0.0, element.dtype), s.select(beyond, -element, element))
-
-        return b.tabulate([size if i == last else d for i, d in enumerate(v.shape)], v.dtype, body)
-
-    done, _ = _transform((mirrored(re, False), mirrored(im, True)), [last], 1)
     count = b.product(size if a == last else x.shape[a] for a in axes)
-    return _scaled(done, count, normalization)
+    scale = _factor(count, normalization)
+    x = _transform(x, axes[:-1], True, 1.0)
+    if isinstance(size, int):
+        half = size // 2 + 1
+        kept = x.shape[last]
+        if kept != half:
+            x = b.slice_axis(x, last, 0, half)
+        return _scaled(inverse_real_fourier(x, last, size, scale=scale), count, normalization)
+    part = np.dtype(f"f{x.dtype.itemsize // 2}")
+    done = _transform(_mirrored(x, last, size), [last], True, scale)
+    return _scaled(b.map_(s.real, done, dtype=part), count, normalization)
+
+
+def _mirrored(x: Tensor, axis: int, size: Dim) -> Tensor:
+    extent = x.shape[axis]
+
+    def body(*position: Scalar) -> Scalar:
+        at = list(position)
+        here, whole = position[axis], b.dim_scalar(size)
+        beyond = here > whole / 2
+        at[axis] = s.minimum(s.select(beyond, whole - here, here), b.dim_scalar(extent) - 1)
+        z = s.read(x, at)
+        imaginary = s.imaginary(z)
+        own = here.eq(0) | (here * 2).eq(whole)  # what must be real there is taken as real
+        odd = s.select(own, s.coerce(0.0, imaginary.dtype), s.select(beyond, -imaginary, imaginary))
+        return s.make_complex(s.real(z), odd)
+
+    return b.tabulate([size if i == axis else d for i, d in enumerate(x.shape)], x.dtype, body)

@@ -295,6 +295,25 @@ def test_transpose(shape: tuple[int, ...], order: tuple[int, ...], kind: str) ->
     np.testing.assert_array_equal(library.call("t", x)[0], x.transpose(order))
 
 
+@pytest.mark.parametrize("order", [(0, 3, 4, 5, 1, 2), (5, 4, 3, 2, 1, 0), (0, 2, 1, 3, 5, 4)])
+def test_open_axes_are_turned(order: tuple[int, ...]) -> None:
+    """Blocks of the innermost loops fit into tiles of open extents, however small the tiles would be."""
+    source = "tensor<?x5x?x?x?x?xf32>"
+    kept = [i for i in order if i != 1]
+    result = "tensor<" + "".join("5x" if i == 1 else "?x" for i in order) + "f32>"
+    arguments = f"%x: {source}, " + ", ".join(f"%x{i}: index" for i in (0, 2, 3, 4, 5))
+    arguments += ", " + ", ".join(f"%y{i}: index" for i in kept)
+    body = f"""  %e = tensor.empty({", ".join(f"%y{i}" for i in kept)}) : {result}
+  %y = linalg.transpose ins(%x : {source}) outs(%e : {result}) permutation = [{", ".join(map(str, order))}]"""
+    pairs = ", ".join(f"[{k}, {5 + kept.index(i)}]" for k, i in enumerate((0, 2, 3, 4, 5)))
+    text = f"func.func @t({arguments}) -> {result} attributes {{flow.equal_dims = [{pairs}]}} {{\n{body}\n"
+    library = compile_entries(f"{text}  return %y : {result}\n}}\n", keep_files=False)
+    for shape in ((2, 5, 17, 3, 2, 33), (1, 5, 3, 18, 40, 2), (1, 5, 0, 2, 3, 4)):
+        x = np.random.default_rng(5).standard_normal(shape, np.float32)
+        (got,) = library.call("t", x, result_dims=[shape[i] for i in kept])
+        np.testing.assert_array_equal(got, x.transpose(order))
+
+
 def test_data_movement() -> None:
     text = """
 func.func @pad(%x: tensor<5x7xf32>, %p: f32) -> tensor<9x10xf32> {

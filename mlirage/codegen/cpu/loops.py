@@ -61,6 +61,8 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     elif rows == set(range(len(extents))):
         if blocks := block_tiles(root, target):
             data["register_blocks"] = blocks
+            # A workgroup has whole blocks: in smaller ones the loop over blocks is empty, which no bound may say.
+            tiles = tuple(-(-tile // block) * block for tile, block in zip(tiles, blocks, strict=True))
         elif blocks := _transpose_tiles(root, extents):
             data["row_tiles"] = blocks
     return root, Configuration(KIND, tiles, data)

@@ -52,4 +52,11 @@ void test_sharing(void) {
     outcome = simulate(&sharing, half, estimates[e], 1000);
     CHECK(outcome.time < 1000 * 150);
   }
+  // Of long executions few are enough to notice that the others have left.
+  const machine_t crowded = {100, 600, 900};
+  mlirage_sharing_t sharing;
+  mlirage_sharing_initialize(&sharing);
+  simulate(&sharing, crowded, 30000000, 100);
+  simulate(&sharing, idle, 30000000, 40);
+  CHECK(simulate(&sharing, idle, 30000000, 40).shared >= 36);
 }

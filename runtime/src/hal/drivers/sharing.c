@@ -4,8 +4,10 @@
 #define TRIED_PART 32u
 // Several threads this much faster than the estimate leave nothing to be found by trying one.
 #define GOOD_COST 704u
-// What was found out about the way that is not taken is forgotten by this part at each execution.
+// What was found out about the way that is not taken is forgotten by this part at each execution,
+// and twice as fast where executions are long: machines change meanwhile.
 #define FORGOTTEN_PART 64u
+#define LONG_EXECUTION 1000000u
 // Kept at most: this many times the estimate, so that the memory of good times does not pay for
 // bad ones for long.
 #define MOST_SAVINGS 8u
@@ -51,7 +53,10 @@ void mlirage_sharing_learn(mlirage_sharing_t* sharing, uint64_t estimated, bool 
   if (took < estimated * (MOST_COST / 1024)) measured = took * 1024 / (estimated == 0 ? 1 : estimated);
   // A mean over the last few.
   cost[shared] = (uint32_t)((3 * (uint64_t)cost[shared] + measured) / 4);
-  if (was_better && cost[!shared] > cost[shared]) cost[!shared] -= (cost[!shared] - cost[shared]) / FORGOTTEN_PART;
+  if (was_better && cost[!shared] > cost[shared]) {
+    const uint32_t part = took < LONG_EXECUTION ? FORGOTTEN_PART : FORGOTTEN_PART / 2;
+    cost[!shared] -= (cost[!shared] - cost[shared]) / part;
+  }
   sharing->magnitudes[i].again = !was_better && measured < cost[!shared] && cost[shared] > cost[!shared];
   sharing->magnitudes[i].savings += took / TRIED_PART;
   uint64_t most = UINT64_MAX;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,7 +11,7 @@ from mlirage.report.text import duration, size
 
 _WIDTH = 1100
 _ROW = 26
-_KINDS = ("contraction", "window", "loops", "special", "default")
+_KINDS = ("contraction", "window", "loops", "special", "default", "winograd", "attention", "rows", "fourier")
 
 
 def kind_class(kind: str) -> str:
@@ -19,9 +19,10 @@ def kind_class(kind: str) -> str:
     return f"k{_KINDS.index(kind)}" if kind in _KINDS else "k9"
 
 
-def legend() -> str:
-    """What the colors mean."""
-    items = [f'<span class="key"><i class="{kind_class(kind)}"></i>{kind}</span>' for kind in (*_KINDS, "fill, copy")]
+def legend(kinds: Iterable[str]) -> str:
+    """What the colors mean, of those that occur."""
+    shown = [kind for kind in _KINDS if kind in set(kinds)]
+    items = [f'<span class="key"><i class="{kind_class(kind)}"></i>{kind}</span>' for kind in (*shown, "fill, copy")]
     return f'<p class="legend">{"".join(items)}</p>'
 
 

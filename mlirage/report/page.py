@@ -22,7 +22,7 @@ def render(data: dict[str, Any]) -> str:
         rows = run["profile"]["dispatches"]
         stretch = '<label class="note">stretch <input type="range" id="stretch" min="1" max="40" value="1"></label>'
         line = f'<div class="scroll">{charts.timeline(run, kinds, labels)}</div>'
-        sections.append(_section("Timeline of a call", stretch + charts.legend() + line))
+        sections.append(_section("Timeline of a call", stretch + charts.legend(kinds.values()) + line))
         sections.append(_section("Dispatches", _table(rows)))
         if any(row["flops"] and row["bytes"] for row in rows):
             note = '<p class="note">A disk for each dispatch, as large as its share of the time.</p>'

@@ -11,7 +11,9 @@ import pytest
 
 from mlirage import compiler
 from mlirage.cli import main
+from mlirage.codegen import strategy
 from mlirage.options import make_options
+from mlirage.report import charts, page
 from mlirage.report.memory_plan import Access, Command, Execution, arena, dependencies, memory_plan
 
 DIGITS = Path(__file__).parents[2] / "examples/digits/digits.onnx"
@@ -66,6 +68,18 @@ def test_dependencies_of_parts() -> None:
     )
     execution = Execution(("transient",), (300,), commands)
     assert dependencies(execution) == [(0, 2), (1, 2), (1, 3), (4, 5), (2, 6), (6, 7)]
+
+
+def test_every_schedule_has_a_color() -> None:
+    kinds = [kind.KIND for kind in strategy.KINDS]
+    style = (Path(page.__file__).parent / "page.css").read_text()
+    classes = [charts.kind_class(kind) for kind in kinds]
+    assert len(set(classes)) == len(kinds)
+    assert charts.kind_class("fill") not in classes
+    for name in classes:
+        assert style.count(f"--c{name[1:]}:") == 2  # light and dark
+        assert f".{name} {{" in style
+    assert "winograd" not in charts.legend(["loops"])
 
 
 def test_figures(report: dict) -> None:

@@ -87,6 +87,7 @@ TABLE = {
     "ASIN": (lambda z: (mp.asin(sq(z)) / sq(z) - 1) / z, 1e-12, 0.2501, 5, 13),
     "ERF": (lambda z: mp.erf(sq(z)) / sq(z), 1e-12, 1.0, 6, 13),
     "ERFC_TAIL": (lambda x: mp.log(mp.erfc(x)) / x, 0.85, 4.0, 7, 0),
+    "ERFC": (lambda x: mp.log(mp.erfc(x)) / x, 1e-6, 4.0, 9, 0),
     "ERFCX": (lambda t: _erfcx(t), -1.0 + 1e-9, 1.0 - 1e-9, 0, 23),
 }
 

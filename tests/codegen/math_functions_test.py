@@ -87,10 +87,20 @@ def _constant_power(number: int, kind: str) -> str:
     return named.replace(f"%v = math.sqrt %a : {kind}", value)
 
 
+def _one_plus_erf() -> str:
+    value = """%c = arith.constant 1.41421354 : f32
+    %one = arith.constant 1.0 : f32
+    %q = arith.divf %a, %c : f32
+    %p = math.erf %q : f32
+    %v = arith.addf %p, %one : f32"""
+    return _unary("erf", "f32").replace("@erf_f32", "@one_plus_erf").replace("%v = math.erf %a : f32", value)
+
+
 _TEXT = "\n".join(
     [_unary(name, kind) for name in (*_UNARY, *_ROUNDING) for kind in _DTYPES]
     + [_binary(name, kind) for name in ("math.powf", "math.atan2", "arith.remf") for kind in _DTYPES]
     + [_constant_power(number, kind) for number in range(len(_EXPONENTS)) for kind in _DTYPES]
+    + [_one_plus_erf()]
 )
 
 
@@ -247,3 +257,13 @@ def test_atan2_and_remainder(library: CompiledLibrary, kind: str) -> None:
         )
         (result,) = library.call(f"remf_{kind}", x, y)
         np.testing.assert_array_equal(result, np.fmod(x, y))
+
+
+def test_one_plus_erf_is_close_where_digits_would_cancel(library: CompiledLibrary) -> None:
+    x = np.concatenate([np.linspace(-7, 7, 4001), [-_INF, _INF, _NAN, -0.0]]).astype(np.float32)
+    (result,) = library.call("one_plus_erf", x)
+    exact = np.array([math.erfc(-float(v) / 1.41421354) for v in x[:-4]])
+    np.testing.assert_allclose(result[:-4], exact, rtol=0, atol=1.5e-7)
+    tail = (x[:-4] < 0) & (x[:-4] > -5.6)
+    np.testing.assert_allclose(result[:-4][tail], exact[tail], rtol=2e-5)
+    np.testing.assert_array_equal(result[-4:], np.array([0, 2, _NAN, 1], np.float32))

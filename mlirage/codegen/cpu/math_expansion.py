@@ -35,6 +35,7 @@ def expand_math(entry: Entry, target: CpuTarget) -> None:
     Raises:
       CompileError: an op that nothing here knows.
     """
+    _expand_erf_plus_one(entry, target)
     for op in list(entry.walk()):
         dialect, _, name = op.name.partition(".")
         if op.name == "arith.remf":
@@ -47,6 +48,30 @@ def expand_math(entry: Entry, target: CpuTarget) -> None:
             result = _expand(op, name, target)
         op.results[0].replace_all_uses_with(result)
         op.erase()
+
+
+def _expand_erf_plus_one(entry: Entry, target: CpuTarget) -> None:
+    """1 + erf(x) in f32, and 1 + erf(x / constant): the GELU's."""
+    for op in [op for op in entry.walk() if op.name == "math.erf" and isinstance(op.results[0].type, ir.F32Type)]:
+        uses = [use.owner.operation for use in op.results[0].uses]
+        if len(uses) != 1 or uses[0].name != "arith.addf" or 1.0 not in map(_constant, uses[0].operands):
+            continue
+        with ir.InsertionPoint(op), op.location:
+            result = Functions(ir.F32Type.get(), target).erf_plus_one(_product_for_quotient(op.operands[0]))
+        uses[0].results[0].replace_all_uses_with(result)
+        uses[0].erase()
+        op.erase()
+
+
+def _product_for_quotient(x: ir.Value) -> ir.Value:
+    """x / constant as a product: half a unit of the last place apart, which a sum with 1 does not show."""
+    owner = x.owner
+    if isinstance(owner, ir.Block) or owner.operation.name != "arith.divf":
+        return x
+    divisor = _constant(owner.operation.operands[1])
+    if not divisor or not 1e-30 < abs(divisor) < 1e30:
+        return x
+    return arith.mulf(owner.operation.operands[0], arith.constant(x.type, 1.0 / divisor))
 
 
 def _needs_help(op: ir.Operation, target: CpuTarget) -> bool:

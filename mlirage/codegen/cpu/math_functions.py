@@ -401,6 +401,15 @@ class Functions:
             outer = arith.subf(self.c(1.0), self.fma(q, scale, scale))
         return self.copysign(arith.select(self.compare(_P.OLT, a, limit), inner, outer), x)
 
+    def erf_plus_one(self, x: ir.Value) -> ir.Value:
+        """1 + erf(x) in f32, which the GELU multiplies by: no digits cancel where x < 0, and one polynomial will do."""
+        a = self.abs(x)
+        t = self.clamp(a, 0.0, 4.0)
+        q, _, exponent = self._reduced_exp(arith.mulf(t, self.polynomial(t, table.ERFC_F32)))
+        scale = self.power_of_two(exponent)
+        tail = self.select(self.compare(_P.OGE, a, 4.0), 0.0, self.fma(q, scale, scale))
+        return arith.select(self.compare(_P.OLT, x, 0.0), tail, arith.subf(self.c(2.0), tail))
+
     def _erfc_positive(self, a: ir.Value) -> ir.Value:
         """erfc(a) = e^(-a^2) erfcx(a) for a >= 0 (f64)."""
         k = self.c(3.75)

@@ -27,9 +27,9 @@ def legend(kinds: Iterable[str]) -> str:
 
 
 def timeline(run: Mapping[str, Any], kinds: Mapping[str, str], labels: Mapping[str, str]) -> str:
-    """One row for each thread; positions are in per cent, so that the page can stretch it."""
+    """One row for each thread, idle ones too; positions are in per cent, so that the page can stretch it."""
     line = run["timeline"]
-    threads = sorted({event["thread"] for event in line["events"]} | {0})
+    threads = sorted({event["thread"] for event in line["events"]} | set(range(run["threads"])))
     rows = {thread: number for number, thread in enumerate(threads)}
     height = _ROW * len(threads) + 22
     parts = [f'<svg id="timeline" width="100%" height="{height}" role="img" aria-label="timeline">']

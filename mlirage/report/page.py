@@ -85,7 +85,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     body = "".join(_row(row) for row in rows)
     search = '<input type="search" id="search" placeholder="search nodes, names, kinds" aria-label="search">'
     table = f'<table id="dispatches"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'{search}<div class="scroll">{table}</div>'
+    return f'{search}<div class="scroll tall">{table}</div>'
 
 
 def _row(row: dict[str, Any]) -> str:

@@ -48,6 +48,7 @@ class DotProduct:
       intrinsic: LLVM's name of it.
       lanes: of the result.
       accumulates: whether it takes the sum to add to; else an addition follows.
+      scalable: whether its vectors are SVE's, of which it uses the first `lanes` lanes.
     """
 
     depth: int
@@ -56,6 +57,7 @@ class DotProduct:
     intrinsic: str
     lanes: int
     accumulates: bool = True
+    scalable: bool = False
 
 
 def dot_products(target: CpuTarget) -> tuple[DotProduct, ...]:
@@ -77,7 +79,13 @@ def dot_products(target: CpuTarget) -> tuple[DotProduct, ...]:
                 found.append(DotProduct(2, s16, s16, f"llvm.x86.{name}", lanes, accumulates=False))
         if _has_vl(target, "avx512bf16"):
             found.append(DotProduct(2, bf16, bf16, f"llvm.x86.avx512bf16.dpbf16ps.{bits}", lanes))
-    if target.architecture == "aarch64":
+    if target.uses_sve:
+        found.append(DotProduct(4, s8, s8, "llvm.aarch64.sve.sdot.nxv4i32", lanes, scalable=True))
+        if target.has("i8mm"):
+            found.append(DotProduct(4, u8, s8, "llvm.aarch64.sve.usdot.nxv4i32", lanes, scalable=True))
+        if target.has("bf16"):
+            found.append(DotProduct(2, bf16, bf16, "llvm.aarch64.sve.bfdot", lanes, scalable=True))
+    elif target.architecture == "aarch64":
         if target.has("dotprod"):
             found.append(DotProduct(4, s8, s8, "llvm.aarch64.neon.sdot.v4i32.v16i8", lanes))
         if target.has("i8mm"):

@@ -4,6 +4,7 @@
     "x86_64-unknown-linux-gnu"                    the architecture's baseline
     "x86_64-unknown-linux-gnu:x86-64-v3"          a processor or level
     "riscv64-unknown-linux-gnu:generic-rv64:+v"   processor and features
+    "aarch64:generic:+sve256,+i8mm"               SVE registers of 256 bits or longer (without a length: NEON's)
 
 Everything that a strategy may ask of a target is a property here, derived from the features, never from the host.
 """
@@ -75,8 +76,15 @@ class CpuTarget:
                 # Registers may be wider than a module promises (Zvl*b, in bits; V alone promises 128).
                 promised = [bits for bits in _ZVL_BITS if self.has(f"zvl{bits}b")]
                 return max([16, *(bits // 8 for bits in promised)]) if self.has("v") else 8
+            case "aarch64":
+                return max([16, *(bits // 8 for bits in SVE_BITS if self.has(f"sve{bits}"))])
             case _:
                 return 16
+
+    @property
+    def uses_sve(self) -> bool:
+        """Whether vectors live in SVE's registers."""
+        return self.architecture == "aarch64" and self.vector_bytes > 16
 
     @property
     def vector_registers(self) -> int:
@@ -136,6 +144,8 @@ class CpuTarget:
 
 # Lengths of RISC-V's vector registers that kernels make use of.
 _ZVL_BITS = (128, 256, 512)
+# The same of SVE's. They are features here and in the runtime; LLVM is told by an attribute of functions.
+SVE_BITS = (256, 512)
 
 # Features that a device reports and a loader compares; tuning features (fast-…, slow-…) are not among them.
 _CHECKED_FEATURES: dict[str, tuple[str, ...]] = {
@@ -145,7 +155,7 @@ _CHECKED_FEATURES: dict[str, tuple[str, ...]] = {
         "avx512vbmi", "avx512vbmi2", "avx512ifma", "avx512bitalg", "avx512vpopcntdq", "amx-tile", "amx-int8",
         "amx-bf16",
     ),
-    "aarch64": ("fullfp16", "dotprod", "i8mm", "bf16", "sve", "sve2", "lse"),
+    "aarch64": ("fullfp16", "dotprod", "i8mm", "bf16", "sve", "sve2", "lse", *(f"sve{bits}" for bits in SVE_BITS)),
     "riscv64": ("m", "a", "f", "d", "c", "v", "zvfh", "zba", "zbb", *(f"zvl{bits}b" for bits in _ZVL_BITS)),
     "riscv32": ("m", "a", "f", "d", "c", "v", *(f"zvl{bits}b" for bits in _ZVL_BITS)),
     "arm": ("neon", "vfp4"),
@@ -176,11 +186,19 @@ def parse_target(text: str) -> CpuTarget:
     for feature in asked:
         if feature[0] not in "+-":
             raise UsageError(f"target {text!r}: feature {feature!r} must start with + or -")
-        link.check_feature(architecture, feature[1:])
+        if not _is_sve_length(architecture, feature):
+            link.check_feature(architecture, feature[1:])
     cpu = cpu or _DEFAULT_CPU[architecture]
     features = set(link.cpu_features(architecture, cpu))
     for feature in asked:
         features.discard(f"+{feature[1:]}")
         if feature[0] == "+":
             features.add(feature)
-    return CpuTarget(triple, cpu, tuple(sorted(features)), tuple(asked))
+    told = tuple("+sve" if _is_sve_length(architecture, feature) else feature for feature in asked)
+    if told != asked:
+        features.add("+sve")
+    return CpuTarget(triple, cpu, tuple(sorted(features)), told)
+
+
+def _is_sve_length(architecture: str, feature: str) -> bool:
+    return architecture == "aarch64" and feature in [f"+sve{bits}" for bits in SVE_BITS]

@@ -111,7 +111,7 @@ class Signature:
 
 @dataclass
 class CompiledLibrary:
-    """A loaded library: entry points by name."""
+    """A library: entry points by name. It is loaded when it is first called; those of other processors never are."""
 
     data: bytes
     signatures: dict[str, Signature]
@@ -120,7 +120,9 @@ class CompiledLibrary:
     kinds: dict[str, str] = field(default_factory=dict[str, str])
     objects: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
-    def __post_init__(self) -> None:
+    @functools.cached_property
+    def table(self) -> _Library:
+        """What the library says of itself."""
         with tempfile.NamedTemporaryFile(suffix=".so") as file:
             file.write(self.data)
             file.flush()
@@ -128,8 +130,12 @@ class CompiledLibrary:
         query = self._handle[QUERY]
         query.restype = ctypes.POINTER(_Library)
         assert not query(0)
-        self.table = query(1).contents
-        self.entries = {
+        return query(1).contents
+
+    @functools.cached_property
+    def entries(self) -> dict[str, tuple[Any, _Attributes]]:
+        """Entry points and what the table says of them, by name."""
+        return {
             self.table.attributes[i].name.decode(): (_EntryPoint(self.table.entries[i]), self.table.attributes[i])
             for i in range(self.table.entry_count)
         }

@@ -66,6 +66,20 @@ ARCHITECTURES = {
         "riscv64-linux-musl",
         ("qemu-riscv64-static", "-cpu", "rv64,v=true,vlen=512,vext_spec=v1.0"),
     ),
+    "aarch64-sve256": Architecture(
+        "aarch64:generic:+sve256,+i8mm,+bf16",
+        "aarch64-linux-musl",
+        ("qemu-aarch64-static", "-cpu", "max,sve256=on,sve512=off"),
+    ),
+    # The same code in longer registers, and code for longer ones.
+    "aarch64-sve256-in-512": Architecture(
+        "aarch64:generic:+sve256,+i8mm,+bf16", "aarch64-linux-musl", ("qemu-aarch64-static", "-cpu", "max,sve512=on")
+    ),
+    "aarch64-sve512": Architecture(
+        "aarch64:generic:+sve512,+sve2,+i8mm,+bf16",
+        "aarch64-linux-musl",
+        ("qemu-aarch64-static", "-cpu", "max,sve512=on"),
+    ),
     "aarch64-dotprod": Architecture(
         "aarch64:generic:+dotprod,+i8mm,+bf16,+fullfp16", "aarch64-linux-musl", ("qemu-aarch64-static", "-cpu", "max")
     ),

@@ -64,6 +64,8 @@ def test_sample(name: str) -> None:
     ("name", "target", "emulator", "lacks"),
     [
         ("aarch64", "aarch64:generic:+sve2", ("qemu-aarch64-static", "-cpu", "cortex-a53"), "+sve2"),
+        ("aarch64", "aarch64:generic:+sve256", ("qemu-aarch64-static", "-cpu", "cortex-a53"), "+sve256"),
+        ("aarch64-sve256", "aarch64:generic:+sve512", None, "+sve512"),
         ("riscv64v", "riscv64:generic-rv64:+v,+zvl512b", None, "+zvl512b"),
     ],
 )
@@ -78,9 +80,10 @@ def test_formats_are_checked(name: str, target: str, emulator: tuple[str, ...] |
     assert lacks in result
 
 
-def test_dot_products_of_arm() -> None:
+@pytest.mark.parametrize("name", ["aarch64-dotprod", "aarch64-sve256", "aarch64-sve256-in-512", "aarch64-sve512"])
+def test_dot_products_of_arm(name: str) -> None:
     """Products with constant weights: signed and unsigned bytes exactly, bf16 within rounding."""
-    machine = Machine.get("aarch64-dotprod")
+    machine = Machine.get(name)
     rng = np.random.default_rng(0)
     weights = rng.integers(-128, 128, (37, 19)).astype(np.int8)
     works: list[Work] = []

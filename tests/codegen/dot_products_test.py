@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import ml_dtypes
@@ -16,6 +17,7 @@ from tests.codegen.abi import CompiledLibrary, compile_entries
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _V3 = "x86_64-unknown-linux-gnu:x86-64-v3"
+_VEX = "x86_64-unknown-linux-gnu:x86-64-v3:+avxvnni"
 _V4_VNNI = "x86_64-unknown-linux-gnu:x86-64-v4:+avx512vnni,+avx512bf16"
 _ARM = "aarch64-unknown-linux-gnu:generic:+dotprod,+i8mm,+bf16"
 _S8, _U8, _S16, _BF16 = Narrow("s", 8), Narrow("u", 8), Narrow("s", 16), Narrow("f", 16)
@@ -93,7 +95,7 @@ def _needs(target: str, left: Narrow, right: Narrow, depth: int) -> None:
 
 
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (7, 33, 5), (64, 64, 64), (13, 31, 67), (9, 130, 3), (0, 5, 8)])
-@pytest.mark.parametrize("target", ["host", _V4_VNNI])
+@pytest.mark.parametrize("target", ["host", _V4_VNNI, _VEX])
 def test_unsigned_times_signed_bytes(m: int, n: int, k: int, target: str) -> None:
     _needs(target, _U8, _S8, 4)
     _check(m, m, n, k, "u8", "s8", 4, target)
@@ -136,6 +138,28 @@ def test_hot_loops_are_instructions() -> None:
         (files,) = _entry(33, 96, 130, left, right, group, _V4_VNNI).files.values()
         assert mnemonic in files["asm.s"]
         assert scalar_loops(files["optimized.ll"]) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "left", "right", "group", "mnemonic"),
+    [
+        (_VEX, "u8", "s8", 4, "vpdpbusd"),
+        (_V3, "u8", "s16", 2, "vpmaddwd"),  # pairs of 16 bits: nothing saturates, as vpmaddubsw does
+        ("aarch64:generic:+dotprod", "s8", "s8", 4, "sdot"),
+        ("aarch64:generic:+i8mm", "u8", "s8", 4, "usdot"),
+        ("aarch64:generic:+sve256", "s8", "s8", 4, "sdot\tz"),
+        ("aarch64:generic:+sve256,+i8mm", "u8", "s8", 4, "usdot\tz"),
+        ("aarch64:generic:+sve512,+bf16", "bf16", "bf16", 2, "bfdot\tz"),
+    ],
+)
+def test_instructions(target: str, left: str, right: str, group: int, mnemonic: str) -> None:
+    """Tiles multiply by the instruction, and nothing goes by way of the stack."""
+    (files,) = _entry(64, 64, 128, left, right, group, target).files.values()
+    blocks = re.split(r"^(?:\.L\w+:|\t(?:j\w+|b\.\w+)\t).*$", files["asm.s"], flags=re.MULTILINE)
+    hot = max(blocks, key=lambda block: block.count(mnemonic))
+    assert hot.count(mnemonic) >= 8
+    assert not re.search(r"\b(r?sp)\b", hot)
+    assert "pmaddubs" not in files["asm.s"]
 
 
 def test_choice_by_target() -> None:

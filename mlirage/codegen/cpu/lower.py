@@ -45,9 +45,33 @@ def lower_to_llvm_ir(entry: Entry, target: CpuTarget) -> str:
     name = entry.name
     run_pipeline(module, _TO_LOOPS)
     run_pipeline(module, _to_llvm(target))
+    if target.uses_sve:
+        _mask_words(module)
     _check(module, name)
     text = llvm.translate_module_to_llvmir(module)
     return llvm_backend.downgrade(_with_attributes(text, target))
+
+
+def _mask_words(module: ir.Operation) -> None:
+    """Masked loads and stores of bf16, which LLVM cannot select for SVE, become those of i16."""
+    for op in list(walk(module)):
+        if op.name not in ("llvm.intr.masked.load", "llvm.intr.masked.store"):
+            continue
+        number = 2 if op.name == "llvm.intr.masked.load" else 0
+        kind = ir.VectorType(op.operands[number].type)
+        if not isinstance(kind.element_type, ir.BF16Type):
+            continue
+        words = ir.VectorType.get(kind.shape, ir.IntegerType.get_signless(16))
+        with ir.InsertionPoint(op), op.location:
+            operands = list(op.operands)
+            operands[number] = llvm.bitcast(words, operands[number])
+            names = [a if isinstance(a, str) else a.name for a in op.attributes]
+            attributes = {name: op.attributes[name] for name in names}
+            results = [words] if number else []
+            new = ir.Operation.create(op.name, results, operands, attributes)
+            if number:
+                op.results[0].replace_all_uses_with(llvm.bitcast(kind, new.results[0]))
+        op.erase()
 
 
 def _check(module: ir.Operation, name: str) -> None:
@@ -66,6 +90,8 @@ def _with_attributes(text: str, target: CpuTarget) -> str:
         f'nounwind "no-builtins" "no-trapping-math"="true" "prefer-vector-width"="{target.vector_bytes * 8}" '
         '"frame-pointer"="none"'
     )
+    if target.uses_sve:  # as long or longer
+        attributes += f" vscale_range({target.vector_bytes // 16},16)"
     lines = text.splitlines()
     for i, line in enumerate(lines):
         if line.startswith("define ") and line.endswith("{"):

@@ -42,6 +42,16 @@ static const feature_t features[] = {
     {"sve2-bitperm", 4, HWCAP2}, {"sve2-sha3", 5, HWCAP2}, {"sve2-sm4", 6, HWCAP2}, {"altnzcv", 7, HWCAP2},
     {"fptoint", 8, HWCAP2},      {"rand", 16, HWCAP2},
 };
+
+// "sve256": SVE registers of 256 bits or more.
+static bool has_vector_length(mlirage_string_t feature) {
+  bool is_256 = mlirage_string_equal(feature, mlirage_string("sve256"));
+  if (!is_256 && !mlirage_string_equal(feature, mlirage_string("sve512"))) return false;
+  if ((getauxval(AT_HWCAP) >> 22 & 1u) == 0) return false;  // the instruction below would trap
+  register uint64_t bytes __asm__("x0");
+  __asm__(".inst 0x04bf5020" : "=r"(bytes));  // rdvl x0, #1, by number: this file is compiled without SVE
+  return bytes * 8 >= (is_256 ? 256u : 512u);
+}
 #elif defined(__arm__)
 static const char* const isa = "armv7";
 static const char* const baseline[] = {"v7", "thumb2"};
@@ -104,7 +114,7 @@ bool mlirage_cpu_has(mlirage_string_t feature) {
     if (!mlirage_string_equal(mlirage_string(features[i].name), feature)) continue;
     return (word_of(features[i].word) >> features[i].bit & 1u) != 0;
   }
-#if defined(__riscv)
+#if defined(__riscv) || defined(__aarch64__)
   return has_vector_length(feature);
 #else
   return false;

@@ -9,7 +9,8 @@
 Panels of `register_shape` columns each hold all of the depth, so that a register tile reads its panel front to back;
 the last panel is filled up with zeros, which no loop reaches. The loops and the result stay what they were: fusion and
 every other pass see an ordinary reduction. Filters of convolutions become [f/32][kh][kw][c][32] in the same way.
-Transposes and reshapes between a constant and the contraction are done on the array. A splat stays a splat.
+Transposes and reshapes between a constant and the contraction are done on the array. A splat stays a splat. Floats
+of 16 bits that are widened for the contraction are packed as they are: its body widens them.
 
 Where the target multiplies narrow numbers by dot products (codegen/dot_products.py), steps of the innermost depth lie
 side by side in groups, [n/32][k/4][32*4], and the operands get the signs that the instruction takes: it multiplies
@@ -78,7 +79,8 @@ def _pack(
     depth = [loop for loop in contraction.depth if loop in dims]
     if len(kept) + len(depth) + 1 != len(dims):
         return
-    source = constant_array(program, contraction.right_value)
+    widened = _widened(contraction.right_value)
+    source = constant_array(program, widened or contraction.right_value)
     element = structured_ops.element_type(contraction.op.results[0].type)
     if source is None:
         _pack_dequantized(program, contraction, kept, target, dequantized)
@@ -86,13 +88,13 @@ def _pack(
     name, array = source
     width = panel_columns(array.shape[dims.index(contraction.column)], element, target)
     order = [dims.index(loop) for loop in (*kept, contraction.column, *depth)]
-    grouping = find_grouping(contraction, array, target)
+    grouping = find_grouping(contraction, array, target) if widened is None else None
     key = (name, array.shape, array.strides, tuple(order), len(kept), width, grouping)
     if key not in packed:
         arranged = array.transpose(order)
         if grouping is None:
             panels = into_panels(arranged, len(kept), width)
-            packed[key] = add_constant(program, f"{name}.panels{width}", panels, contraction.right_value)
+            packed[key] = add_constant(program, f"{name}.panels{width}", panels, widened or contraction.right_value)
         else:
             groups = into_groups(into_panels(grouping.converted(arranged), len(kept), width), grouping.dot.depth)
             kind = ir.RankedTensorType.get(groups.shape, grouping.right.element)
@@ -109,7 +111,10 @@ def _pack(
     maps = contraction.maps
     with ir.InsertionPoint(contraction.op), contraction.op.location:
         right = load_constant(program, packed[key])
-    result = _rewrite(contraction, right, places, grouping)
+    unread = contraction.right_value
+    result = _rewrite(contraction, right, places, grouping, widened is not None)
+    if widened is not None and not any(True for _ in unread.uses):
+        ir.OpResult(unread).owner.operation.erase()
     if grouping is not None and grouping.offset:
         weights = grouping.converted(array.transpose(order))
         subtract_offset(program, maps, result, weights, [*kept, contraction.column], grouping.offset)
@@ -143,10 +148,27 @@ def _pack_dequantized(
         combine_columns(program, maps, result, scale, loops, arith.mulf)
 
 
+def _widened(value: ir.Value) -> ir.Value | None:
+    """What a right operand is widened from, element by element: shorter floats, which stay so in memory."""
+    op = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    if op is None or op.name != "linalg.generic" or structured_ops.segment_sizes(op) != [1, 1]:
+        return None
+    identity = structured_ops.identity_map(ir.RankedTensorType(value.type).rank)
+    if any(indexing != identity for indexing in structured_ops.indexing_maps(op)):
+        return None
+    body = [inner.operation for inner in structured_ops.body(op).operations]
+    is_cast = len(body) == 2 and body[0].name == "arith.extf" and body[1].operands[0] == body[0].results[0]
+    return op.operands[0] if is_cast and body[0].operands[0] == structured_ops.body(op).arguments[0] else None
+
+
 def _rewrite(
-    contraction: Contraction, right: ir.Value, places: Sequence[ir.AffineExpr], grouping: Grouping | None
+    contraction: Contraction,
+    right: ir.Value,
+    places: Sequence[ir.AffineExpr],
+    grouping: Grouping | None,
+    widens: bool = False,
 ) -> ir.Value:
-    """Reads `right` at `places` in place of the right operand; returns the new result."""
+    """Reads `right` at `places` in place of the right operand, and widens it if asked; returns the new result."""
     op = contraction.op
     maps = contraction.maps
     maps[contraction.right] = ir.AffineMap.get(maps[0].n_dims, 0, list(places))
@@ -156,7 +178,11 @@ def _rewrite(
     def fill_body(block: ir.Block) -> list[ir.Value]:
         if grouping is not None:
             return grouping.fill_body(block, contraction.left)
-        return structured_ops.clone_body(structured_ops.body(op), list(block.arguments))
+        arguments: list[ir.Value] = list(block.arguments)
+        if widens:
+            wide = structured_ops.body(op).arguments[contraction.right].type
+            arguments[contraction.right] = arith.extf(wide, arguments[contraction.right])
+        return structured_ops.clone_body(structured_ops.body(op), arguments)
 
     with ir.InsertionPoint(op), op.location:
         generic = structured_ops.build_generic(

@@ -32,6 +32,8 @@ _MADE_BY = {
     "decoders": ("gpt2_prefill_64", "gpt2_decode", "llama_110m_prefill_64", "llama_110m_decode",
                  "llama_1b_4_layers_decode"),
     "quantized": ("resnet50_int8", "mobilenet_v2_int8", "llama_110m_decode_int8", "llama_110m_decode_int4"),
+    "narrow_decoders": ("llama_110m_decode_bf16", "llama_1b_4_layers_decode_bf16", "llama_1b_4_layers_decode_int8",
+                        "llama_1b_4_layers_decode_int4"),
 }  # fmt: skip
 
 

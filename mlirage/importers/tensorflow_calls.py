@@ -79,8 +79,9 @@ _UNLOWERED = re.compile(
 # TensorFlow's lowering takes these where all extents are known, and folds what they do to shapes.
 _OPEN_ONLY = frozenset(
     {
-        "BroadcastArgs", "MirrorPad", "OneHot", "Pad", "PadV2", "Range", "Roll", "ShapeN", "Slice", "Split", "SplitV",
-        "StridedSlice", "Tile", "TopKV2", "Unpack",
+        "AdjustContrastv2", "AdjustHue", "AdjustSaturation", "BroadcastArgs", "Conv2D", "Conv3D",
+        "DepthwiseConv2dNative", "HSVToRGB", "MaxPool", "MaxPool3D", "MirrorPad", "OneHot", "Pad", "PadV2", "RGBToHSV",
+        "Range", "Roll", "ShapeN", "Slice", "Split", "SplitV", "StridedSlice", "Tile", "TopKV2", "Unpack",
     }
 )  # fmt: skip
 

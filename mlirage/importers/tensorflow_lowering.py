@@ -105,12 +105,15 @@ class _Lowering:
         except NotImplementedError as error:
             raise self.fail(f"it holds {error}") from error
         # The lowering of Hermitian eigenvalues takes real matrices alone, and does not say so by name.
-        self.check_pooling(text)
         handed = self.handed
         if re.search(r'"tf\.SelfAdjointEigV2".*complex<', text):
             handed.add("SelfAdjointEigV2")
         if re.search(r'"tf\.Unpack".*\?', text):  # nor does that of Unpack, which ends the process for open extents
             handed.add("Unpack")
+        if _pads_open_images(text):  # wrongly
+            handed |= {"MaxPool", "MaxPool3D"}
+            if gradients := [op for op in ("MaxPoolGrad", "MaxPool3DGrad") if f'"tf.{op}"' in text]:
+                raise self.fail(self.nodes.unsupported(gradients))
         if re.search(r'"tf\.Range".*-> tensor<\?', text):  # wrong for negative steps
             handed.add("Range")
         unsupported: dict[str, None] = {}
@@ -133,20 +136,6 @@ class _Lowering:
         if unsupported:
             raise self.fail(self.nodes.unsupported(list(unsupported)))
         return plain_locations(_with_chlo(lowered))
-
-    def check_pooling(self, text: str) -> None:
-        """Refuses what TensorFlow's lowering pads wrongly, without a word: windows over open extents."""
-        if not re.search(r'"tf\.MaxPool(?:3D)?".*padding = "SAME"', text):
-            return
-        found = re.search(
-            r'"tf\.MaxPool(?:3D)?".*padding = "SAME".*: \(tensor<(?:\*x|[^x>]+x(?:[^x>]+x)*\?x)', _inferred(text)
-        )
-        if found:
-            where = self.nodes.where("MaxPool") or self.nodes.where("MaxPool3D")
-            raise self.fail(
-                f"tf.MaxPool at {where}: TensorFlow's lowering pads (SAME) images of open height or width wrongly; "
-                "give the input those extents, the batch may stay open"
-            )
 
     def with_handles(self, text: str) -> str:
         """The text with variables by name instead of as arguments; captured arrays stay the last arguments."""
@@ -200,6 +189,14 @@ class _Lowering:
             raise self.fail(self.nodes.explained(told)) from error
         lowered = tensorflow_calls.as_calls(lowered)
         return lowered, list(dict.fromkeys(re.findall(r'"(tf(?:_\w+)?\.\w+)"', lowered)))
+
+
+def _pads_open_images(text: str) -> bool:
+    """Whether a window over open height or width is padded to be as large as the image."""
+    if not re.search(r'"tf\.MaxPool(?:3D)?".*padding = "SAME"', text):
+        return False
+    open_image = r"tensor<(?:\*x|[^x>]+x(?:[^x>]+x)*\?x)"
+    return bool(re.search(rf'"tf\.MaxPool(?:3D)?".*padding = "SAME".*: \({open_image}', _inferred(text)))
 
 
 def _inferred(text: str) -> str:

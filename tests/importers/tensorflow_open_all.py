@@ -18,6 +18,7 @@ from tests.importers.tensorflow_cases import Case, compare, flat, open_cases, tr
 from tests.importers.tensorflow_functions_all import reason
 
 _NAMED = re.compile(r"tf\.\w+|node '|no rank")
+_GROUPS = "a run finds that channels differ: the number of groups is not known before"
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in open_cases()])
@@ -26,13 +27,14 @@ def test_function(case: Case, request: pytest.FixtureRequest) -> None:
     made = traced_open(case)
     if made is None:
         pytest.skip("TensorFlow needs known extents, or refuses this element type")
-    if told := reason(case.name):
+    told = _GROUPS if "conv2d.groups" in case.name else reason(case.name)
+    if told and "rot90" not in case.name:  # of open extents its branches agree
         request.applymarker(pytest.mark.xfail(reason=told, strict=True))
     concrete, examples = made
     try:
         module = mlirage.compile(concrete, jobs=1, cache_dir="off")
     except ImportFailure as error:
-        if not _NAMED.search(str(error)):
+        if "internal error" in str(error) or not _NAMED.search(str(error)):
             raise
         pytest.xfail(str(error)[:300])
     session = mlirage.load(module, device="local-sync")

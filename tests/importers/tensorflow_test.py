@@ -158,6 +158,23 @@ def test_keras_cnn_open_batch() -> None:
         np.testing.assert_allclose(session(x), model(x, training=False), rtol=1e-4, atol=1e-5)
 
 
+def test_images_of_any_size() -> None:
+    layers = tf.keras.layers
+    image = tf.keras.Input((None, None, 3))
+    x = layers.Conv2D(8, 3, padding="same", strides=2, activation="relu")(image)
+    x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x)
+    x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = layers.SeparableConv2D(12, 3, padding="same")(x)
+    x = layers.AveragePooling2D(2, padding="same")(layers.UpSampling2D(2)(x))
+    x = layers.Conv2DTranspose(4, 3, strides=2, padding="same")(x)
+    model = tf.keras.Model(image, [x, layers.GlobalAveragePooling2D()(x)])
+    session = mlirage.load(mlirage.compile(model, **LITE))
+    for shape in ((1, 32, 32, 3), (2, 17, 23, 3), (1, 1, 5, 3)):
+        pixels = np.random.default_rng(4).random(shape, F)
+        for result, expected in zip(session(pixels), model(pixels), strict=True):
+            np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_squeeze_and_excitation_open_batch() -> None:
     """EfficientNet's gate: the mean of each channel as an image of one pixel, for a batch that is not known."""
     tf.keras.utils.set_random_seed(0)

@@ -1,9 +1,10 @@
-"""Layers with an open batch that TensorFlow's lowering does not take: averages of windows, transposed convolutions."""
+"""Layers of open extents that TensorFlow's lowering does not take, or pads wrongly: windows and convolutions."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from mlirage.importers.tensorflow_ops.arrangement import numbers
 from mlirage.importers.tensorflow_ops.registry import Call, constant, tf_op
@@ -30,9 +31,33 @@ def _check_layout(call: Call) -> None:
         raise NotImplementedError(f"data format {call.text('data_format')}")
 
 
-def _same_pads(extent: Dim, out: Dim, kernel: int, stride: int) -> tuple[Dim, Dim]:
+def _same_pads(extent: Dim, out: Dim, kernel: Dim, stride: int) -> tuple[Dim, Dim]:
     total = b.dims.maximum((out - 1) * stride + kernel - extent, 0)
     return total // 2, total - total // 2
+
+
+Pads = tuple[list[Dim], list[Dim], list[Dim]]
+
+
+def _pads(call: Call, extents: Sequence[Dim], kernel: Sequence[Dim], strides: Sequence[int]) -> Pads:
+    """What is added before and after each spatial axis of a window of `kernel` elements, and the result's extents."""
+    padding, explicit = call.text("padding"), call.numbers("explicit_paddings")[2:-2]
+    low: list[Dim] = []
+    high: list[Dim] = []
+    out: list[Dim] = []
+    for axis, (extent, k, stride) in enumerate(zip(extents, kernel, strides, strict=True)):
+        before: Dim = 0
+        after: Dim = 0
+        if padding == "SAME":
+            out.append((extent + stride - 1) // stride)
+            before, after = _same_pads(extent, out[-1], k, stride)
+        else:
+            if padding == "EXPLICIT":
+                before, after = explicit[2 * axis : 2 * axis + 2]
+            out.append((extent + before + after - k) // stride + 1)
+        low.append(before)
+        high.append(after)
+    return low, high, out
 
 
 @tf_op("AvgPool", "AvgPool3D")
@@ -40,18 +65,7 @@ def average_pool(call: Call, x: Tensor) -> Tensor:
     """Means of what each window covers of the image."""
     _check_layout(call)
     window, strides = _inner(call.numbers("ksize")), _inner(call.numbers("strides"))
-    low: list[Dim] = []
-    high: list[Dim] = []
-    out: list[Dim] = []
-    for extent, k, stride in zip(x.shape[1:-1], window, strides, strict=True):
-        if call.text("padding") == "SAME":
-            out.append((extent + stride - 1) // stride)
-            before, after = _same_pads(extent, out[-1], k, stride)
-        else:
-            out.append((extent - k) // stride + 1)
-            before, after = 0, 0
-        low.append(before)
-        high.append(after)
+    low, high, out = _pads(call, x.shape[1:-1], window, strides)
     ones = [1] * len(window)
     total = _channels_last(pooling.pool("sum", _channels_first(x), window, strides, ones, low, high, out))
 
@@ -67,6 +81,44 @@ def average_pool(call: Call, x: Tensor) -> Tensor:
     return b.tabulate([x.shape[0], *out, x.shape[-1]], x.dtype, mean)
 
 
+@tf_op("MaxPool", "MaxPool3D")
+def max_pool(call: Call, x: Tensor) -> Tensor:
+    """The largest element of each window."""
+    _check_layout(call)
+    window, strides = _inner(call.numbers("ksize")), _inner(call.numbers("strides"))
+    low, high, out = _pads(call, x.shape[1:-1], window, strides)
+    ones = [1] * len(window)
+    return _channels_last(pooling.pool("max", _channels_first(x), window, strides, ones, low, high, out))
+
+
+@tf_op("Conv2D", "Conv3D")
+def convolution(call: Call, x: Tensor, weight: Tensor) -> Tensor:
+    """Convolutions; filters of fewer channels than the image are groups."""
+    have, take = x.shape[-1], weight.shape[-2]
+    return _convolution(call, x, weight, have // take if isinstance(have, int) and isinstance(take, int) else 1)
+
+
+@tf_op("DepthwiseConv2dNative")
+def depthwise_convolution(call: Call, x: Tensor, weight: Tensor) -> Tensor:
+    """Several filters for each channel."""
+    channels = weight.shape[2]
+    if not isinstance(channels, int):
+        raise NotImplementedError("channels that only a run knows")
+    return _convolution(call, x, b.reshape(weight, [*weight.shape[:2], 1, channels * weight.shape[3]]), channels)
+
+
+def _convolution(call: Call, x: Tensor, weight: Tensor, groups: int) -> Tensor:
+    _check_layout(call)
+    spatial = x.rank - 2
+    strides = _inner(call.numbers("strides"))
+    dilations = _inner(call.numbers("dilations")) or [1] * spatial
+    kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[:spatial], dilations, strict=True)]
+    low, high, _ = _pads(call, x.shape[1:-1], kernel, strides)
+    filters = b.transpose(weight, [spatial + 1, spatial, *range(spatial)])
+    made = b.conv(_channels_first(x), filters, strides, dilations, low, high, groups)
+    return b.cast(_channels_last(made), x.dtype)
+
+
 @tf_op("Conv2DBackpropInput", "Conv3DBackpropInputV2")
 def transposed_convolution(call: Call, sizes: Tensor, weight: Tensor, x: Tensor) -> Tensor:
     """The gradient of a convolution by its input, which is how transposed convolutions are written."""
@@ -74,7 +126,7 @@ def transposed_convolution(call: Call, sizes: Tensor, weight: Tensor, x: Tensor)
     spatial = x.rank - 2
     strides = _inner(call.numbers("strides"))
     dilations = _inner(call.numbers("dilations")) or [1] * spatial
-    kernel = [(int(k) - 1) * d + 1 for k, d in zip(weight.shape[:spatial], dilations, strict=True)]  # pyright: ignore
+    kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[:spatial], dilations, strict=True)]
     wanted = numbers(sizes)[1:-1]
     explicit = call.numbers("explicit_paddings")[2:-2]
     low: list[Dim] = []

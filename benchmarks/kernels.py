@@ -5,8 +5,8 @@
 
 MODEL is one of the light models or an ONNX file. Every entry point of it is compiled alone, called through the
 executable ABI on random data, and timed in turn with the peak, in processor time of this thread. `shapes` runs a list
-of matrix products instead: aligned, ragged, small, dynamic. `narrow` runs products of bytes, and of floats by weights
-of 8 and 4 bits; their share is of the f32 peak, too.
+of matrix products instead: aligned, ragged, small, dynamic. `narrow` runs products of bytes, of bf16, and of floats by
+weights of 16, 8 and 4 bits; their share is of the f32 peak, too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import ml_dtypes
 import numpy as np
 
 from benchmarks.models import LIGHT, light
@@ -105,7 +106,15 @@ def _random(types: list[ir.Type]) -> list[np.ndarray]:
     ]
 
 
-_DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i8": np.int8, "i32": np.int32, "i64": np.int64}
+_DTYPES = {
+    "f32": np.float32,
+    "f64": np.float64,
+    "f16": np.float16,
+    "i8": np.int8,
+    "i32": np.int32,
+    "i64": np.int64,
+    "bf16": ml_dtypes.bfloat16,
+}
 
 
 # (rows, columns, depth, whether the number of rows is known to the compiler)
@@ -173,11 +182,11 @@ _NARROW_SHAPES = ((512, 512, 512), (128, 768, 768), (3136, 64, 64), (100, 1000, 
 
 
 def measure_narrow() -> list[tuple[Measured, int]]:
-    """Matrix products of u8 and s8 by s8, and of f32 by weights of 8 bits per column and 4 bits per block of 32."""
+    """Matrix products of u8 and s8 by s8, of bf16, and of f32 by weights of 8 bits per column and 4 per block of 32."""
     return [
         (replace(measured, name=f"{kind} {measured.name}"), count)
         for rows, columns, depth in _NARROW_SHAPES
-        for kind in ("u8·s8", "s8·s8", "f32·i8", "f32·i4")
+        for kind in ("u8·s8", "s8·s8", "bf16·bf16", "f32·bf16", "f32·i8", "f32·i4")
         if not (kind == "f32·i4" and depth % 32)
         for measured, count in _measure_onnx(_narrow_product(kind, rows, columns, depth))
     ]
@@ -196,6 +205,8 @@ def _narrow_product(kind: str, rows: int, columns: int, depth: int) -> Any:
 
     generator = np.random.default_rng(0)
     left, right = kind.split("·")
+    if right == "bf16":
+        return _brain_float_product(left, rows, columns, depth)
     low, high = (-8, 8) if right == "i4" else (-128, 128)
     weights = generator.integers(low, high, (depth, columns))
     inputs = {"u8": TensorProto.UINT8, "s8": TensorProto.INT8, "f32": TensorProto.FLOAT}
@@ -215,6 +226,22 @@ def _narrow_product(kind: str, rows: int, columns: int, depth: int) -> Any:
     value = helper.make_tensor_value_info
     result = value("y", TensorProto.FLOAT if left == "f32" else TensorProto.INT32, [rows, columns])
     graph = helper.make_graph(nodes, "narrow", [value("x", inputs[left], [rows, depth])], [result], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def _brain_float_product(left: str, rows: int, columns: int, depth: int) -> Any:
+    """The same with weights of bf16: those alone, or everything."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    element = TensorProto.FLOAT if left == "f32" else TensorProto.BFLOAT16
+    weights = np.random.default_rng(0).uniform(0.5, 1, (depth, columns)).astype(ml_dtypes.bfloat16)
+    nodes = [
+        helper.make_node("Cast", ["q"], ["w"], to=element),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    value = helper.make_tensor_value_info
+    x, y = value("x", element, [rows, depth]), value("y", element, [rows, columns])
+    graph = helper.make_graph(nodes, "narrow", [x], [y], [numpy_helper.from_array(weights, "q")])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 

@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from mlirage.codegen.configuration import Configuration, Entry
 from mlirage.codegen.cpu.arguments import contiguous_view
 from mlirage.codegen.cpu.control_flow import for_each, if_else
-from mlirage.codegen.cpu.elements import extent
 from mlirage.codegen.cpu.index_math import Index, add, div, mul, rem, smaller, sub, value
 from mlirage.codegen.linalgx.fourier import separate
 from mlirage.codegen.small_transforms import Arithmetic, Parts, small_transform
@@ -112,8 +111,7 @@ class _Kernel:
         source = self.op.operands[0].owner.operation.operands[0]  # pyright: ignore
         self.table: ir.Value = self.op.operands[1].owner.operation.operands[0]  # pyright: ignore
         target = write.operands[1]
-        with ir.InsertionPoint(terminator), self.op.location:
-            self.outer, self.inner = (extent(self.op.operands[0], d) for d in (0, 2))
+        self.outer, self.inner = (_extent(source, d) for d in (0, 2))
         write.erase()
         self.op.erase()
         self._retype([source, target])
@@ -424,6 +422,15 @@ def _binding(memory: ir.Value) -> ir.BlockArgument:
     owner = memory.owner
     assert not isinstance(owner, ir.Block)
     return ir.BlockArgument(owner.operation.operands[0])
+
+
+def _extent(memory: ir.Value, dim: int) -> Index:
+    """The extent of a view of a binding, without the view, which goes."""
+    kind = ir.MemRefType(memory.type)
+    if not kind.is_dynamic_dim(dim):
+        return kind.get_dim_size(dim)
+    operands = list(memory.owner.operation.operands)  # pyright: ignore
+    return operands[1 + sum(kind.is_dynamic_dim(d) for d in range(dim))]
 
 
 def _for_blocks(count: Index, lanes: int, body: Callable[[Index], None]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 import mlirage
 from mlirage.codegen.configuration import Configuration
@@ -130,6 +131,31 @@ def test_later_compiles_use_the_file(tuner: ModelTuner, tmp_path: Path) -> None:
             assert facts["tiles"] == list(chosen.workgroup_tiles)
             (result,) = mlirage.load(module)(a, b)
             np.testing.assert_allclose(result, a @ b, rtol=1e-4, atol=1e-4)
+
+
+def test_winograd_blocks_may_be_turned(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    weights = numpy_helper.from_array(random.normal(size=(64, 32, 3, 3)).astype(np.float32) / 16, "w")
+    x, y = (helper.make_tensor_value_info(name, 1, [1, n, 26, 26]) for name, n in (("x", 32), ("y", 64)))
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"], pads=[1] * 4)], "g", [x], [y], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    image = random.normal(size=(1, 32, 26, 26)).astype(np.float32)
+    tuner = ModelTuner(model, make_options(), lambda _: [image], "local-sync", None)
+    wanted = np.asarray(tuner.run(image))
+    (benchmark,) = (one for one in tuner.benchmarks if "winograd" in one.name)
+    text = benchmark.program.module.operation.get_asm(enable_debug_info=True)
+    default, key, knobs = tuner._default(text)
+    assert {knob.name for knob in knobs} == {"tile 1", "tile 2", "tile 3"}
+    tile = min(knob.values[0] for knob in knobs if knob.loop == 1)
+    assert all(value % tile == 0 for knob in knobs if knob.loop < 3 for value in knob.values)
+    chosen = default
+    for knob in knobs:  # ragged blocks in every loop
+        chosen = knob.set(chosen, knob.values[len(knob.values) // 2])
+    assert chosen != default
+    path = tmp_path / "x.tuning"
+    TuningFile({key: Tuned("x", chosen, 1.0)}).write(path)
+    got = np.asarray(mlirage.load(tuner.compile_model(str(path)), device="local-sync")(image))
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_keys_depend_on_what_is_computed_and_for_what(tuner: ModelTuner, tmp_path: Path) -> None:

@@ -5,17 +5,20 @@
 
 MODEL is one of the light models or an ONNX file. Every entry point of it is compiled alone, called through the
 executable ABI on random data, and timed in turn with the peak, in processor time of this thread. `shapes` runs a list
-of matrix products instead: aligned, ragged, small, dynamic. `narrow` runs products of bytes, of bf16, and of floats by
-weights of 16, 8 and 4 bits; their share is of the f32 peak, too.
+of matrix products instead: aligned, odd, prime, skinny, dynamic; those of few rows by weights that no cache holds are
+judged by the bytes read per second, too. `narrow` runs products of bytes, of bf16, and of floats by weights of 16, 8
+and 4 bits; their share is of the f32 peak, too. `--json FILE` writes what the table says.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ import ml_dtypes
 import numpy as np
 
 from benchmarks.models import LIGHT, light
-from benchmarks.roofline import fma_kernel, interleaved
+from benchmarks.roofline import fma_kernel, interleaved, read_kernel
 from mlirage import structured_ops
 from mlirage.codegen.register_shapes import panel_columns
 from mlirage.codegen.target import parse_target
@@ -45,6 +48,7 @@ class Measured:
       seconds: per call.
       share: of the FMA peak.
       flops: floating-point operations per call.
+      of_read: share of the bytes per second that one thread reads from memory, where that is what counts.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Measured:
     seconds: float
     share: float
     flops: int
+    of_read: float | None = None
 
 
 def measure_function(name: str, text: str, flops: int, arguments: Callable[[], list[np.ndarray]]) -> Measured:
@@ -61,10 +66,17 @@ def measure_function(name: str, text: str, flops: int, arguments: Callable[[], l
     return _timed(name, library.kinds[name], run, flops)
 
 
-def _timed(name: str, kind: str, run: Callable[[], None], flops: int) -> Measured:
+def _timed(name: str, kind: str, run: Callable[[], None], flops: int, read: int = 0) -> Measured:
+    """Times a kernel beside the peak; beside reading memory, too, if it reads `read` bytes from there."""
     peak, peak_flops = fma_kernel()
-    times = interleaved({"peak": peak, "kernel": run}, 0.15)
-    return Measured(name, kind, times["kernel"], flops / times["kernel"] / (peak_flops / times["peak"]), flops)
+    calls = {"peak": peak, "kernel": run}
+    size = 0
+    if read:
+        calls["read"], size = read_kernel()
+    times = interleaved(calls, 0.15)
+    share = flops / times["kernel"] / (peak_flops / times["peak"])
+    of_read = read / times["kernel"] / (size / times["read"]) if read else None
+    return Measured(name, kind, times["kernel"], share, flops, of_read)
 
 
 def work_of(function: ir.Operation) -> int:
@@ -119,10 +131,21 @@ _DTYPES = {
 
 # (rows, columns, depth, whether the number of rows is known to the compiler)
 _SHAPES = (
-    (512, 512, 512, True), (1024, 1024, 1024, True), (128, 768, 768, True), (100, 1000, 300, True),
-    (127, 1000, 300, True), (1, 768, 768, True), (4, 768, 3072, True), (1, 4096, 4096, True),
-    *((rows, 768, 768, False) for rows in (1, 2, 3, 4, 7, 16, 127)),
+    # those of the models
+    (512, 512, 512, True), (1024, 1024, 1024, True), (384, 768, 768, True), (128, 3072, 768, True),
+    (197, 768, 3072, True), (1500, 384, 1536, True), (64, 2304, 768, True),
+    # odd, prime, skinny
+    (100, 1000, 300, True), (127, 1000, 300, True), (127, 127, 127, True), (257, 509, 769, True),
+    (513, 511, 509, True), (1009, 61, 331, True), (2048, 17, 512, True), (67, 3001, 257, True),
+    (33, 33, 4096, True), (4096, 64, 64, True), (16, 768, 768, True), (13, 1021, 769, True),
+    # rows counted when it runs
+    *((rows, 768, 768, False) for rows in (16, 127, 384)),
+    # few rows: weights out of a cache, weights out of memory
+    *((rows, 768, 768, known) for rows in (1, 3, 4, 7, 8) for known in (True, False)),
+    *((rows, 4096, 4096, True) for rows in (1, 2, 4, 8)), (1, 11008, 4096, True),
 )  # fmt: skip
+_FEW_ROWS = 8
+_CACHED_BYTES = 40 << 20  # weights larger than that come from memory
 
 
 def measure_shapes() -> list[tuple[Measured, int]]:
@@ -174,7 +197,9 @@ def _measure_matmul(rows: int, columns: int, depth: int, known: bool) -> Measure
     )
     run()
     np.testing.assert_allclose(results[0], np.maximum(a.astype(np.float64) @ w + bias, 0), rtol=1e-4, atol=1e-3)
-    return _timed(name, library.kinds[name], run, 2 * rows * columns * depth)
+    weights = 4 * columns * depth
+    read = weights if rows <= _FEW_ROWS and weights > _CACHED_BYTES else 0
+    return _timed(name, library.kinds[name], run, 2 * rows * columns * depth, read)
 
 
 # (rows, columns, depth)
@@ -253,7 +278,8 @@ def panel_columns_of_host(columns: int) -> int:
 
 @click.command()
 @click.argument("what", default="shapes")
-def main(what: str) -> None:
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the rows there, too.")
+def main(what: str, file: Path | None) -> None:
     """Prints the table of WHAT: the name of a light model, an ONNX file, `shapes` or `narrow`."""
     if what == "shapes":
         rows = measure_shapes()
@@ -264,13 +290,26 @@ def main(what: str) -> None:
             raise click.UsageError(f"{what} is neither a file nor one of {', '.join(LIGHT)}")
         rows = measure_model(what)
     total = sum(m.seconds * n for m, n in rows)
-    print(f"{'dispatch':60} {'kind':12} {'count':>5} {'µs':>9} {'GF/s':>7} {'of peak':>8} {'of time':>8}")
+    print(f"{'dispatch':60} {'kind':12} {'count':>5} {'µs':>9} {'GF/s':>7} {'of peak':>8} {'of time':>8} of read")
     for m, n in sorted(rows, key=lambda r: -r[0].seconds * r[1]):
         print(
             f"{m.name:60} {m.kind:12} {n:5} {m.seconds * 1e6:9.1f} {m.flops / m.seconds / 1e9:7.1f} {m.share:8.3f} "
-            f"{m.seconds * n / total:8.3f}"
+            f"{m.seconds * n / total:8.3f}" + ("" if m.of_read is None else f" {m.of_read:8.3f}")
         )
     print(f"{'all':60} {'':12} {sum(n for _, n in rows):5} {total * 1e6:9.1f}")
+    if what == "shapes":
+        _summarize([m for m, _ in rows])
+    if file is not None:
+        file.write_text(json.dumps({"what": what, "kernels": [asdict(m) | {"count": n} for m, n in rows]}, indent=1))
+
+
+def _summarize(rows: list[Measured]) -> None:
+    """Median and worst: of the peak for those of many rows, of reading for those that wait for memory."""
+    many = [m for m in rows if int(m.name.split("_")[1].split("x")[0].lstrip("D")) > _FEW_ROWS]
+    read = [(m.of_read, m.name) for m in rows if m.of_read is not None]
+    for what, shares in (("of peak", [(m.share, m.name) for m in many]), ("of read", read)):
+        worst, name = min(shares)
+        print(f"{what}: median {statistics.median(share for share, _ in shares):.3f}, worst {worst:.3f} {name}")
 
 
 if __name__ == "__main__":

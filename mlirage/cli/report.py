@@ -55,7 +55,8 @@ def command(
         raise UsageError(f"there is no file {model}")
     if not 0 <= seconds < float("inf"):
         raise UsageError(f"--seconds={seconds:g}: expected a number from 0 on")
-    options = make_options(**{name: value for name, value in flags.items() if value is not None})
+    given = {name: value for name, value in flags.items() if value is not None}
+    options = make_options(**{"check_vectorization": True, **given})  # a report tells of every loop without vectors
     settings = Settings(device, threads, seconds, function)
 
     def arguments(signature: Any) -> Sequence[Any]:

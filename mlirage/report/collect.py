@@ -70,12 +70,12 @@ def of_model(source: Path, options: CompileOptions, settings: Settings, make_arg
     contents = build_module(program).encode()
     phases.stop()
     data: dict[str, Any] = {"name": source.name, "target": options.target, "module": _module_facts(contents)}
-    if options.check_vectorization:
+    if options.check_vectorization and options.target_backend == "llvm-cpu":
         found = data["module"]["dispatches"].items()
         data["scalar_loops"] = [
             {"name": name, "nodes": facts["nodes"], "text": text}
             for name, facts in found
-            for text in facts["scalar_loops"]
+            for text in facts.get("scalar_loops", ())
         ]
     data["compile"] = {"seconds": sum(s for _, s in phases.times), "phases": _rows(phases.times)}
     if not settings.seconds:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mlirage.codegen.configuration import Configuration, Entry
-from mlirage.codegen.cpu import attention, contraction, default, fourier, loops, rows, special, window, winograd
+from mlirage.codegen.cpu import attention, contraction, default, fourier, loops, planes, rows, special, window, winograd
 from mlirage.codegen.target import CpuTarget
 from mlirage.codegen.tuned import dispatch_key, tuned_configuration
 from mlirage.mlir import ir
@@ -40,7 +40,7 @@ class Kind(Protocol):
         ...
 
 
-KINDS: tuple[Kind, ...] = (attention, winograd, fourier, special, contraction, window, rows, loops, default)
+KINDS: tuple[Kind, ...] = (attention, winograd, fourier, special, contraction, window, planes, rows, loops, default)
 # Those that make no vectors of complex numbers themselves.
 _COMPLEX_KINDS: tuple[Kind, ...] = (fourier, special, loops, default)
 

@@ -9,7 +9,7 @@ Convolutions and poolings read and write their tensors with the channels last; e
 concatenations and reshapes between them follow, other generics read through another map. A transpose stays where the
 graph needs the old order: at its edges. Constants are transposed at once. Filters keep their order, `pack-weights`
 lays them out; those of depthwise convolutions have their channels last, too. An image of few channels, as cameras make
-them, is read pixel by pixel and stays as it is.
+them, is read pixel by pixel and stays as it is. So do windows that gain less than the copies cost (layout_regions.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 from mlirage import structured_ops
 from mlirage.global_optimization.constant_arrays import add_constant, constant_array, drop_unread_constants
 from mlirage.global_optimization.fold_transposes import transposed_source
-from mlirage.mlir import arith, ir, ml_program, tensor, walk
+from mlirage.global_optimization.layout_regions import multiply_planes, windows_that_stay
+from mlirage.mlir import arith, identity, ir, ml_program, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Array, Program
 
@@ -34,11 +35,11 @@ _FEW_CHANNELS = 4
 @module_pass("global-optimization-channels-last")
 def channels_last(program: Program) -> None:
     """Gives windows and what is between them the order batch, space, channels."""
-    blocks = dict.fromkeys(
-        op.block for op in walk(program.module.operation) if structured_ops.is_window(op) and window_orders(op)
-    )
+    windows = [op for op in walk(program.module.operation) if structured_ops.is_window(op) and window_orders(op)]
+    blocks = dict.fromkeys(op.block for op in windows)
+    stays = windows_that_stay(windows)
     for block in blocks:
-        _Layout(program, block).run()
+        _Layout(program, block, stays).run()
     if blocks:
         drop_unread_constants(program)
 
@@ -90,9 +91,10 @@ def _loops_of(expr: ir.AffineExpr) -> set[int]:
 class _Layout:
     """One block: for each tensor that was computed in another order, that tensor and the order of its dims."""
 
-    def __init__(self, program: Program, block: ir.Block) -> None:
+    def __init__(self, program: Program, block: ir.Block, stays: set[int]) -> None:
         self.program = program
         self.block = block
+        self.stays = stays
         self.turned: dict[ir.Value, tuple[ir.Value, Order]] = {}
         self.restored: dict[ir.Value, ir.Value] = {}
 
@@ -111,6 +113,11 @@ class _Layout:
     def _turn(self, op: ir.Operation) -> bool:
         """Computes `op` in the new order, if it should be."""
         if structured_ops.is_window(op):
+            if identity(op) in self.stays:
+                product = multiply_planes(op)
+                if product is not None:
+                    op.results[0].replace_all_uses_with(product)
+                return product is not None
             orders = window_orders(op)
             if orders is not None:
                 self._turn_window(op, *orders)

@@ -12,7 +12,8 @@ from typing import Any
 from mlirage import structured_ops
 from mlirage.attention import extents_of
 from mlirage.codegen.configuration import Configuration, Datum, Entry
-from mlirage.codegen.cpu import attention, contraction, loops, rows, window, winograd
+from mlirage.codegen.cpu import attention, contraction, loops, planes, rows, window, winograd
+from mlirage.codegen.cpu.window_op import Window
 from mlirage.mlir import ir
 
 # A dynamic extent's blocks.
@@ -70,7 +71,9 @@ def knobs(entry: Entry) -> list[Knob]:
         case contraction.KIND:
             return _contraction_knobs(entry, configuration)
         case window.KIND:
-            return _window_knobs(entry, configuration)
+            return _window_knobs(window.root_window(entry), configuration)
+        case planes.KIND:
+            return _window_knobs(planes.root_window(entry), configuration)
         case winograd.KIND:
             return _winograd_knobs(root, configuration)
         case attention.KIND:
@@ -95,8 +98,7 @@ def _contraction_knobs(entry: Entry, configuration: Configuration) -> list[Knob]
     return _turnable([*tiles, *data])
 
 
-def _window_knobs(entry: Entry, configuration: Configuration) -> list[Knob]:
-    found = window.root_window(entry)
+def _window_knobs(found: Window | None, configuration: Configuration) -> list[Knob]:
     assert found is not None, "configured as a window"
     extents = structured_ops.loop_extents(found.op)
     tiles = [_tile(configuration, extents, loop) for loop in found.outer]

@@ -328,9 +328,24 @@ class _Kernel:
 
         def tile(first: Index, height: int) -> None:
             rows = row_places(first, height, c.rows, starts, sizes, self.apart)
-            self.tile.build(Tile(rows, outer, panels, staged), (first, count))
+            run = self._run(height, sizes)
+            self.tile.build(Tile(rows, outer, panels, staged, run), (first, count))
 
         tiles(tile)
+
+    def _run(self, height: int, sizes: Mapping[int, Index]) -> tuple[int, ...]:
+        """The loops along which the rows of a tile follow each other as they do in memory; empty: they may not."""
+        wide = tuple(loop for loop in self.contraction.rows if sizes[loop] != 1)
+        if rows_in_one_run(height, wide, sizes, self.apart):
+            return wide[-1:]
+        whole = all(isinstance(sizes[loop], int) and sizes[loop] == self.extents[loop] for loop in wide[1:])
+        return wide if whole else ()
+
+
+def rows_in_one_run(height: int, wide: Sequence[int], sizes: Mapping[int, Index], apart: bool) -> bool:
+    """Whether tiles of `height` rows never reach over the end of the innermost of the loops `wide`."""
+    inner = sizes[wide[-1]] if wide else 1
+    return apart or len(wide) == 1 or (isinstance(inner, int) and inner % height == 0)
 
 
 def runs_apart(count: int, inner: int, most: int) -> bool:
@@ -383,9 +398,8 @@ def row_places(
     if not wide:
         return [fixed]
     extents = [sizes[loop] for loop in wide]
-    inner = extents[-1]
     rows: list[dict[int, Index]] = []
-    together = apart or len(wide) == 1 or (isinstance(inner, int) and inner % height == 0)
+    together = rows_in_one_run(height, wide, sizes, apart)
     base = split(first, extents) if together else []
     for r in range(height):
         at = [*base[:-1], add(base[-1], r)] if together else split(add(first, r), extents)

@@ -13,6 +13,7 @@ A right operand that is numbers times a scale per block of depth is summed block
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from mlirage.codegen.cpu.dot_products import add_dot_products
 from mlirage.codegen.cpu.elements import Elements, Staged
 from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, smaller, value
 from mlirage.codegen.cpu.tile_outputs import Output
+from mlirage.codegen.cpu.turned_stores import Run, store_runs, turns
 from mlirage.codegen.dot_products import instruction_of, narrow_factor
 from mlirage.codegen.register_shapes import bit_width
 from mlirage.codegen.target import CpuTarget
@@ -76,12 +78,14 @@ class Tile:
       outer: those of the outer loops.
       panels: the columns.
       staged: operands that were computed to memory before.
+      run: the loops along which the rows follow each other, as in memory; empty if they may not.
     """
 
     rows: Sequence[Mapping[int, Index]]
     outer: Mapping[int, Index]
     panels: Sequence[Panel]
     staged: Mapping[ir.Value, Staged]
+    run: tuple[int, ...] = ()
 
 
 class RegisterTile:
@@ -139,9 +143,8 @@ class RegisterTile:
                 places = [evaluate(e, loops, {}) for e in self.maps[2].results]
                 sums.append(panel.elements.read(init, places))
         sums = self._sum(0, {}, sums, tile)
-        for number, row in enumerate(rows):
-            for p, panel in enumerate(panels):
-                self._finish(sums[number * len(panels) + p], row, tile.outer, panel)
+        for p, panel in enumerate(panels):
+            self._finish(sums[p :: len(panels)], tile, panel)
 
     def _fetches(
         self, height: int, panels: Sequence[Panel], part: tuple[Index, Index]
@@ -409,11 +412,41 @@ class RegisterTile:
             return arith.addf(total, arith.mulf(left, right))
         return arith.addi(total, arith.muli(left, right))
 
-    def _finish(self, total: ir.Value, row: Mapping[int, Index], outer: Mapping[int, Index], panel: Panel) -> None:
-        """The ops after the contraction, and the stores."""
-        loops = self.loops(row, outer, panel, {})
-        result = [evaluate(e, loops, {}) for e in self.maps[2].results]
-        elements = panel.elements.knowing({self.contraction.op.results[0]: total})
+    def _finish(self, totals: Sequence[ir.Value], tile: Tile, panel: Panel) -> None:
+        """The ops after the contraction, and the stores, of one panel."""
+        at = [self.loops(row, tile.outer, panel, {}) for row in tile.rows]
+        results = [[evaluate(e, loops, {}) for e in self.maps[2].results] for loops in at]
+        rows = [panel.elements.knowing({self.contraction.op.results[0]: total}) for total in totals]
         for output in self.outputs:
-            places = [result[d] for d in output.order]
-            elements.store(elements.read(output.tensor, places), output.buffer, places)
+            places = [[result[d] for d in output.order] for result in results]
+            target = self._target_of_run(output, tile, places[0])
+            if target is None:
+                for elements, place in zip(rows, places, strict=True):
+                    elements.store(elements.read(output.tensor, place), output.buffer, place)
+                continue
+            read = [elements.read(output.tensor, place) for elements, place in zip(rows, places, strict=True)]
+            register = 8 * self.target.vector_bytes // bit_width(structured_ops.element_type(output.tensor.type))
+            store_runs([Run(read, target[1])], panel.elements, target[0], register)
+
+    def _target_of_run(
+        self, output: Output, tile: Tile, first: Sequence[Place]
+    ) -> tuple[ir.Value, Sequence[Place]] | None:
+        """Where rows that lie side by side in an output go: a buffer, the place of the first; None: they do not."""
+        if not tile.run or not turns(len(tile.rows), first, structured_ops.element_type(output.tensor.type)):
+            return None
+        written = structured_ops.map_dims(self.maps[2])
+        inner = len(first) - len(tile.run)
+        if [written[d] for d in output.order[inner:]] != list(tile.run):
+            return None
+        kind = ir.MemRefType(output.buffer.type)
+        sizes = kind.shape[inner:]
+        if len(sizes) == 1:
+            return output.buffer, first
+        if kind.layout != ir.AffineMapAttr.get(ir.AffineMap.get_identity(kind.rank)) or not kind.has_static_shape:
+            return None
+        groups = [[d] for d in range(inner)] + [list(range(inner, kind.rank))]
+        flat = ir.MemRefType.get([*kind.shape[:inner], math.prod(sizes)], kind.element_type)
+        place: Index = 0
+        for size, p in zip(sizes, first[inner:], strict=True):
+            place = add(mul(place, size), p.base)
+        return memref.collapse_shape(flat, output.buffer, groups), [*first[:inner], Place(place)]

@@ -26,7 +26,8 @@ from mlirage.codegen.cpu.elements import Elements, extent, is_readable
 from mlirage.codegen.cpu.index_math import Index, Place, add, ceil_div, div, mul, product, rem, smaller, sub, value
 from mlirage.codegen.cpu.linear_maps import LinearMaps
 from mlirage.codegen.cpu.tile_outputs import Output, find_outputs, is_fusable
-from mlirage.codegen.register_shapes import register_shape
+from mlirage.codegen.cpu.turned_stores import Run, store_runs, turns
+from mlirage.codegen.register_shapes import bit_width, register_shape
 from mlirage.codegen.target import CpuTarget
 from mlirage.codegen.winograd_blocks import Convolution, choose_blocks
 from mlirage.mlir import arith, ir, memref, scf, vector
@@ -475,6 +476,7 @@ class _Kernel:
 
     def _result_tile(self, number: Index, at: tuple[Index, Index, Index], counts: tuple[Index, Index] | None) -> None:
         """All filters of one tile; with `counts` of rows and columns a loop goes over those results that exist."""
+        together = any(output.order[-1] == 2 for output in self.outputs)  # registers hold a tile to be turned around
 
         def filters(elements: Elements, first: Index) -> None:
             matrix = self.transforms.result
@@ -484,18 +486,22 @@ class _Kernel:
                 numbers = [i * self.points + j for i in range(self.points)]
                 column = [self.columns.load(self.products, [Place(n), Place(place, 1)]) for n in numbers]
                 turned.append(self.maps.apply(matrix, column))
+            rows: list[list[ir.Value]] = []
             for i in range(self.tile):
                 row = self.maps.apply(matrix, [column[i] for column in turned])
-                for j, v in enumerate(row):
-                    if counts is None:
-                        self._finish(v, at, i, j, elements, first)
-                    else:
-                        assert self.corner is not None
-                        vector.store(v, self.corner, [value(i * self.tile + j), value(0)])
-            if counts is not None:
-                down, along = counts
-                stored = self._finish_stored
-                for_each(down, 1, lambda i: for_each(along, 1, lambda j: stored(at, i, j, elements, first)))
+                rows.append(row)
+                for j, v in enumerate(row if counts is not None else []):
+                    assert self.corner is not None
+                    vector.store(v, self.corner, [value(i * self.tile + j), value(0)])
+                if counts is None and not together:
+                    self._finish([row], at, i, 0, elements, first)
+            if counts is None:
+                if together:
+                    self._finish(rows, at, 0, 0, elements, first)
+                return
+            down, along = counts
+            stored = self._finish_stored
+            for_each(down, 1, lambda i: for_each(along, 1, lambda j: stored(at, i, j, elements, first)))
 
         self._vectors(self.sizes[self.filter_loop], filters)
 
@@ -505,20 +511,42 @@ class _Kernel:
         assert self.corner is not None
         number = add(mul(i, self.tile), j)
         total = self.columns.load(self.corner, [Place(number), Place(0, 1)])
-        self._finish(total, at, i, j, elements, first)
+        self._finish([[total]], at, i, j, elements, first)
 
     def _finish(
-        self, total: ir.Value, at: tuple[Index, Index, Index], i: Index, j: Index, elements: Elements, first: Index
+        self,
+        rows: Sequence[Sequence[ir.Value]],
+        at: tuple[Index, Index, Index],
+        i: Index,
+        j: Index,
+        elements: Elements,
+        first: Index,
     ) -> None:
-        """What follows the convolution, and the stores, of one vector of the result."""
+        """What follows the convolution, and the stores, of rows of vectors of the result, the first one at (i, j)."""
         group = [Place(self.starts[3])] if self.grouped else []
         channel = Place(add(self.starts[self.filter_loop], first), 1)
-        result = [Place(at[0]), Place(add(at[1], i)), Place(add(at[2], j)), *group, channel]
-        known: Mapping[ir.Value, ir.Value] = {self.root.results[0]: total}
-        finished = elements.knowing(known)
+        root = self.root.results[0]
+
+        def places(row: int, column: int, output: Output) -> list[Place]:
+            pixel = [Place(add(add(at[1], i), row)), Place(add(add(at[2], j), column))]
+            result = [Place(at[0]), *pixel, *group, channel]
+            return [result[d] for d in output.order]
+
         for output in self.outputs:
-            places = [result[d] for d in output.order]
-            finished.store(finished.read(output.tensor, places), output.buffer, places)
+            runs: list[Run] = []
+            element = structured_ops.element_type(output.tensor.type)
+            turned = turns(len(rows[0]), places(0, 0, output), element) and output.order[-1] == 2
+            for row, values in enumerate(rows):
+                read: list[ir.Value] = []
+                for column, total in enumerate(values):
+                    known: Mapping[ir.Value, ir.Value] = {root: total}
+                    finished, target = elements.knowing(known), places(row, column, output)
+                    read.append(finished.read(output.tensor, target))
+                    if not turned:
+                        finished.store(read[-1], output.buffer, target)
+                runs.append(Run(read, places(row, 0, output)))
+            if turned:
+                store_runs(runs, elements, output.buffer, 8 * self.target.vector_bytes // bit_width(element))
 
 
 def _at_least(index: Index, least: int) -> ir.Value | bool:

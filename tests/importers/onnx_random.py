@@ -455,6 +455,9 @@ def resize(g: Graph) -> None:
     if mode == "nearest":
         attributes["nearest_mode"] = g.one_of(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
     scales = [1.0, 1.0, g.one_of([0.5, 1.5, 2.0, 1.0]), g.one_of([0.6, 1.0, 2.0, 3.0])]
+    if attributes["coordinate_transformation_mode"] == "align_corners":
+        # The operator takes the product of extent and scale as the length, ONNX Runtime what is left of it.
+        scales = [1.0 if extent * scale % 1 else scale for extent, scale in zip(x.array.shape, scales, strict=True)]
     if g.chance(0.5):
         g.node("Resize", [x, None, g.constant(np.array(scales, np.float32))], **attributes)
     else:

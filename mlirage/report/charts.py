@@ -11,12 +11,14 @@ from mlirage.report.text import duration, size
 
 _WIDTH = 1100
 _ROW = 26
-_KINDS = ("contraction", "window", "loops", "special", "default", "winograd", "attention", "rows", "fourier")
+_KINDS = (
+    "contraction", "window", "loops", "special", "default", "winograd", "attention", "rows", "fourier", "planes",
+)  # fmt: skip
 
 
 def kind_class(kind: str) -> str:
     """The class of a schedule's color."""
-    return f"k{_KINDS.index(kind)}" if kind in _KINDS else "k9"
+    return f"k{_KINDS.index(kind)}" if kind in _KINDS else "k10"
 
 
 def legend(kinds: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import shutil
 import struct
 import subprocess
@@ -150,7 +151,7 @@ def build(zig: str) -> Path:
     if not output.exists():
         _BUILDS.mkdir(parents=True, exist_ok=True)
         flags = ["-std=c11", "-O1", "-s", "-static", f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
-        partial = output.with_suffix(".partial")
+        partial = output.with_name(f"{output.name}.{os.getpid()}.partial")  # other processes build it, too
         command = [sys.executable, "-m", "ziglang", "cc", "-target", zig, *flags, *map(str, sources)]
         result = subprocess.run([*command, "-o", str(partial), "-lm"], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-4000:]

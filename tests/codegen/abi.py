@@ -223,23 +223,35 @@ class VmvxLibrary(CompiledLibrary):
     def check_kind(self, expected: str) -> None:
         """Strategies are CPUs'."""
 
-    def __post_init__(self) -> None:
-        self._handle = _vmvx_loader()
+    @functools.cached_property
+    def _library(self) -> ctypes.c_void_p:
+        loader = _vmvx_loader()
         library, error = ctypes.c_void_p(), (ctypes.c_char * 1024)()
-        status = self._handle.vmvx_library_load(
+        status = loader.vmvx_library_load(
             self.data, ctypes.c_size_t(len(self.data)), ctypes.c_uint64(0), ctypes.byref(library), error
         )
         assert status == 0, error.raw[4:].split(b"\0")[0]
-        self._handle.vmvx_library_table.restype = ctypes.POINTER(_Library)
-        self.table = self._handle.vmvx_library_table(library).contents
-        self.entries = {
+        weakref.finalize(self, loader.vmvx_library_release, library)
+        return library
+
+    @functools.cached_property
+    def table(self) -> _Library:
+        """What the library says of itself."""
+        query = _vmvx_loader().vmvx_library_table
+        query.restype = ctypes.POINTER(_Library)
+        return query(self._library).contents
+
+    @functools.cached_property
+    def entries(self) -> dict[str, tuple[Any, _Attributes]]:
+        """Entry points and what the table says of them, by name."""
+        run = _vmvx_loader().vmvx_library_run
+        return {
             self.table.attributes[i].name.decode(): (
-                functools.partial(self._handle.vmvx_library_run, library, i),
+                functools.partial(run, self._library, i),
                 self.table.attributes[i],
             )
             for i in range(self.table.entry_count)
         }
-        weakref.finalize(self, self._handle.vmvx_library_release, library)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from mlirage.global_optimization.generalize_elementwise import generalize_elemen
 from mlirage.global_optimization.hoist_constants import hoist_constants
 from mlirage.global_optimization.multiply_integers import multiply_integers
 from mlirage.global_optimization.pack_weights import pack_weights
+from mlirage.global_optimization.pool_integers import pool_integers
 from mlirage.global_optimization.propagate_reshapes import propagate_reshapes
 from mlirage.global_optimization.raise_attention import raise_attention
 from mlirage.global_optimization.skip_empty_results import skip_empty_results
@@ -26,6 +27,7 @@ PIPELINE: tuple[Pass, ...] = (
     "cse",
     hoist_constants,
     fold_scales,
+    pool_integers,
     channels_last,
     multiply_integers,
     decompose_tensor_ops,

@@ -11,6 +11,10 @@ a register tile reads it front to back:
 and, for dot-product instructions, groups of `group` steps of the innermost depth side by side:
 
     right[d_column floordiv 32, …depth…, d_k floordiv 4, (d_column mod 32) * 4 + d_k mod 4]
+
+or, where groups are a loop of their own (taps of a window, which no operand tells the number of otherwise):
+
+    right[d_column floordiv 32, …depth…, d_group, d_column mod 32, d_k]
 """
 
 from __future__ import annotations
@@ -92,13 +96,16 @@ def match_contraction(op: ir.Operation) -> Contraction | None:
     if any(loop not in read[left] for loop in summed):
         return None  # a sum of the right operand alone, times the left one
     depth = _in_order(maps[left], summed)
-    group = _group(maps[right], column, panel, depth[-1]) if panel and depth else 1
+    group = _group(op.operands[right], maps[right], column, panel, depth[-1]) if panel and depth else 1
     return None if group is None else Contraction(op, left, right, column, rows, outer, depth, panel, group)
 
 
-def _group(right: ir.AffineMap, column: int, panel: int, inner: int) -> int | None:
+def _group(value: ir.Value, right: ir.AffineMap, column: int, panel: int, inner: int) -> int | None:
     """Steps of loop `inner` that a packed operand holds side by side, None if it is packed in no way known here."""
     last = right.results[-1]
+    if isinstance(last, ir.AffineDimExpr) and last.position == inner:
+        lanes = ir.AffineExpr.get_mod(ir.AffineExpr.get_dim(column), panel)
+        return value.type.shape[-1] if right.results[-2] == lanes else 1
     if not _mentions(last, inner) or not _mentions(last, column):
         return 1
     if len(right.results) < 2 or not isinstance(right.results[-2], ir.AffineFloorDivExpr):

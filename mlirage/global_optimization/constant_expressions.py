@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlirage import structured_ops
+from mlirage.codegen.target import CpuTarget, parse_target
 from mlirage.global_optimization.data_movement import moved
 from mlirage.global_optimization.dequantized_factors import match_dequantization
 from mlirage.global_optimization.fold_transposes import transposed_source
@@ -112,19 +113,19 @@ class ConstantExpressions:
             return False  # made of scalars: the evaluated program would be this one again
         if value in self.uniform:
             return True
-        if _multiplies_integers(value):
+        if _multiplies_integers(value, parse_target(self.program.options.target)):
             return False  # `multiply-integers` wants the integers
         size = (_element_bytes(value.type) or 0) * int(np.prod(value.type.shape, dtype=np.int64))
         growth = _FILTER_GROWTH_BYTES if _is_first_filter(value) else _GROWTH_BYTES
         return size <= self.constant[op] + growth
 
 
-def _multiplies_integers(value: ir.Value) -> bool:
+def _multiplies_integers(value: ir.Value, target: CpuTarget) -> bool:
     """Whether a value is dequantized weights, however few, of a product with dequantized activations."""
     source = value
     while not isinstance(source.owner, ir.Block) and source.owner.operation.name in _RESHAPES:
         source = source.owner.operation.operands[0]
-    return match_dequantization(source) is not None and _feeds_integers(value)
+    return match_dequantization(source) is not None and _feeds_integers(value, target)
 
 
 def _is_first_filter(value: ir.Value) -> bool:
@@ -132,14 +133,14 @@ def _is_first_filter(value: ir.Value) -> bool:
     return bool(users) and all(has_few_channels(user) and user.operands[1] == value for user in users)
 
 
-def _feeds_integers(value: ir.Value) -> bool:
+def _feeds_integers(value: ir.Value, target: CpuTarget) -> bool:
     is_float = isinstance(structured_ops.element_type(value.type), ir.F32Type)
     for use in value.uses:
         user, number = use.owner.operation, use.operand_number
         if user.name in _RESHAPES or transposed_source(next(iter(user.results), value)) is not None:
-            if _feeds_integers(user.results[0]):
+            if _feeds_integers(user.results[0], target):
                 return True
-        elif may_multiply_integers(user, number, is_float):
+        elif may_multiply_integers(user, number, is_float, target):
             return True
     return False
 

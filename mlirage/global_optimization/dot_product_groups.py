@@ -35,12 +35,14 @@ class Grouping:
       left: what the body widens of the left operand.
       right: the weights as they are packed.
       stored: the weights as the program has them.
+      is_tap: whether the innermost depth is a tap of a window, which groups split into two loops.
     """
 
     dot: DotProduct
     left: Narrow
     right: Narrow
     stored: Narrow
+    is_tap: bool = False
 
     @property
     def offset(self) -> int:
@@ -92,9 +94,8 @@ def find_grouping(contraction: Contraction, array: Array, target: CpuTarget) -> 
         narrow = narrow_factor(factor)
         if narrow is None or narrow[0] != argument:
             return None
-    read = structured_ops.map_dims(contraction.maps[contraction.left])
-    inner = contraction.depth[-1]
-    if not read or read[-1] != inner or _counts(contraction.maps[contraction.left], inner) != 1:
+    read, inner = contraction.maps[contraction.left], contraction.depth[-1]
+    if not len(read.results) or not _ends_with(read.results[-1], inner) or _counts(read, inner) != 1:
         return None
     left, stored = types[contraction.left], types[contraction.right]
     right = stored
@@ -103,7 +104,44 @@ def find_grouping(contraction: Contraction, array: Array, target: CpuTarget) -> 
         fits = int(numbers.min()) >= -_SIGN and int(numbers.max()) < _SIGN
         right = Narrow("s", 8 if fits else 16)
     dot = find_dot_product(left, right, target)
-    return None if dot is None else Grouping(dot, left, dot.right, stored)
+    is_tap = not isinstance(read.results[-1], ir.AffineDimExpr)
+    if dot is None:
+        return None
+    if is_tap and dot.right.kind == "f" and structured_ops.loop_extents(op)[inner] % dot.depth:
+        return None  # what fills a group is multiplied by pixels, which may be infinite
+    return Grouping(dot, left, dot.right, stored, is_tap)
+
+
+def _ends_with(place: ir.AffineExpr, loop: int) -> bool:
+    """Whether a place is a loop, or so many steps after a multiple of another: a tap of a window."""
+    if isinstance(place, ir.AffineAddExpr):
+        for tap, start in ((place.lhs, place.rhs), (place.rhs, place.lhs)):
+            plain = isinstance(tap, ir.AffineDimExpr) and tap.position == loop
+            if plain and f"d{loop}" not in _names(start) and _is_multiple(start):
+                return True
+        return False
+    return isinstance(place, ir.AffineDimExpr) and place.position == loop
+
+
+def _is_multiple(place: ir.AffineExpr) -> bool:
+    if isinstance(place, ir.AffineMulExpr):
+        is_positive = isinstance(place.rhs, ir.AffineConstantExpr) and place.rhs.value > 0
+        return is_positive and isinstance(place.lhs, ir.AffineDimExpr)
+    return isinstance(place, ir.AffineDimExpr)
+
+
+def fills_groups(op: ir.Operation, target: CpuTarget) -> bool:
+    """Whether an instruction of the target multiplies bytes of the first operand by taps or channels side by side.
+
+    The groups may be filled up with zeros, to twice as much.
+    """
+    dot = find_dot_product(Narrow("u", 8), Narrow("s", 8), target)
+    places = structured_ops.indexing_maps(op)[0].results
+    if dot is None or not len(places):
+        return False
+    parallel, extents = structured_ops.parallel_loops(op), structured_ops.loop_extents(op)
+    summed = [loop for loop, is_parallel in enumerate(parallel) if not is_parallel and _ends_with(places[-1], loop)]
+    return len(summed) == 1 and -(-extents[summed[0]] // dot.depth) * dot.depth <= 2 * extents[summed[0]]
 
 
 def _counts(indexing_map: ir.AffineMap, loop: int) -> int:

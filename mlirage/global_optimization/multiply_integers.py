@@ -23,10 +23,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mlirage import structured_ops
+from mlirage.codegen.target import CpuTarget, parse_target
 from mlirage.constants import add_global
 from mlirage.contractions import Contraction, match_contraction
 from mlirage.global_optimization.constant_arrays import constant_array, drop_unread_constants, load_constant
 from mlirage.global_optimization.dequantized_factors import Operand, match_dequantization, spread_constant
+from mlirage.global_optimization.dot_product_groups import fills_groups
 from mlirage.global_optimization.fold_transposes import transposed_source
 from mlirage.mlir import arith, ir, linalg, tensor
 from mlirage.passes import module_pass
@@ -97,7 +99,11 @@ def _rewrite(program: Program, contraction: Contraction) -> bool:
     if not is_float and str(element) != "i32":
         return False
     dims = structured_ops.map_dims(contraction.maps[contraction.right])
-    if None in dims or len(set(dims)) != len(dims) or not may_multiply_integers(op, contraction.right, is_float):
+    if (
+        None in dims
+        or len(set(dims)) != len(dims)
+        or not may_multiply_integers(op, contraction.right, is_float, parse_target(program.options.target))
+    ):
         return False
     weights = _weights(program, contraction.right_value, is_float)
     if weights is None or not weights.numbers.size:
@@ -197,14 +203,14 @@ def _reshaped_scale(scale: Array, shape: Sequence[int], op: ir.Operation) -> Arr
     return np.broadcast_to(scale, spread).reshape(to)
 
 
-def may_multiply_integers(op: ir.Operation, right: int, is_float: bool) -> bool:
+def may_multiply_integers(op: ir.Operation, right: int, is_float: bool, target: CpuTarget) -> bool:
     """Whether `op` multiplies dequantized (or centered) numbers with its operand number `right`, should that be too.
 
-    Images of few channels stay floats: dot products take four neighbours in the innermost dim, of which they have none.
+    Images of few channels stay floats where no instruction takes neighbours in a row, or single channels, in groups.
     """
     if not structured_ops.is_structured(op) or structured_ops.segment_sizes(op) != [2, 1] or right > 1:
         return False
-    if structured_ops.multiply_add(op) is None or (is_float and has_few_channels(op)):
+    if structured_ops.multiply_add(op) is None or (is_float and has_few_channels(op) and not fills_groups(op, target)):
         return False
     return _may_be_narrow(op.operands[1 - right], is_float)
 

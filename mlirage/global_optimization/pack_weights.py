@@ -41,7 +41,7 @@ from mlirage.global_optimization.multiply_integers import is_zero_fill
 from mlirage.global_optimization.pack_dequantized import PackedDequantization, find_dequantized_weights
 from mlirage.global_optimization.panels import into_groups, into_panels
 from mlirage.memory import release_pages
-from mlirage.mlir import arith, ir, walk
+from mlirage.mlir import arith, ir, tensor, walk
 from mlirage.passes import module_pass
 from mlirage.program import Program, is_splat
 
@@ -97,6 +97,8 @@ def _pack(
             packed[key] = add_constant(program, f"{name}.panels{width}", panels, widened or contraction.right_value)
         else:
             groups = into_groups(into_panels(grouping.converted(arranged), len(kept), width), grouping.dot.depth)
+            if grouping.is_tap:
+                groups = groups.reshape(*groups.shape[:-1], width, grouping.dot.depth)
             kind = ir.RankedTensorType.get(groups.shape, grouping.right.element)
             with contraction.right_value.location:
                 packed[key] = add_global(program, kind, groups, f"{name}.panels{width}x{grouping.dot.depth}")
@@ -112,7 +114,12 @@ def _pack(
     with ir.InsertionPoint(contraction.op), contraction.op.location:
         right = load_constant(program, packed[key])
     unread = contraction.right_value
-    result = _rewrite(contraction, right, places, grouping, widened is not None)
+    if grouping is not None and grouping.is_tap:
+        result = _rewrite_taps(
+            contraction, right, [*outer, ir.AffineExpr.get_floor_div(column, width)], depth, grouping
+        )
+    else:
+        result = _rewrite(contraction, right, places, grouping, widened is not None)
     if widened is not None and not any(True for _ in unread.uses):
         ir.OpResult(unread).owner.operation.erase()
     if grouping is not None and grouping.offset:
@@ -191,3 +198,64 @@ def _rewrite(
     op.results[0].replace_all_uses_with(generic.results[0])
     op.erase()
     return generic.results[0]
+
+
+def _rewrite_taps(
+    contraction: Contraction, right: ir.Value, panel: list[ir.AffineExpr], depth: list[int], grouping: Grouping
+) -> ir.Value:
+    """Splits the innermost depth, a row of taps, into two loops: groups, and taps of a group."""
+    op, maps, group = contraction.op, contraction.maps, grouping.dot.depth
+    loops, inner = maps[0].n_dims, contraction.depth[-1]
+    loop, get = ir.AffineExpr.get_dim, ir.AffineExpr.get_add
+    taps = [get(ir.AffineExpr.get_mul(loop(i), group), loop(loops)) if i == inner else loop(i) for i in range(loops)]
+    maps = [structured_ops.compose(m, ir.AffineMap.get(loops + 1, 0, taps)) for m in maps]
+    width = ir.RankedTensorType(right.type).shape[-2]
+    lane = ir.AffineExpr.get_mod(loop(contraction.column), width)
+    maps[contraction.right] = ir.AffineMap.get(loops + 1, 0, [*panel, *map(loop, depth), lane, loop(loops)])
+    inputs = structured_ops.inputs(op)
+    inputs[contraction.right] = right
+    beyond = -structured_ops.loop_extents(op)[inner] % group
+    with ir.InsertionPoint(op), op.location:
+        if beyond:
+            inputs[contraction.left] = _wider(contraction.left_value, beyond)
+        generic = structured_ops.build_generic(
+            inputs, structured_ops.outputs(op), maps, [*structured_ops.parallel_loops(op), False],
+            lambda block: grouping.fill_body(block, contraction.left), op.location,
+        )  # fmt: skip
+    op.results[0].replace_all_uses_with(generic.results[0])
+    op.erase()
+    return generic.results[0]
+
+
+def _wider(image: ir.Value, more: int) -> ir.Value:
+    """An image with `more` columns, which zeros of the filter are multiplied by; its padding has them if it can."""
+    kind = ir.RankedTensorType(image.type)
+    extent = kind.shape[-1] if kind.is_dynamic_dim(kind.rank - 1) else kind.shape[-1] + more
+    wide = ir.RankedTensorType.get([*kind.shape[:-1], extent], kind.element_type)
+    pad = None if isinstance(image.owner, ir.Block) else image.owner.operation
+    if pad is not None and pad.name == "tensor.pad":
+        high = list(ir.DenseI64ArrayAttr(pad.attributes["static_high"]))
+        if high[-1] != structured_ops.DYNAMIC:
+            wider = pad.clone(ip=ir.InsertionPoint.current)
+            wider.attributes["static_high"] = ir.DenseI64ArrayAttr.get([*high[:-1], high[-1] + more])
+            wider.results[0].set_type(wide)
+            return wider.results[0]
+    zero = arith.constant(kind.element_type, 0)
+    none = [0] * kind.rank
+    wider = ir.Operation.create(
+        "tensor.pad",
+        results=[wide],
+        operands=[image],
+        attributes={
+            "static_low": ir.DenseI64ArrayAttr.get(none),
+            "static_high": ir.DenseI64ArrayAttr.get([*none[:-1], more]),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0, 0]),
+        },
+        regions=1,
+    )
+    body = ir.Block.create_at_start(
+        wider.regions[0], [ir.IndexType.get()] * kind.rank, [ir.Location.current] * kind.rank
+    )
+    with ir.InsertionPoint(body):
+        tensor.yield_(zero)
+    return wider.results[0]

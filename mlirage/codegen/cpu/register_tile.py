@@ -317,7 +317,7 @@ class RegisterTile:
             packed = {contraction.column: Split(panel.number), inner: Split(depth[inner])}
             at = [evaluate(e, places, packed) for e in self.maps[contraction.right].results]
             whole = Elements(panel.elements.lanes * dot.depth)
-            right.append(whole.read(contraction.right_value, [*at[:-1], Place(0, 1)]))
+            right.append(self._groups_of_columns(whole, at))
         result: list[ir.Value] = []
         group = Elements(dot.depth, staged=tile.staged)
         for number, row in enumerate(tile.rows):
@@ -329,6 +329,20 @@ class RegisterTile:
             for p in range(len(tile.panels)):
                 result.append(add_dot_products(dot, left, right[p], sums[number * len(tile.panels) + p]))
         return result
+
+    def _groups_of_columns(self, whole: Elements, at: list[Place]) -> ir.Value:
+        """The groups of all columns of a panel, which lie side by side in one dim or two."""
+        source, maps = self.contraction.right_value, self.maps[self.contraction.right]
+        last = maps.results[-1]
+        if not isinstance(last, ir.AffineDimExpr):
+            return whole.read(source, [*at[:-1], Place(0, 1)])
+        while ir.OpResult(source).owner.operation.name == "tensor.cast":
+            source = ir.OpResult(source).owner.operation.operands[0]
+        packed = ir.OpResult(source).owner.operation.operands[0]
+        kind = ir.MemRefType(packed.type)
+        flat = ir.MemRefType.get([*kind.shape[:-2], kind.shape[-2] * kind.shape[-1]], kind.element_type)
+        dims = [*([d] for d in range(kind.rank - 2)), [kind.rank - 2, kind.rank - 1]]
+        return whole.load(memref.collapse_shape(flat, packed, dims), [*at[:-2], Place(0, 1)])
 
     def narrow_left(self, elements: Elements, read: ir.Value) -> ir.Value:
         """What a dot product takes of the left operand's elements: the factor before it is widened to 32 bits."""

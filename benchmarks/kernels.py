@@ -3,7 +3,7 @@
     dispatch                                   count      µs   GF/s   of FMA peak
     main$4_conv_1x64x56x56x64x3x3_f32             16    1030  224.1         0.95
 
-MODEL is one of the light models or an ONNX file. Every entry point of it is compiled alone, called through the
+MODEL is one of `python -m benchmarks`, or an ONNX file. Every entry point of it is compiled alone, called through the
 executable ABI on random data, and timed in turn with the peak, in processor time of this thread. `shapes` runs a list
 of matrix products instead: aligned, odd, prime, skinny, dynamic; those of few rows by weights that no cache holds are
 judged by the bytes read per second, too. `narrow` runs products of bytes, of bf16, and of floats by weights of 16, 8
@@ -26,7 +26,7 @@ import click
 import ml_dtypes
 import numpy as np
 
-from benchmarks.models import LIGHT, light
+from benchmarks.models import SETS, built
 from benchmarks.roofline import fma_kernel, interleaved, read_kernel
 from mlirage import structured_ops
 from mlirage.codegen.register_shapes import panel_columns
@@ -89,10 +89,12 @@ def work_of(function: ir.Operation) -> int:
     return total
 
 
+_MODELS = [name for names in SETS.values() for name in names]
+
+
 def measure_model(path: str) -> list[tuple[Measured, int]]:
     """Every entry point of a model, and how often it is dispatched."""
-    source = light(path)[0] if path in LIGHT else path
-    program = lower(source, make_options(compile_to="flow"))
+    program = lower(built(path)[0] if path in _MODELS else path, make_options(compile_to="flow"))
     dispatches = [op for op in walk(program.module.operation) if op.name == "flow.dispatch"]
     calls = Counter(str(op.attributes["entry"]).split("::@")[-1].strip('"') for op in dispatches)
     measured: list[tuple[Measured, int]] = []
@@ -280,14 +282,14 @@ def panel_columns_of_host(columns: int) -> int:
 @click.argument("what", default="shapes")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the rows there, too.")
 def main(what: str, file: Path | None) -> None:
-    """Prints the table of WHAT: the name of a light model, an ONNX file, `shapes` or `narrow`."""
+    """Prints the table of WHAT: the name of a benchmark's model, an ONNX file, `shapes` or `narrow`."""
     if what == "shapes":
         rows = measure_shapes()
     elif what == "narrow":
         rows = measure_narrow()
     else:
-        if what not in LIGHT and not Path(what).exists():
-            raise click.UsageError(f"{what} is neither a file nor one of {', '.join(LIGHT)}")
+        if what not in _MODELS and not Path(what).exists():
+            raise click.UsageError(f"{what} is neither a file nor one of {', '.join(_MODELS)}")
         rows = measure_model(what)
     total = sum(m.seconds * n for m, n in rows)
     print(f"{'dispatch':60} {'kind':12} {'count':>5} {'µs':>9} {'GF/s':>7} {'of peak':>8} {'of time':>8} of read")

@@ -65,26 +65,25 @@ def to_rgb(_: Call, x: Tensor) -> Tensor:
 @tf_op("AdjustHue")
 def adjust_hue(_: Call, x: Tensor, delta: Tensor) -> Tensor:
     """The hue turned by `delta`, of whole turns."""
-    turn = b.scalar_of(delta)
 
-    def function(*colour: Scalar) -> Colour:
-        hue, saturation, value = _hsv(*colour)
-        turned = hue + s.cast(turn, hue.dtype)
-        return _rgb(turned - s.floor(turned), saturation, value)
+    def turned(colour: Colour, delta: Scalar) -> Colour:
+        hue, saturation, value = colour
+        hue = hue + delta
+        return hue - s.floor(hue), saturation, value
 
-    return _by_pixel(x, function)
+    return _adjusted(x, delta, turned)
 
 
 @tf_op("AdjustSaturation")
 def adjust_saturation(_: Call, x: Tensor, scale: Tensor) -> Tensor:
     """The saturation times `scale`, at most 1."""
-    factor = b.scalar_of(scale)
+    return _adjusted(x, scale, lambda colour, factor: (colour[0], s.clamp(colour[1] * factor, 0.0, 1.0), colour[2]))
 
-    def function(*colour: Scalar) -> Colour:
-        hue, saturation, value = _hsv(*colour)
-        return _rgb(hue, s.clamp(saturation * s.cast(factor, hue.dtype), 0.0, 1.0), value)
 
-    return _by_pixel(x, function)
+def _adjusted(x: Tensor, amount: Tensor, function: Callable[[Colour, Scalar], Colour]) -> Tensor:
+    """Each pixel after `function` of its hue, saturation and value, and of the amount."""
+    by = b.scalar_of(amount)
+    return _by_pixel(x, lambda *colour: _rgb(*function(_hsv(*colour), s.cast(by, colour[0].dtype))))
 
 
 @tf_op("AdjustContrastv2")

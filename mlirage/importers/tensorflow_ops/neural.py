@@ -36,6 +36,13 @@ def _same_pads(extent: Dim, out: Dim, kernel: Dim, stride: int) -> tuple[Dim, Di
     return total // 2, total - total // 2
 
 
+def _kernel(call: Call, weight: Tensor) -> tuple[list[int], list[Dim]]:
+    """The dilations, and what filters of them cover of each spatial axis."""
+    spatial = weight.rank - 2
+    dilations = _inner(call.numbers("dilations")) or [1] * spatial
+    return dilations, [(k - 1) * d + 1 for k, d in zip(weight.shape[:spatial], dilations, strict=True)]
+
+
 Pads = tuple[list[Dim], list[Dim], list[Dim]]
 
 
@@ -111,8 +118,7 @@ def _convolution(call: Call, x: Tensor, weight: Tensor, groups: int) -> Tensor:
     _check_layout(call)
     spatial = x.rank - 2
     strides = _inner(call.numbers("strides"))
-    dilations = _inner(call.numbers("dilations")) or [1] * spatial
-    kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[:spatial], dilations, strict=True)]
+    dilations, kernel = _kernel(call, weight)
     low, high, _ = _pads(call, x.shape[1:-1], kernel, strides)
     filters = b.transpose(weight, [spatial + 1, spatial, *range(spatial)])
     made = b.conv(_channels_first(x), filters, strides, dilations, low, high, groups)
@@ -125,8 +131,7 @@ def transposed_convolution(call: Call, sizes: Tensor, weight: Tensor, x: Tensor)
     _check_layout(call)
     spatial = x.rank - 2
     strides = _inner(call.numbers("strides"))
-    dilations = _inner(call.numbers("dilations")) or [1] * spatial
-    kernel = [(k - 1) * d + 1 for k, d in zip(weight.shape[:spatial], dilations, strict=True)]
+    dilations, kernel = _kernel(call, weight)
     wanted = numbers(sizes)[1:-1]
     explicit = call.numbers("explicit_paddings")[2:-2]
     low: list[Dim] = []

@@ -4,7 +4,8 @@
     main$4_conv_1x64x56x56x64x3x3_f32             16    1030  224.1         0.95
 
 MODEL is one of `python -m benchmarks`, or an ONNX file. Every entry point of it is compiled alone, called through the
-executable ABI on random data, and timed in turn with the peak, in processor time of this thread. `shapes` runs a list
+executable ABI on random data, workgroup by workgroup as the runtime does, and timed in turn with the peak, in processor
+time of this thread. `shapes` runs a list
 of matrix products instead: aligned, odd, prime, skinny, dynamic; those of few rows by weights that no cache holds are
 judged by the bytes read per second, too. `narrow` runs products of bytes, of bf16, and of floats by weights of 16, 8
 and 4 bits; their share is of the f32 peak, too. `--json FILE` writes what the table says.
@@ -17,7 +18,7 @@ import math
 import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ import ml_dtypes
 import numpy as np
 
 from benchmarks.models import SETS, built
-from benchmarks.roofline import fma_kernel, interleaved, read_kernel
+from benchmarks.roofline import fma_kernel, interleaved, read_kernel, workgroup_loop
 from mlirage import structured_ops
 from mlirage.codegen.register_shapes import panel_columns
 from mlirage.codegen.target import parse_target
@@ -35,7 +36,7 @@ from mlirage.compiler import lower
 from mlirage.global_optimization.pack_weights import into_panels
 from mlirage.mlir import ir, new_context, walk
 from mlirage.options import make_options
-from tests.codegen.abi import compile_entries
+from tests.codegen.abi import CompiledLibrary, compile_entries
 
 
 @dataclass(frozen=True)
@@ -62,21 +63,33 @@ class Measured:
 def measure_function(name: str, text: str, flops: int, arguments: Callable[[], list[np.ndarray]]) -> Measured:
     """Compiles and times one entry point with static shapes."""
     library = compile_entries(text, keep_files=False)
-    run, _ = library.prepare(name, *arguments())
-    return _timed(name, library.kinds[name], run, flops)
+    return _timed(library, name, arguments(), flops)
 
 
-def _timed(name: str, kind: str, run: Callable[[], None], flops: int, read: int = 0) -> Measured:
+def _timed(
+    library: CompiledLibrary,
+    name: str,
+    arguments: Sequence[np.ndarray],
+    flops: int,
+    read: int = 0,
+    result_dims: Sequence[int] = (),
+) -> Measured:
     """Times a kernel beside the peak; beside reading memory, too, if it reads `read` bytes from there."""
     peak, peak_flops = fma_kernel()
+    loop = workgroup_loop()
+    times_per_call = max(1, _FLOPS_PER_CALL // max(flops, 1))
+    run, _ = library.prepare(
+        name, *arguments, result_dims=result_dims, loop=lambda *states: loop(*states, times_per_call)
+    )
     calls = {"peak": peak, "kernel": run}
     size = 0
     if read:
         calls["read"], size = read_kernel()
     times = interleaved(calls, 0.15)
-    share = flops / times["kernel"] / (peak_flops / times["peak"])
-    of_read = read / times["kernel"] / (size / times["read"]) if read else None
-    return Measured(name, kind, times["kernel"], share, flops, of_read)
+    seconds = times["kernel"] / times_per_call
+    share = flops / seconds / (peak_flops / times["peak"])
+    of_read = read / seconds / (size / times["read"]) if read else None
+    return Measured(name, library.kinds[name], seconds, share, flops, of_read)
 
 
 def work_of(function: ir.Operation) -> int:
@@ -147,6 +160,7 @@ _SHAPES = (
     *((rows, 4096, 4096, True) for rows in (1, 2, 4, 8)), (1, 11008, 4096, True),
 )  # fmt: skip
 _FEW_ROWS = 8
+_FLOPS_PER_CALL = 10_000_000  # smaller kernels run several times per call from Python
 _CACHED_BYTES = 40 << 20  # weights larger than that come from memory
 
 
@@ -194,14 +208,13 @@ def _measure_matmul(rows: int, columns: int, depth: int, known: bool) -> Measure
     a, w = (generator.standard_normal(s, np.float32) for s in ((rows, depth), (depth, columns)))
     bias = generator.standard_normal(columns, np.float32)
     library = compile_entries(text, keep_files=False)
-    run, results = library.prepare(
-        name, a, into_panels(np.ascontiguousarray(w.T), 0, width), bias, result_dims=[] if known else [rows]
-    )
-    run()
+    arguments = (a, into_panels(np.ascontiguousarray(w.T), 0, width), bias)
+    dims = [] if known else [rows]
+    results = library.call(name, *arguments, result_dims=dims)
     np.testing.assert_allclose(results[0], np.maximum(a.astype(np.float64) @ w + bias, 0), rtol=1e-4, atol=1e-3)
     weights = 4 * columns * depth
     read = weights if rows <= _FEW_ROWS and weights > _CACHED_BYTES else 0
-    return _timed(name, library.kinds[name], run, 2 * rows * columns * depth, read)
+    return _timed(library, name, arguments, 2 * rows * columns * depth, read, dims)
 
 
 # (rows, columns, depth)

@@ -9,6 +9,7 @@ import ctypes
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -50,14 +51,57 @@ def fma_kernel(element: str = "float", target: CpuTarget | None = None) -> tuple
     lines.append(f"declare {kind} @{name}({kind}, {kind}, {kind})")
     attribute = f'"prefer-vector-width"="{target.vector_bytes * 8}"'
     text = "\n".join(lines).replace("ptr %p) {", f"ptr %p) {attribute} {{") + "\n"
-    file = tempfile.NamedTemporaryFile(suffix=".so")  # noqa: SIM115 (lives as long as the process)
-    file.write(link_shared_object([llvm.compile_ir(text, target).object], target, "peak"))
-    file.flush()
-    function = ctypes.CDLL(file.name).peak
+    function = _loaded(llvm.compile_ir(text, target).object, target, "peak")
     function.argtypes = [ctypes.c_int64, ctypes.c_void_p]
     data = np.zeros(4 * target.vector_bytes, np.uint8)
-    _KEEP.extend((file, data))
+    _KEEP.append(data)
     return lambda: function(_ITERATIONS, data.ctypes.data), 2 * lanes * _CHAINS * _UNROLLED * _ITERATIONS
+
+
+def workgroup_loop() -> Callable[[object, object, object, int, int], int]:
+    """Calls all workgroups of an entry point, as a runtime does: a call of ctypes takes as long as a small workgroup.
+
+    Returns:
+      (entry point, dispatch state, workgroup state, workgroups, times) -> 0, or the sum of the errors.
+    """
+    target = parse_target("host")
+    text = """
+define i32 @run(ptr %entry, ptr %dispatch, ptr %workgroup, i32 %count, i32 %times) {
+start:
+  br label %outer
+outer:
+  %t = phi i32 [0, %start], [%u, %next]
+  %failed = phi i32 [0, %start], [%sum, %next]
+  br label %inner
+inner:
+  %i = phi i32 [0, %outer], [%j, %inner]
+  %errors = phi i32 [%failed, %outer], [%sum, %inner]
+  store i32 %i, ptr %workgroup
+  %status = call i32 %entry(ptr %dispatch, ptr %workgroup)
+  %sum = add i32 %errors, %status
+  %j = add i32 %i, 1
+  %more = icmp ult i32 %j, %count
+  br i1 %more, label %inner, label %next
+next:
+  %u = add i32 %t, 1
+  %again = icmp ult i32 %u, %times
+  br i1 %again, label %outer, label %end
+end:
+  ret i32 %sum
+}
+"""
+    function = _loaded(llvm.compile_ir(text, target).object, target, "run")
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32]
+    return function
+
+
+def _loaded(code: bytes, target: CpuTarget, name: str) -> Any:
+    """A function of an object file; the library stays loaded as long as the process lives."""
+    file = tempfile.NamedTemporaryFile(suffix=".so")  # noqa: SIM115 (lives as long as the process)
+    file.write(link_shared_object([code], target, name))
+    file.flush()
+    _KEEP.append(file)
+    return ctypes.CDLL(file.name)[name]
 
 
 def copy_kernel(size: int = 64 << 20) -> tuple[Callable[[], None], int]:

@@ -145,12 +145,18 @@ class CompiledLibrary:
         assert set(self.kinds.values()) == {expected}
 
     def prepare(
-        self, name: str, *arguments: Any, result_dims: Sequence[int] = ()
+        self,
+        name: str,
+        *arguments: Any,
+        result_dims: Sequence[int] = (),
+        loop: Callable[[Any, Any, Any, int], int] | None = None,
     ) -> tuple[Callable[[], None], list[Array]]:
         """A call without its set-up, for timing: (run all workgroups, results).
 
         Args:
           result_dims: the dynamic extents of the results, in order; by default those of the arguments are tried.
+          loop: calls an entry point with a dispatch state and a workgroup state, for so many workgroups; returns 0 or
+            an error. By default a loop in Python, which takes longer than small workgroups do.
         """
         signature = self.signatures[name]
         entry, attributes = self.entries[name]
@@ -204,6 +210,9 @@ class CompiledLibrary:
 
         def run() -> None:
             assert keep
+            if loop is not None:
+                assert loop(entry, d, w, count) == 0
+                return
             for number in range(count):
                 workgroup.workgroup_id_x = number
                 assert entry(d, w) == 0

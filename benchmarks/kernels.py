@@ -78,9 +78,11 @@ def _timed(
     peak, peak_flops = fma_kernel()
     loop = workgroup_loop()
     times_per_call = max(1, _FLOPS_PER_CALL // max(flops, 1))
-    run, _ = library.prepare(
-        name, *arguments, result_dims=result_dims, loop=lambda *states: loop(*states, times_per_call)
-    )
+
+    def all_workgroups(entry: Any, dispatch: Any, workgroup: Any, count: int) -> int:
+        return loop(entry, dispatch, workgroup, count, times_per_call)
+
+    run, _ = library.prepare(name, *arguments, result_dims=result_dims, loop=all_workgroups)
     calls = {"peak": peak, "kernel": run}
     size = 0
     if read:

@@ -16,7 +16,7 @@ from mlirage.mlir import ir, walk
 from mlirage.program import Array, Program, is_splat
 
 # A result may be this much larger than the constants that it is made of; filters of images of few channels are
-# multiplied as floats.
+# multiplied as floats. Filters that are filled up with zeros may be twice as large: else every call would do that.
 _GROWTH_BYTES = 4096
 _FILTER_GROWTH_BYTES = 64 << 10
 
@@ -58,7 +58,9 @@ class ConstantExpressions:
             return
         if not op.name.startswith(_PURE) or not op.results or not _has_static_results(op):
             return
-        if op.name in _TRAPS or any(inner.name in _TRAPS for inner in walk(op)):
+        is_tensor = len(op.results) == 1 and isinstance(op.results[0].type, ir.RankedTensorType)
+        array = moved(op, self.arrays) if is_tensor else None
+        if array is None and (op.name in _TRAPS or any(inner.name in _TRAPS for inner in walk(op))):
             return
         operands = structured_ops.values_read(op)
         owners = [None if isinstance(value.owner, ir.Block) else value.owner.operation for value in operands]
@@ -68,10 +70,8 @@ class ConstantExpressions:
         if _is_uniform(op, self.uniform):
             self.uniform.update(op.results)
             self._find_splat(op)
-        if len(op.results) == 1 and isinstance(op.results[0].type, ir.RankedTensorType):
-            array = moved(op, self.arrays)
-            if array is not None:
-                self.arrays[op.results[0]] = array
+        if array is not None:
+            self.arrays[op.results[0]] = array
 
     def _find_splat(self, op: ir.Operation) -> None:
         if op.name == "arith.constant":
@@ -117,6 +117,8 @@ class ConstantExpressions:
             return False  # `multiply-integers` wants the integers
         size = (_element_bytes(value.type) or 0) * int(np.prod(value.type.shape, dtype=np.int64))
         growth = _FILTER_GROWTH_BYTES if _is_first_filter(value) else _GROWTH_BYTES
+        if value in self.arrays and _is_filter(value):
+            growth += self.constant[op]
         return size <= self.constant[op] + growth
 
 
@@ -126,6 +128,11 @@ def _multiplies_integers(value: ir.Value, target: CpuTarget) -> bool:
     while not isinstance(source.owner, ir.Block) and source.owner.operation.name in _RESHAPES:
         source = source.owner.operation.operands[0]
     return match_dequantization(source) is not None and _feeds_integers(value, target)
+
+
+def _is_filter(value: ir.Value) -> bool:
+    users = [use.owner.operation for use in value.uses]
+    return bool(users) and all(structured_ops.is_window(user) and user.operands[1] == value for user in users)
 
 
 def _is_first_filter(value: ir.Value) -> bool:

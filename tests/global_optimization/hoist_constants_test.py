@@ -203,3 +203,50 @@ return %r : tensor<2x4xf32>"""
     splat = np.broadcast_to(np.float32(2), (3, 4))
     program = _hoisted(kinds, body, "tensor<2x4xf32>", {"w": splat, "s": s}, "fold-scales")
     assert set(program.constants) == {"w", "s"}
+
+
+def _reversal(start: int, step: str) -> str:
+    return f"""%e = tensor.empty() : tensor<3x5xf32>
+%c0 = arith.constant 0 : index
+%start = arith.constant {start} : index
+%r = linalg.generic {{indexing_maps = [affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}}
+    outs(%e : tensor<3x5xf32>) {{
+^bb0(%o: f32):
+  %i = linalg.index 0 : index
+  %j = linalg.index 1 : index
+  %p = arith.{step} %start, %i : index
+  %v = tensor.extract %w[%j, %c0, %p] : tensor<5x1x9xf32>
+  linalg.yield %v : f32
+}} -> tensor<3x5xf32>
+return %r : tensor<3x5xf32>"""
+
+
+@pytest.mark.parametrize(("start", "step"), [(2, "subi"), (8, "subi"), (6, "addi"), (0, "addi")])
+def test_reversals_are_moved(start: int, step: str) -> None:
+    """Every element is extracted from a place of its own: the array is turned round, or a part of it taken."""
+    w = np.random.default_rng(0).standard_normal((5, 1, 9)).astype(np.float32)
+    program = _hoisted({"w": "tensor<5x1x9xf32>"}, _reversal(start, step), "tensor<3x5xf32>", {"w": w})
+    places = [start + (i if step == "addi" else -i) for i in range(3)]
+    np.testing.assert_array_equal(_returned(program)[0], w[:, 0, places].T)
+
+
+@pytest.mark.parametrize(("start", "step"), [(1, "subi"), (9, "subi"), (7, "addi"), (-1, "addi")])
+def test_places_outside_stay(start: int, step: str) -> None:
+    """What reads outside of a constant fails where it runs."""
+    w = np.zeros((5, 1, 9), np.float32) + np.arange(9, dtype=np.float32)
+    program = _hoisted({"w": "tensor<5x1x9xf32>"}, _reversal(start, step), "tensor<3x5xf32>", {"w": w})
+    assert any(op.name == "tensor.extract" for op in walk(program.module.operation))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.5])
+def test_paddings_are_moved(value: float) -> None:
+    """A padding that makes the module larger by little."""
+    w = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)
+    body = f"""%c = arith.constant {value} : f32
+%r = tensor.pad %w low[1, 0] high[0, 2] {{
+^bb0(%i: index, %j: index):
+  tensor.yield %c : f32
+}} : tensor<3x5xf32> to tensor<4x7xf32>
+return %r : tensor<4x7xf32>"""
+    program = _hoisted({"w": "tensor<3x5xf32>"}, body, "tensor<4x7xf32>", {"w": w})
+    np.testing.assert_array_equal(_returned(program)[0], np.pad(w, ((1, 0), (0, 2)), constant_values=value))

@@ -139,13 +139,20 @@ def _window_gain(op: ir.Operation) -> float:
         if not parallel
     )
     if _is_product(op):
-        return elements * taps * _MULTIPLY_ADD * _PACKING
+        # Vectors along a plane of few pixels are mostly empty: one pixel is a vector times a matrix.
+        slower = _PACKING + _filling(math.prod(op.results[0].type.shape[2:])) - 1
+        return elements * taps * _MULTIPLY_ADD * slower
     width = op.results[0].type.shape[-1]
     if not _slides_in_planes(op) or width < _LANES:
         return math.inf
     vectors = elements / _LANES
-    waste = -(-width // _LANES) * _LANES / width
+    waste = _filling(width)
     return vectors * taps * (_PLANE_TAP * waste - _CHANNEL_TAP)
+
+
+def _filling(pixels: int) -> float:
+    """How many times more lanes than `pixels` whole vectors have."""
+    return -(-pixels // _LANES) * _LANES / max(1, pixels)
 
 
 def _slides_in_planes(op: ir.Operation) -> bool:

@@ -63,3 +63,14 @@ func.func @narrow(%x: tensor<1x64x9x9xf32>) -> tensor<1x64x7x7xf32> {
       outs(%f : tensor<1x64x7x7xf32>) -> tensor<1x64x7x7xf32>
   return %y : tensor<1x64x7x7xf32>
 }
+
+// -----
+
+// So do planes of one pixel, as gates of squeeze-and-excitation have them: the channels are the columns of a product.
+// CHECK-LABEL: func.func @gate(
+// CHECK: ins(%{{.*}}, %arg1 : tensor<1x1x1x960xf32>, tensor<240x960x1x1xf32>) outs(%{{.*}} : tensor<1x1x1x240xf32>)
+func.func @gate(%x: tensor<1x960x1x1xf32>, %w: tensor<240x960x1x1xf32>, %i: tensor<1x240x1x1xf32>) -> tensor<1x240x1x1xf32> {
+  %y = linalg.conv_2d_nchw_fchw ins(%x, %w : tensor<1x960x1x1xf32>, tensor<240x960x1x1xf32>)
+      outs(%i : tensor<1x240x1x1xf32>) -> tensor<1x240x1x1xf32>
+  return %y : tensor<1x240x1x1xf32>
+}

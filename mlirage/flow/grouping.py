@@ -20,6 +20,8 @@ from mlirage.mlir import ir, walk
 _MIN_ROWS = 16
 # … unless a thread handles so few elements in no time.
 _SMALL = 32768
+# So many times as many elements as what it reads has are worth rows of an op's own.
+_MUCH_LARGER = 64
 # Runs of equal types among the results and operands of a dispatch; scalars and extents need some of the latter.
 _RESULT_TYPES = 8
 _OPERAND_TYPES = 12
@@ -332,11 +334,14 @@ def _worth_sharing(op: ir.Operation, loops: tuple[int, ...], group: Group) -> bo
     extents = structured_ops.loop_extents(op)
     if len(loops) == len(extents):
         return True
-    rows = math.prod(extents[loop] if extents[loop] != structured_ops.DYNAMIC else _MIN_ROWS for loop in loops)
-    if rows >= _MIN_ROWS:
+    work = math.prod(_static(extents))
+    works = [math.prod(_static(structured_ops.loop_extents(o))) for o in group.ops]
+    if max(work, *works) <= _SMALL:
         return True
-    works = [math.prod(_static(extents)), *(math.prod(_static(structured_ops.loop_extents(o))) for o in group.ops)]
-    return max(works) <= _SMALL
+    if work >= _MUCH_LARGER * max(works) and len(loops) < structured_ops.parallel_loops(op).count(True):
+        return False  # long rows of its own, for a few numbers that need not be read again
+    rows = math.prod(extents[loop] if extents[loop] != structured_ops.DYNAMIC else _MIN_ROWS for loop in loops)
+    return rows >= _MIN_ROWS
 
 
 def _static(extents: list[int]) -> list[int]:

@@ -25,8 +25,10 @@ func.func @groups(%x: tensor<256x96x2x16xf32>) -> tensor<2xf32> {
 
 // Neighbours in memory are results: partial sums keep them together.
 // CHECK-LABEL: func.func @channels
-//       CHECK: -> tensor<32x?xf32>
-//       CHECK: iterator_types = ["reduction", "parallel"]
+//       CHECK: tensor.expand_shape {{.*}} : tensor<32x1000x?xf32> into tensor<32x4x250x?xf32>
+//       CHECK: iterator_types = ["parallel", "parallel", "reduction", "parallel"]
+//       CHECK: -> tensor<32x4x?xf32>
+//       CHECK: iterator_types = ["reduction", "reduction", "parallel"]
 func.func @channels(%x: tensor<32x1000x?xf32>, %n: index) -> tensor<?xf32> {
   %z = arith.constant 0.0 : f32
   %e = tensor.empty(%n) : tensor<?xf32>
@@ -39,6 +41,72 @@ func.func @channels(%x: tensor<32x1000x?xf32>, %n: index) -> tensor<?xf32> {
     linalg.yield %s : f32
   } -> tensor<?xf32>
   return %r : tensor<?xf32>
+}
+
+// Whole rows stay; the images of a batch are partial sums.
+// CHECK-LABEL: func.func @planes
+//       CHECK: iterator_types = ["parallel", "parallel", "reduction", "reduction"]
+//       CHECK: -> tensor<5x19xf32>
+//       CHECK: iterator_types = ["reduction", "parallel"]
+func.func @planes(%x: tensor<5x19x151x149xf32>) -> tensor<19xf32> {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<19xf32>
+  %i = linalg.fill ins(%z : f32) outs(%e : tensor<19xf32>) -> tensor<19xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(n, c, h, w) -> (n, c, h, w)>, affine_map<(n, c, h, w) -> (c)>],
+      iterator_types = ["reduction", "parallel", "reduction", "reduction"]}
+      ins(%x : tensor<5x19x151x149xf32>) outs(%i : tensor<19xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.addf %a, %t : f32
+    linalg.yield %s : f32
+  } -> tensor<19xf32>
+  return %r : tensor<19xf32>
+}
+
+// One axis with a divisor; an operand that does not vary along it; a prime extent stays; a place is one in the whole.
+// CHECK-LABEL: func.func @column
+//  CHECK-SAME: (%[[X:.*]]: tensor<22499x64xf32>, %[[M:.*]]: tensor<64xf32>
+//       CHECK: %[[S:.*]] = tensor.expand_shape %[[X]] {{.*}} into tensor<149x151x64xf32>
+//       CHECK: iterator_types = ["reduction", "parallel", "parallel"]} ins(%[[S]], %[[M]]
+//       CHECK: -> tensor<149x64xf32>
+//       CHECK: iterator_types = ["reduction", "parallel"]
+//       CHECK: iterator_types = ["reduction", "parallel"]} ins(%{{.*}} : tensor<22501x64xf32>)
+//       CHECK: iterator_types = ["reduction", "parallel", "parallel"]}
+//       CHECK: %[[C:.*]] = arith.constant 151
+//       CHECK: %[[F:.*]] = arith.muli %{{.*}}, %[[C]]
+//       CHECK: %[[L:.*]] = linalg.index 0
+//       CHECK: arith.addi %[[F]], %[[L]]
+//       CHECK: iterator_types = ["reduction", "parallel"]
+//   CHECK-NOT: iterator_types
+func.func @column(%x: tensor<22499x64xf32>, %m: tensor<64xf32>, %p: tensor<22501x64xf32>)
+    -> (tensor<64xf32>, tensor<64xf32>, tensor<64xf32>) {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<64xf32>
+  %i = linalg.fill ins(%z : f32) outs(%e : tensor<64xf32>) -> tensor<64xf32>
+  %0 = linalg.generic {indexing_maps = [affine_map<(n, c) -> (n, c)>, affine_map<(n, c) -> (c)>, affine_map<(n, c) -> (c)>],
+      iterator_types = ["reduction", "parallel"]} ins(%x, %m : tensor<22499x64xf32>, tensor<64xf32>) outs(%i : tensor<64xf32>) {
+  ^bb0(%a: f32, %b: f32, %t: f32):
+    %d = arith.subf %a, %b : f32
+    %q = arith.mulf %d, %d : f32
+    %s = arith.addf %q, %t : f32
+    linalg.yield %s : f32
+  } -> tensor<64xf32>
+  %1 = linalg.generic {indexing_maps = [affine_map<(n, c) -> (n, c)>, affine_map<(n, c) -> (c)>],
+      iterator_types = ["reduction", "parallel"]} ins(%p : tensor<22501x64xf32>) outs(%i : tensor<64xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.addf %a, %t : f32
+    linalg.yield %s : f32
+  } -> tensor<64xf32>
+  %2 = linalg.generic {indexing_maps = [affine_map<(n, c) -> (n, c)>, affine_map<(n, c) -> (c)>],
+      iterator_types = ["reduction", "parallel"]} ins(%x : tensor<22499x64xf32>) outs(%i : tensor<64xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %n = linalg.index 0 : index
+    %k = arith.index_cast %n : index to i32
+    %f = arith.sitofp %k : i32 to f32
+    %q = arith.mulf %a, %f : f32
+    %s = arith.addf %q, %t : f32
+    linalg.yield %s : f32
+  } -> tensor<64xf32>
+  return %0, %1, %2 : tensor<64xf32>, tensor<64xf32>, tensor<64xf32>
 }
 
 // Rows, short sums, other reductions, and open extents stay.

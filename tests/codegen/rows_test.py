@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.codegen.abi import CompiledLibrary, compile_entries
-from tests.codegen.loops_test import chain, generic, tensor_type
+from tests.codegen.loops_test import chain, generic, softmax, tensor_type
 
 # One element, less than a vector, whole vectors, odd numbers of them, blocks of them.
 _COLUMNS = (0, 1, 3, 16, 17, 49, 64, 65, 127, 513, 9001)
@@ -274,3 +274,56 @@ def test_a_result_that_replaces_its_operand_is_left_to_loops() -> None:
     x = np.random.default_rng(0).standard_normal((3, 40), np.float32)
     expected = x * x.sum(1, keepdims=True, dtype=np.float64)
     np.testing.assert_allclose(library.call("f", x.copy())[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_extremes_tell_nans_and_signs_of_zeros(dynamic: bool) -> None:
+    """maximum and minimum of IEEE 754: a NaN of either sign wins, -0 is less than 0."""
+    columns = (0, 1, 17, 129)
+    kinds: list[tuple[str, Any]] = [("f32", np.float32), ("f64", np.float64)]
+    text = "".join(
+        _reduce(f"{op}_{kind}_{n}", n, kind, op, start, dynamic)
+        for kind, _ in kinds
+        for op, start in (("maximumf", "-1.0e30"), ("minimumf", "1.0e30"))
+        for n in columns
+    )
+    library = compile_entries(text, keep_files=False)
+    _check(library)
+    for kind, dtype in kinds:
+        for n in columns:
+            x = np.random.default_rng(n).standard_normal((3, n)).astype(dtype)
+            zeros = np.copysign(dtype(0), np.random.default_rng(n).standard_normal((3, n))).astype(dtype)
+            lost = x.copy()
+            if n:
+                lost[0, n // 2] = np.nan
+                lost[1, n - 1] = -np.nan
+                lost[2, :] = -np.inf
+            for given in (x, zeros, lost):
+                for op, start in (("maximumf", -1e30), ("minimumf", 1e30)):
+                    (result,) = library.call(f"{op}_{kind}_{n}", given, result_dims=[3] if dynamic else [])
+                    reduce = np.max if op == "maximumf" else np.min
+                    expected = reduce(given, 1, initial=start)
+                    np.testing.assert_array_equal(result.view(dtype), expected, err_msg=f"{op} of {n}")
+                    if given is zeros and n:
+                        negative = np.signbit(zeros)
+                        sign = negative.all(1) if op == "maximumf" else negative.any(1)
+                        np.testing.assert_array_equal(np.signbit(result.view(dtype)), sign, err_msg=f"{op} of {n}")
+
+
+def test_softmax_of_extreme_rows() -> None:
+    """Rows of NaNs, infinities and far apart numbers, alone and masked as attention does it."""
+    library = compile_entries(softmax("s", (7,), 67, False) + softmax("d", (7,), 67, True), keep_files=False)
+    _check(library)
+    x = np.random.default_rng(0).standard_normal((7, 67)).astype(np.float32)
+    x[0, 3] = np.nan
+    x[1, 5] = np.inf
+    x[2] = -np.inf
+    x[3, ::2] = -np.inf
+    x[4] *= 60
+    x[5] = np.linspace(-110, 0, 67)
+    with np.errstate(invalid="ignore"):
+        e = np.exp((x - x.max(1, keepdims=True)).astype(np.float64))
+        expected = e / e.sum(1, keepdims=True)
+    for name in "sd":
+        (result,) = library.call(name, x, result_dims=list(x.shape) if name == "d" else [])
+        np.testing.assert_allclose(result, expected, rtol=2e-6, atol=2e-38)

@@ -2,6 +2,7 @@
 
     sum:      four vectors of partial sums, started with -0.0, added up in pairs
     argmax:   vectors of (value, index); of two parts the better, of equal ones the one that came first
+    max:      vectors of integers that have the floats' order, greatest and least: one of them tells of NaNs
 
 Only reductions whose parts can be merged have a fold: sums, products, extremes, bitwise ops; and those that pick one
 element and say where it was.
@@ -9,8 +10,9 @@ element and say where it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mlirage import structured_ops
 from mlirage.codegen.cpu.elements import Elements
@@ -20,6 +22,7 @@ from mlirage.mlir import arith, ir, vector
 _P, _I = arith.CmpFPredicate, arith.CmpIPredicate
 _FLOAT_NEUTRAL = {"arith.addf": -0.0, "arith.mulf": 1.0, "arith.maximumf": float("-inf"),
                   "arith.minimumf": float("inf")}  # fmt: skip
+_EXTREMES = ("arith.maximumf", "arith.minimumf")
 _INTEGER = ("arith.addi", "arith.muli", "arith.andi", "arith.ori", "arith.xori", "arith.maxsi", "arith.minsi",
             "arith.maxui", "arith.minui")  # fmt: skip
 
@@ -161,15 +164,32 @@ class Folding:
       op: the reduction.
       fold: its fold.
       start: what its results start from, scalars.
+      as_integers: extremes of floats are found among integers that have their order, where the target has no
+        instruction that passes NaNs on and tells -0 from 0.
     """
 
     op: ir.Operation
     fold: Fold
     start: Sequence[ir.Value]
+    as_integers: bool = False
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the parts are integers: for every result the greatest and the least."""
+        names = self.fold.combiners
+        return self.as_integers and bool(names) and all(name in _EXTREMES for name in names)
+
+    @property
+    def part_count(self) -> int:
+        """How many values the parts are."""
+        return len(self.start) * (2 if self.is_ordered else 1)
 
     def neutral(self, lanes: int) -> list[ir.Value]:
         """Parts of nothing."""
         elements = Elements(lanes)
+        if self.is_ordered:
+            infinities = [arith.constant(r.type, sign * float("inf")) for r in self.start for sign in (-1, 1)]
+            return [elements.spread(_ordered(v)) for v in infinities]
         if not self.fold.combiners:
             return [elements.spread(v) for v in self.start]
         return [
@@ -181,13 +201,36 @@ class Folding:
         self, inputs: Sequence[ir.Value | None], parts: Sequence[ir.Value], elements: Elements, loops: dict[int, Place]
     ) -> list[ir.Value]:
         """The parts with the next elements; lanes that do not exist stay."""
-        new = elements.clone_body(structured_ops.body(self.op), [*inputs, *parts], loops)
+        if self.is_ordered:
+            new = self.merge(parts, self._ordered_elements(inputs, elements, loops))
+        else:
+            new = elements.clone_body(structured_ops.body(self.op), [*inputs, *parts], loops)
         if elements.mask is None:
             return new
         return [arith.select(elements.mask, n, old) for n, old in zip(new, parts, strict=True)]
 
+    def _ordered_elements(
+        self, inputs: Sequence[ir.Value | None], elements: Elements, loops: dict[int, Place]
+    ) -> list[ir.Value]:
+        """What the results are combined with, as parts."""
+        block = structured_ops.body(self.op)
+        known: dict[ir.Value, ir.Value] = {a: v for a, v in zip(block.arguments, inputs, strict=False) if v is not None}
+        parts: list[ir.Value] = []
+        for value, result in zip(list(block.operations)[-1].operation.operands, _results(self.op), strict=True):
+            (element,) = (v for v in ir.OpResult(value).owner.operation.operands if v != result)
+            parts += [_ordered(elements.spread(_compute(element, known, elements, block, loops)))] * 2
+        return parts
+
     def merge(self, first: Sequence[ir.Value], second: Sequence[ir.Value]) -> list[ir.Value]:
         """Parts of all elements of two parts."""
+        if self.is_ordered:
+            return [
+                (arith.minsi if number % 2 else arith.maxsi)(a, b)
+                for number, (a, b) in enumerate(zip(first, second, strict=True))
+            ]
+        return self._combine(first, second)
+
+    def _combine(self, first: Sequence[ir.Value], second: Sequence[ir.Value]) -> list[ir.Value]:
         if self.fold.combiners:
             return [
                 ir.Operation.create(name, [a.type], [a, b]).result
@@ -226,7 +269,21 @@ class Folding:
         while isinstance(parts[0].type, ir.VectorType):
             lanes = ir.VectorType(parts[0].type).get_dim_size(0)
             parts = self.halve(parts) if lanes > 1 else [vector.extract(p, [], [0]) for p in parts]
-        return self.merge(self.start, parts)
+        return self._combine(self.start, self._floats(parts) if self.is_ordered else parts)
+
+    def _floats(self, parts: Sequence[ir.Value]) -> list[ir.Value]:
+        """The results that scalar parts say."""
+        floats: list[ir.Value] = []
+        for name, start, greatest, least in zip(self.fold.combiners, self.start, parts[::2], parts[1::2], strict=True):
+            minus, plus = (_ordered(arith.constant(start.type, sign * float("inf"))) for sign in (-1, 1))
+            # what lies beyond the infinities on the other side is a NaN; on this side it is the result
+            if name == "arith.maximumf":
+                nan, extreme = arith.cmpi(_I.slt, least, minus), greatest
+            else:
+                nan, extreme = arith.cmpi(_I.sgt, greatest, plus), least
+            found = arith.bitcast(start.type, _flipped(extreme))
+            floats.append(arith.select(nan, arith.constant(start.type, float("nan")), found))
+        return floats
 
     def halve(self, parts: Sequence[ir.Value]) -> list[ir.Value]:
         """Parts of half as many lanes."""
@@ -239,7 +296,13 @@ def _part(whole: ir.Value, start: int, size: int) -> ir.Value:
     return vector.extract_strided_slice(kind, whole, [start], [size], [1])
 
 
-def _compute(value: ir.Value, known: dict[ir.Value, ir.Value], elements: Elements, block: ir.Block) -> ir.Value:
+def _compute(
+    value: ir.Value,
+    known: dict[ir.Value, ir.Value],
+    elements: Elements,
+    block: ir.Block,
+    loops: Mapping[int, Place] = MappingProxyType({}),
+) -> ir.Value:
     """A value of the body, from other ones."""
     if value in known:
         return known[value]
@@ -247,9 +310,35 @@ def _compute(value: ir.Value, known: dict[ir.Value, ir.Value], elements: Element
         return elements.spread(value)
     op = value.owner.operation
     for operand in op.operands:
-        known[operand] = _compute(operand, known, elements, block)
-    known.update(zip(op.results, elements.clone_scalar_op(op, known, {}), strict=True))
+        known[operand] = _compute(operand, known, elements, block, loops)
+    known.update(zip(op.results, elements.clone_scalar_op(op, known, loops), strict=True))
     return known[value]
+
+
+def _ordered(value: ir.Value) -> ir.Value:
+    """Integers in the order of floats: -NaN, -inf, …, -0, 0, …, inf, NaN."""
+    integer = ir.IntegerType.get_signless(ir.FloatType(_lane_type(value.type)).width)
+    if isinstance(value.type, ir.VectorType):
+        return _flipped(arith.bitcast(ir.VectorType.get(ir.VectorType(value.type).shape, integer), value))
+    return _flipped(arith.bitcast(integer, value))
+
+
+def _flipped(bits: ir.Value) -> ir.Value:
+    """The integer for a float's bits, and back: of negative ones all bits but the sign."""
+    width = ir.IntegerType(_lane_type(bits.type)).width
+    sign = arith.shrsi(bits, _splat(bits.type, width - 1))
+    return arith.xori(bits, arith.andi(sign, _splat(bits.type, (1 << (width - 1)) - 1)))
+
+
+def _lane_type(kind: ir.Type) -> ir.Type:
+    return kind.element_type if isinstance(kind, ir.VectorType) else kind
+
+
+def _splat(kind: ir.Type, number: int) -> ir.Value:
+    attribute = ir.IntegerAttr.get(_lane_type(kind), number)
+    if isinstance(kind, ir.VectorType):
+        return arith.constant(kind, ir.DenseElementsAttr.get_splat(kind, attribute))
+    return arith.constant(kind, attribute)
 
 
 def _neutral(name: str, kind: ir.Type) -> ir.Attribute:

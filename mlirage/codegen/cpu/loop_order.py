@@ -2,7 +2,7 @@
 
     sum over (h, w) of (n, h, w, c):   loops (n, c, h, w)  ─>  (n, h, w, c)
 
-Also marks floating-point sums as reorderable, which vectorizing a sum is.
+Also marks floating-point sums as reorderable, which vectorizing a sum is, and what a softmax computes as simple.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from mlirage import structured_ops
 from mlirage.mlir import arith, ir, walk
 
+# On an exponential: its argument is not above 0.
+NONPOSITIVE = "mlirage.nonpositive"
 _REORDERABLE = "arith.addf", "arith.mulf"
 
 
@@ -105,19 +107,62 @@ def allow_reordering(op: ir.Operation) -> None:
         combiner.attributes["fastmath"] = _flags(flags)
 
 
-def divide_rows_once(op: ir.Operation) -> None:
-    """Lets a softmax multiply by the reciprocal of each row's sum, with `fastmath<arcp>` on its division.
+def simplify_softmax(op: ir.Operation) -> None:
+    """Marks what a softmax need not compute in general: exponentials of what is at most 0, a quotient per element.
 
-    The sum of exponentials whose greatest is 1 has a reciprocal that neither overflows nor is denormal.
+    `math.exp` of a number less its row's greatest gets the attribute NONPOSITIVE. The division by a row's sum of
+    exponentials gets `fastmath<arcp>`: with a greatest of 1 its reciprocal neither overflows nor is denormal.
     """
     block = structured_ops.body(op)
     for inner in [o.operation for o in block.operations]:
+        if inner.name == "math.exp" and _is_below_greatest(inner.operands[0], op):
+            inner.attributes[NONPOSITIVE] = ir.UnitAttr.get()
+            continue
         if inner.name != "arith.divf" or not all(isinstance(v.owner, ir.Block) for v in inner.operands):
             continue
         arguments = list(block.arguments)
         whole, total = (op.operands[arguments.index(v)] for v in inner.operands)
         if _is_sum_of(total, whole) and _is_exponential(whole):
             inner.attributes["fastmath"] = ir.Attribute.parse("#arith.fastmath<arcp>")
+
+
+def _is_below_greatest(value: ir.Value, op: ir.Operation) -> bool:
+    """Whether a value in the body of `op` is an element less the greatest of some elements, it included."""
+    if isinstance(value.owner, ir.Block) or value.owner.operation.name != "arith.subf":
+        return False
+    arguments: list[ir.Value] = list(structured_ops.body(op).arguments)
+    operands = [_unwidened(v) for v in value.owner.operation.operands]
+    if any(v not in arguments for v in operands):
+        return False
+    numbers = [arguments.index(v) for v in operands]
+    whole, greatest = (op.operands[n] for n in numbers)
+    if isinstance(greatest.owner, ir.Block) or not structured_ops.is_structured(greatest.owner.operation):
+        return False
+    source = greatest.owner.operation
+    if structured_ops.inputs(source) != [whole] or all(structured_ops.parallel_loops(source)):
+        return False
+    names = [o.operation.name for o in structured_ops.body(source).operations]
+    if names not in (["arith.maximumf", "linalg.yield"], ["arith.extf", "arith.maximumf", "linalg.yield"]):
+        return False
+    # every element belongs to the greatest that it is compared with: as dims of the operand, both maps are the same
+    maps, source_maps = structured_ops.indexing_maps(op), structured_ops.indexing_maps(source)
+    dims = _dims_of(maps[numbers[0]], maps[numbers[1]])
+    return dims is not None and dims == _dims_of(source_maps[0], source_maps[1])
+
+
+def _unwidened(value: ir.Value) -> ir.Value:
+    """What a float of another width was."""
+    if isinstance(value.owner, ir.Block) or value.owner.operation.name != "arith.extf":
+        return value
+    return value.owner.operation.operands[0]
+
+
+def _dims_of(whole: ir.AffineMap, part: ir.AffineMap) -> list[int] | None:
+    """Which dims of an operand the dims of another one are; None if they are not dims alone."""
+    loops, wanted = structured_ops.map_dims(whole), structured_ops.map_dims(part)
+    if None in loops or any(w not in loops for w in wanted):
+        return None
+    return [loops.index(w) for w in wanted]
 
 
 def _is_sum_of(total: ir.Value, whole: ir.Value) -> bool:

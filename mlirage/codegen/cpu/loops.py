@@ -16,7 +16,7 @@ import math
 from mlirage import structured_ops
 from mlirage.codegen.configuration import Configuration, Datum, Entry, is_structured
 from mlirage.codegen.cpu.grain import GUESS, cost_ns, workgroup_tiles
-from mlirage.codegen.cpu.loop_order import allow_reordering, best_order, divide_rows_once, order_loops
+from mlirage.codegen.cpu.loop_order import allow_reordering, best_order, order_loops, simplify_softmax
 from mlirage.codegen.cpu.transforms import OP, apply_transforms, match
 from mlirage.codegen.cpu.transpose import block_tiles, vectorize_blocks
 from mlirage.codegen.target import CpuTarget
@@ -47,7 +47,7 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     if _fused_copies(ops) > _MOST_COPIES:
         return root, Configuration(KIND, (0,) * len(structured_ops.loop_extents(root)))
     for op in ops:
-        divide_rows_once(op)
+        simplify_softmax(op)
     rows = row_loops(ops)
     if not _results_are_local(entry, ops, rows):
         rows = set()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlirage.codegen.configuration import Entry
+from mlirage.codegen.cpu.loop_order import NONPOSITIVE
 from mlirage.codegen.cpu.math_functions import Functions
 from mlirage.codegen.cpu.math_power import constant_power, cube_root, power, remainder, rounded
 from mlirage.codegen.cpu.math_reduction import Reduction
@@ -107,6 +108,8 @@ def _build(op: ir.Operation, name: str, kind: ir.Type, operands: list[ir.Value],
     """The expansion for f32 and f64."""
     f = Functions(kind, target)
     x = operands[0]
+    if name == "exp" and NONPOSITIVE in op.attributes:
+        return f.exp_nonpositive(x)
     if name in _NATIVE:
         return getattr(f, name)(x)
     if name in _WIDE:

@@ -127,21 +127,30 @@ class Functions:
         coefficients = table.EXP_F64 if self.bits == 64 else table.EXP_F32
         return self.fma(self.polynomial(r, coefficients), arith.mulf(r, r), r)
 
+    def _exp_parts(self, x: ir.Value, offset: int) -> tuple[ir.Value, ir.Value]:
+        """x = n ln 2 + r: (r, a number whose low bits are n + offset + the exponent's bias)."""
+        high, low = _LN2_PARTS[self.bits]
+        magic = self.c(_MAGIC[self.bits] + self.bias + offset)
+        shifted = self.fma(x, self.c(_LOG2E), magic)
+        n = arith.subf(shifted, magic)
+        return self.fma(n, self.c(-low), self.fma(n, self.c(-high), x)), shifted
+
     def exp(self, x: ir.Value) -> ir.Value:
         """e^x."""
         x = self.clamp(x, -750.0, 710.0) if self.bits == 64 else self.clamp(x, -104.0, 89.0)
-        q, _, exponent = self._reduced_exp(x)
-        return self.scale(arith.addf(q, self.c(1.0)), exponent)
+        # 2 e^r 2^(n - 1): 2^n alone may overflow where the result does not
+        r, shifted = self._exp_parts(x, -1)
+        coefficients = table.EXP_F64 if self.bits == 64 else table.EXP_F32
+        twice = self.polynomial(r, [2.0 * c for c in (1.0, 1.0, *coefficients)])
+        # where the result may be denormal it is made 2^64 times as large first
+        small = self.compare(_P.OLT, x, -707.0 if self.bits == 64 else -86.0)
+        exponent = arith.addi(self.bits_of(shifted), arith.select(small, self.i(64), self.i(0)))
+        power = self.float_of(arith.shli(exponent, self.i(self.mantissa)))
+        return arith.mulf(arith.mulf(twice, power), self.select(small, 2.0**-64, 1.0))
 
     def exp_nonpositive(self, x: ir.Value) -> ir.Value:
-        """e^x for x <= 0 in half the time: results that would be denormal are 0."""
-        high, low = _LN2_PARTS[self.bits]
-        magic = self.c(
-            _MAGIC[self.bits] + self.bias
-        )  # leaves n + bias in the low bits, where the exponent is made of it
-        shifted = self.fma(x, self.c(_LOG2E), magic)
-        n = arith.subf(shifted, magic)
-        r = self.fma(n, self.c(-low), self.fma(n, self.c(-high), x))
+        """e^x for x <= 0 in less time: results that would be denormal are 0."""
+        r, shifted = self._exp_parts(x, 0)  # what is shifted out of the integer was the magic number's
         power = self.float_of(arith.shli(self.bits_of(shifted), self.i(self.mantissa)))
         coefficients = table.EXP_F64 if self.bits == 64 else table.EXP_F32
         result = arith.mulf(self.polynomial(r, [1.0, 1.0, *coefficients]), power)

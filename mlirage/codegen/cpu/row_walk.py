@@ -124,7 +124,7 @@ class Row:
             Elements().read(out, [evaluate(e, places, {}) for e in m.results])
             for out, m in zip(structured_ops.outputs(op), structured_ops.indexing_maps(op)[inputs:], strict=True)
         ]
-        return Folding(op, fold, starts)
+        return Folding(op, fold, starts, self.kernel.orders_integers)
 
     def _walk(self, one: Pass) -> None:
         """Goes over the row and completes the reductions of the pass."""
@@ -178,8 +178,8 @@ class Row:
         split: list[list[ir.Value]] = []
         start = 0
         for folding in foldings:
-            split.append(list(parts[start : start + len(folding.start)]))
-            start += len(folding.start)
+            split.append(list(parts[start : start + folding.part_count]))
+            start += folding.part_count
         return split
 
     def _rest(

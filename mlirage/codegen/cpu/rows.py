@@ -22,7 +22,7 @@ from mlirage.codegen.cpu.control_flow import for_each
 from mlirage.codegen.cpu.elements import extent
 from mlirage.codegen.cpu.grain import GUESS, cost_ns, workgroup_tiles
 from mlirage.codegen.cpu.index_math import Index, add, product, smaller, sub
-from mlirage.codegen.cpu.loop_order import allow_reordering, divide_rows_once
+from mlirage.codegen.cpu.loop_order import allow_reordering, simplify_softmax
 from mlirage.codegen.cpu.row_chain import Chain, find_chain
 from mlirage.codegen.cpu.row_walk import Pass, Row
 from mlirage.codegen.target import CpuTarget
@@ -48,7 +48,7 @@ def configure(entry: Entry, target: CpuTarget) -> tuple[ir.Operation, Configurat
     if not set(range(chain.rows)) <= set(numbers):
         return None
     for op in chain.ops:
-        divide_rows_once(op)
+        simplify_softmax(op)
     extents = structured_ops.loop_extents(root)
     guessed = [GUESS if e == structured_ops.DYNAMIC else e for e in extents]
     rows = {loop for loop, number in enumerate(numbers) if number < chain.rows}
@@ -86,6 +86,8 @@ class RowKernel:
         root = chain.ops[-1]
         self.root = root
         self.lanes = target.vector_bytes // self._element_bytes()
+        # the greatest of floats is several instructions there, of integers one
+        self.orders_integers = target.architecture == "x86_64"
         self.extents: list[Index] = [0] * (chain.rows + chain.inner)
         self.collapsed: dict[ir.Value, ir.Value] = {}
         self.kept: dict[ir.Value, ir.Value] = {}

@@ -58,6 +58,8 @@ def _model(rows: int, columns: int, depth: int, bits: int, block: int, zeros: bo
         (1, 65, 77, 8, 0, False),
         (2, 64, 1001, 8, 0, True),
         (1, 130, 64, 8, 32, True),
+        (7, 150, 1024, 8, 0, True),  # fetched ahead of their use, beyond their end
+        (6, 300, 1024, 4, 32, True),
     ],
 )
 def test_product(rows: int, columns: int, depth: int, bits: int, block: int, zeros: bool) -> None:
@@ -66,6 +68,18 @@ def test_product(rows: int, columns: int, depth: int, bits: int, block: int, zer
     (y,) = mlirage.load(mlirage.compile(model))(x)
     expected = x @ weights
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 8, 9])
+def test_few_rows_by_many_weights(rows: int) -> None:
+    random = np.random.default_rng(2)
+    x, w = (random.standard_normal(shape).astype(np.float32) for shape in ((rows, 331), (331, 163)))
+    value = helper.make_tensor_value_info
+    types = [value(name, TensorProto.FLOAT, [rows, size]) for name, size in (("x", 331), ("y", 163))]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "few", types[:1], types[1:], [numpy_helper.from_array(w, "w")])
+    (y,) = mlirage.load(mlirage.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])))(x)
+    np.testing.assert_allclose(y, x.astype(np.float64) @ w, rtol=1e-5, atol=1e-4)
 
 
 def test_infinite_and_missing_numbers() -> None:

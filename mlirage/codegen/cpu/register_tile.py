@@ -14,15 +14,17 @@ A right operand that is numbers times a scale per block of depth is summed block
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mlirage import structured_ops
 from mlirage.codegen.cpu.block_scales import find_block_scale
 from mlirage.codegen.cpu.block_sums import sum_blocks, sums_blocks
 from mlirage.codegen.cpu.dot_products import add_dot_products
 from mlirage.codegen.cpu.elements import Elements, Staged
-from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, smaller, value
+from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, value
+from mlirage.codegen.cpu.panel_fetches import Fetch, find_fetch
+from mlirage.codegen.cpu.padded_taps import find_padded_taps
 from mlirage.codegen.cpu.tile_outputs import Output
 from mlirage.codegen.cpu.turned_stores import Run, store_runs, turns
 from mlirage.codegen.dot_products import instruction_of, narrow_factor
@@ -34,9 +36,6 @@ from mlirage.mlir import arith, ir, memref, scf, vector
 
 # Innermost depth loops are unrolled to so many steps.
 _UNROLLED = 4
-# Packed operands of so many bytes are fetched ahead of their use, while up to so many tiles read the panel before.
-_FETCHED_FROM, _MOST_SHARES = 128 << 10, 48
-_LINE = 64
 
 
 def steps_together(contraction: Contraction) -> int:
@@ -115,11 +114,12 @@ class RegisterTile:
         self.fused = target.has_fma and isinstance(self.accumulator, ir.F32Type | ir.F64Type)
         self.maps = structured_ops.indexing_maps(op)
         self.together = steps_together(contraction)
-        self.fetch: Callable[[Mapping[int, Index]], None] | None = None
+        self.fetch: Fetch | None = None
         self.dot = instruction_of(op, contraction.right, contraction.group, target) if contraction.group > 1 else None
         assert self.dot is not None or contraction.group == 1, "the body was changed after the kind was chosen"
         inner = extents[contraction.depth[-1]] if contraction.depth else None
         self.block_scale = find_block_scale(contraction, inner, self.together)
+        self.taps = find_padded_taps(contraction, self.factors[contraction.left])
 
     def build(
         self,
@@ -134,7 +134,7 @@ class RegisterTile:
         """
         rows, panels = tile.rows, tile.panels
         self._check_registers(len(rows) * len(panels), panels[0].elements.lanes)
-        self.fetch = self._fetches(len(rows), panels, part)
+        self.fetch = find_fetch(self, len(rows), tile.outer, panels, part)
         init = structured_ops.outputs(self.contraction.op)[0]
         sums: list[ir.Value] = []
         for row in rows:
@@ -145,43 +145,6 @@ class RegisterTile:
         sums = self._sum(0, {}, sums, tile)
         for p, panel in enumerate(panels):
             self._finish(sums[p :: len(panels)], tile, panel)
-
-    def _fetches(
-        self, height: int, panels: Sequence[Panel], part: tuple[Index, Index]
-    ) -> Callable[[Mapping[int, Index]], None] | None:
-        """What fetches, at a step of the depth, a packed operand that has to come from memory ahead of its use.
-
-        The first tile that reads a panel would wait for every few lines of it, and the others would find it in the
-        cache: so each of them fetches a part of the next panel.
-        """
-        contraction = self.contraction
-        source = contraction.right_value
-        while not isinstance(source.owner, ir.Block) and source.owner.operation.name == "tensor.cast":
-            source = source.owner.operation.operands[0]
-        kind = ir.RankedTensorType(source.type)
-        if (
-            not contraction.panel or contraction.group > 1 or len(contraction.depth) != 1 or kind.rank != 3
-            or isinstance(source.owner, ir.Block) or source.owner.operation.name != "bufferization.to_tensor"
-            or not kind.has_static_shape or panels[0].buffer is not None
-        ):  # fmt: skip
-            return None
-        count, steps, lanes = kind.shape
-        width = bit_width(kind.element_type)
-        if count * steps * lanes * width < 8 * _FETCHED_FROM or self.together > 1 or width < 8:
-            return None
-        line, buffer, inner = 8 * _LINE // width, source.owner.operation.operands[0], contraction.depth[0]
-        first, rows = part
-        if not isinstance(rows, int) or len(panels) > 1 or not height < rows <= _MOST_SHARES * height:
-            return None
-        following = smaller(add(panels[0].number, 1), count - 1)
-        start, each = div(mul(first, steps * lanes), rows), -(-height * lanes // rows)
-
-        def next_panel(depth: Mapping[int, Index]) -> None:
-            for column in range(0, each, line):
-                element = add(add(start, mul(depth[inner], each)), column)
-                memref.prefetch(buffer, [value(following), value(0), value(element)], False, 2, True)
-
-        return next_panel
 
     def _check_registers(self, vectors: int, lanes: int) -> None:
         """A tile that does not fit the registers runs several times slower, silently: refuse it.
@@ -227,11 +190,16 @@ class RegisterTile:
             return sum_blocks(self, depth, sums, tile)
         if level == len(loops) - 1 and self.together > 1:
             return self._sum_together(depth, sums, tile)
-        if isinstance(count, int) and count * self._steps_inside(level) <= _UNROLLED:
-            for i in range(count):
+        low: Index = 0
+        if level < len(loops) - 1 and (taps := self.taps.get(loops[level])) is not None:
+            if (ranges := taps.of_each(tile.rows)) is not None:
+                return self._sum_each(level, depth, sums, tile, ranges)
+            low, count = taps.of_all(tile.rows, tile.run) or (0, count)
+        if isinstance(low, int) and isinstance(count, int) and (count - low) * self._steps_inside(level) <= _UNROLLED:
+            for i in range(low, count):
                 sums = self._sum(level + 1, {**depth, loops[level]: i}, sums, tile)
             return list(sums)
-        loop = scf.ForOp(value(0), value(count), value(1), list(sums))
+        loop = scf.ForOp(value(low), value(count), value(1), list(sums))
         with ir.InsertionPoint(loop.body):
             inner = self._sum(
                 level + 1,
@@ -241,6 +209,20 @@ class RegisterTile:
             )
             scf.yield_(inner)
         return list(loop.results)
+
+    def _sum_each(
+        self, level: int, depth: dict[int, Index], sums: Sequence[ir.Value], tile: Tile, ranges: Sequence[range]
+    ) -> list[ir.Value]:
+        """A loop over taps, of which every row has its own: each with the rows that have it."""
+        panels, result = len(tile.panels), list(sums)
+        for tap in range(min(r.start for r in ranges), max(r.stop for r in ranges)):
+            rows = [number for number, taps in enumerate(ranges) if tap in taps]
+            places = [number * panels + p for number in rows for p in range(panels)]
+            part = replace(tile, rows=[tile.rows[number] for number in rows])
+            at = {**depth, self.contraction.depth[level]: tap}
+            for place, total in zip(places, self._sum(level + 1, at, [result[i] for i in places], part), strict=True):
+                result[place] = total
+        return result
 
     def _sum_together(
         self,
@@ -286,10 +268,10 @@ class RegisterTile:
         tile: Tile,
         split: Mapping[int, Split] | None = None,
     ) -> list[ir.Value]:
+        if self.fetch is not None:
+            self.fetch(depth, split)
         if self.dot is not None:
             return self._multiply_groups(depth, sums, tile)
-        if self.fetch is not None:
-            self.fetch(depth)
         right = [self.right_vector(panel, tile.outer, depth, tile.staged, split) for panel in tile.panels]
         result: list[ir.Value] = []
         scalars = Elements(staged=tile.staged)

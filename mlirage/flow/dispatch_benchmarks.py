@@ -26,6 +26,8 @@ from mlirage.flow.dialect import DispatchOp
 from mlirage.mlir import arith, func, ir, tensor, walk
 from mlirage.program import Program
 
+# Of each dim the first element and how many.
+Part = tuple[tuple[int, int], ...]
 # A function takes these as they are; every other scalar is made of an i64 or an f32.
 _PASSED = ("i32", "i64", "f32", "f64")
 
@@ -39,12 +41,14 @@ class Benchmark:
       program: of phase flow, without constants; function `main`.
       constants: for each tensor argument of `main` the constant that the model passes there, or None.
       scalars: of the dispatch, in the order of its constants: how `main` gets them.
+      written: for each result the parts that the dispatch writes, where others write the rest; None for all of it.
     """
 
     name: str
     program: Program
     constants: tuple[str | None, ...]
     scalars: tuple[Scalar, ...]
+    written: tuple[tuple[Part, ...] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,29 @@ def _benchmark(program: Program, name: str, executable: ir.Operation, dispatch: 
         builder = _Main(view)
         builder.build(module)
     alone = Program(module, {}, program.options)
-    return Benchmark(name, alone, tuple(builder.constants), tuple(builder.scalars))
+    return Benchmark(name, alone, tuple(builder.constants), tuple(builder.scalars), _written_parts(executable))
+
+
+def _written_parts(executable: ir.Operation) -> tuple[tuple[Part, ...] | None, ...]:
+    """For each result what is inserted into a tensor without contents, as one branch of a concatenation is.
+
+    Of parts whose place is not known until it runs nothing is said to be written.
+    """
+    (function,) = executable.regions[0].blocks[0].operations
+    returned = list(function.regions[0].blocks[0].operations)[-1].operation.operands
+    return tuple(_inserted_parts(value) for value in returned)
+
+
+def _inserted_parts(value: ir.Value) -> tuple[Part, ...] | None:
+    parts: list[Part] = []
+    while not isinstance(value.owner, ir.Block) and value.owner.operation.name == "tensor.insert_slice":
+        op = value.owner.operation
+        offsets, sizes = (list(ir.DenseI64ArrayAttr(op.attributes[f"static_{name}"])) for name in ("offsets", "sizes"))
+        if ir.ShapedType.get_dynamic_size() not in (*offsets, *sizes):
+            parts.append(tuple(zip(offsets, sizes, strict=True)))
+        value = op.operands[1]
+    is_empty = not isinstance(value.owner, ir.Block) and value.owner.operation.name == "tensor.empty"
+    return tuple(parts) if is_empty else None
 
 
 class _Main:

@@ -209,7 +209,7 @@ class ModelTuner:
             TuningFile({key: Tuned(benchmark.name, configuration, 1.0)}).write(path)
             return self._compile(text, {}, str(path))
 
-        timer.arguments(arrays, weights, cold_bytes)
+        timer.arguments(arrays, weights, cold_bytes, benchmark.written)
         search = Search(default, turnable, compile_, timer)
         try:
             outcome = search.run(deadline, lambda configuration, gain: on_try(share, configuration, gain))

@@ -26,6 +26,8 @@ from mlirage.errors import DeviceError, MlirageError
 from mlirage.runtime.profiling import make_event
 
 Array = np.ndarray[Any, Any]
+# Of each dim of an array the first element and how many.
+Part = Sequence[tuple[int, int]]
 # A sample is the median of so many calls that it takes about this long.
 _SAMPLE_SECONDS = 300e-6
 _MOST_CALLS = 15
@@ -57,7 +59,7 @@ class Timer:
         self._device, self._threads, self._seconds = device, threads, seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
-        self._arguments: tuple[Sequence[Any], Sequence[int], int] = ((), (), 0)
+        self._arguments: tuple[Sequence[Any], Sequence[int], int, Sequence[Sequence[Part] | None]] = ((), (), 0, ())
 
     def __enter__(self) -> Timer:
         return self
@@ -65,15 +67,22 @@ class Timer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def arguments(self, arrays: Sequence[Any], constant: Sequence[int], cold_bytes: int) -> None:
+    def arguments(
+        self,
+        arrays: Sequence[Any],
+        constant: Sequence[int],
+        cold_bytes: int,
+        written: Sequence[Sequence[Part] | None],
+    ) -> None:
         """What all modules are called with from now on.
 
         Args:
           arrays: the arguments.
           constant: numbers of those that are weights.
           cold_bytes: these take turns with copies of theirs, so that so many bytes are read before one comes again.
+          written: for each result the parts that modules write: nothing is said of the rest; None for all of it.
         """
-        self._arguments = (arrays, constant, cold_bytes)
+        self._arguments = (arrays, constant, cold_bytes, written)
         self._ask("arguments", *self._arguments)
 
     def compare(self, first: bytes, second: bytes, seconds: float, least: int) -> Timing:
@@ -152,9 +161,17 @@ class _State:
 
         self.device = runtime.device(device, threads)
         self.sets: list[list[Any]] = [[]]
+        self.written: Sequence[Sequence[Part] | None] = ()
         self.turn = 0
 
-    def arguments(self, arrays: Sequence[Any], constant: Sequence[int], cold_bytes: int) -> None:
+    def arguments(
+        self,
+        arrays: Sequence[Any],
+        constant: Sequence[int],
+        cold_bytes: int,
+        written: Sequence[Sequence[Part] | None],
+    ) -> None:
+        self.written = written
         size = sum(arrays[number].nbytes for number in constant)
         copies = 1 if size == 0 else max(1, min(64, -(-cold_bytes // size)))
         first = [_aligned(array) for array in arrays]
@@ -169,12 +186,22 @@ class _State:
         from mlirage import runtime
 
         runs = [runtime.load(module, self.device) for module in (first, second)]
-        results = [run(*self.sets[0]) for run in runs]
-        problems = [_difference(a, b) for a, b in zip(*results, strict=True)]
+        wanted, got = (self._written_parts(run(*self.sets[0])) for run in runs)
+        problems = [_difference(a, b) for a, b in zip(wanted, got, strict=True)]
         if any(problems):
             return Timing((), next(filter(None, problems)))
         with runs[0].profile(1 << 12):  # of both: they share the device
             return Timing(tuple(self._pairs(runs, seconds, least)), "")
+
+    def _written_parts(self, results: Any) -> list[Any]:
+        """Of the results of a call, one after the other, what was written."""
+        found: list[Any] = []
+        arrays = results if isinstance(results, tuple) else (results,)
+        for array, parts in zip(arrays, self.written, strict=True):
+            whole = np.asarray(array)
+            slices = [tuple(slice(start, start + size) for start, size in part) for part in parts or ()]
+            found += [whole] if parts is None else [whole[part] for part in slices]
+        return found
 
     def _pairs(self, runs: Sequence[Any], seconds: float, least: int) -> list[tuple[float, float]]:
         calls = 1

@@ -80,3 +80,30 @@ def test_dumps_have_them(tmp_path: Path) -> None:
         module = tmp_path / "one.mlirage"
         assert main(["compile", str(path), "--compile-from=flow", "-o", str(module)]) == 0
         assert "main" in mlirage.load(module).signatures
+
+
+CONCATENATION = """
+func.func @main(%x: tensor<48x64xf32>, %v: tensor<64x32xf32>, %w: tensor<64x16xf32>) -> tensor<48x48xf32> {
+  %zero = arith.constant 0.0 : f32
+  %wide = tensor.empty() : tensor<48x32xf32>
+  %a = linalg.fill ins(%zero : f32) outs(%wide : tensor<48x32xf32>) -> tensor<48x32xf32>
+  %p = linalg.matmul
+      ins(%x, %v : tensor<48x64xf32>, tensor<64x32xf32>) outs(%a : tensor<48x32xf32>) -> tensor<48x32xf32>
+  %narrow = tensor.empty() : tensor<48x16xf32>
+  %b = linalg.fill ins(%zero : f32) outs(%narrow : tensor<48x16xf32>) -> tensor<48x16xf32>
+  %q = linalg.matmul
+      ins(%x, %w : tensor<48x64xf32>, tensor<64x16xf32>) outs(%b : tensor<48x16xf32>) -> tensor<48x16xf32>
+  %whole = tensor.empty() : tensor<48x48xf32>
+  %left = tensor.insert_slice %p into %whole[0, 0] [48, 32] [1, 1] : tensor<48x32xf32> into tensor<48x48xf32>
+  %both = tensor.insert_slice %q into %left[0, 32] [48, 16] [1, 1] : tensor<48x16xf32> into tensor<48x48xf32>
+  return %both : tensor<48x48xf32>
+}
+"""
+
+
+def test_parts_of_a_concatenation() -> None:
+    """What the first branch leaves to the others is no result of it."""
+    program = compiler.lower(CONCATENATION, make_options(compile_to="flow"))
+    first, second = dispatch_benchmarks(program)
+    assert first.written == ((((0, 48), (0, 32)),),)
+    assert second.written == (None,)  # the rest is an operand

@@ -106,7 +106,7 @@ def test_a_bad_default_is_improved(tuner: ModelTuner, tmp_path: Path) -> None:
         return tuner._compile(text, {}, str(path))
 
     with Timer("local-sync", None) as timer:
-        timer.arguments(_arguments(), [1], 1 << 20)
+        timer.arguments(_arguments(), [1], 1 << 20, [None])
         outcome = Search(bad, [rows], compile_, timer).run(time.monotonic() + 120, lambda c, gain: None)
     assert not outcome.wrong
     assert outcome.gain > 1.2
@@ -219,7 +219,7 @@ def test_a_file_of_another_compiler_says_so(tuner: ModelTuner, tmp_path: Path) -
 
 def test_a_crash_of_the_timer_is_told(tuner: ModelTuner) -> None:
     with Timer("local-sync", None) as timer:
-        timer.arguments(_arguments(), [], 0)
+        timer.arguments(_arguments(), [], 0, [None])
         with pytest.raises(mlirage.DeviceError, match=r"wrong magic|not a mlirage"):
             timer.compare(b"nonsense" * 20, tuner.module, 0.01, 1)
         assert timer._process is not None
@@ -228,6 +228,17 @@ def test_a_crash_of_the_timer_is_told(tuner: ModelTuner) -> None:
             timer.compare(tuner.module, tuner.module, 0.01, 1)
         # The next process has the arguments again.
         assert len(timer.compare(tuner.module, tuner.module, 0.01, 3).pairs) >= 3
+
+
+def test_only_what_is_written_is_compared(tuner: ModelTuner) -> None:
+    """The rest is what the memory held before."""
+    other = ModelTuner(
+        MODEL.replace("arith.constant 0.0", "arith.constant 1.0"), make_options(), _arguments, "local-sync", None
+    )
+    with Timer("local-sync", None) as timer:
+        for written, differ in ((None, True), ((((0, ROWS), (0, 1)),), True), (((),), True), ((), False)):
+            timer.arguments(_arguments(), [], 0, [written])
+            assert bool(timer.compare(tuner.module, other.module, 0.01, 1).difference) == differ
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,23 @@ _COLUMNS: list[Case] = [
     {"x": (2, 6, 31), "w": (19, 6, 5), "padding": 2, "dilation": 2},
     {"x": (1, 3, 5, 6, 7), "w": (10, 3, 3, 3, 3), "padding": 1, "stride": 2},
 ]
+# Tiles that are whole rows of a result, parts of them, and several rows; windows that reach over both edges at once.
+_PADDED: list[Case] = [
+    {"x": (1, 20, extent, width), "w": (40, 20, 3, 3), **geometry}
+    for extent, width, geometry in (
+        (9, 7, {"padding": 2, "dilation": 2}),
+        (7, 8, {"padding": 4, "dilation": 4}),
+        (5, 14, {"padding": 6, "dilation": 5}),
+        (11, 33, {"padding": 12, "dilation": 12}),
+        (14, 13, {"padding": 1, "stride": 2}),
+        (3, 2, {"padding": 3, "stride": 3}),
+        (2, 1, {"padding": 7, "dilation": 7}),
+    )
+] + [
+    {"x": (2, 6, 7, 7), "w": (24, 3, 3, 3), "groups": 2, "padding": 2, "dilation": 2},
+    {"x": (1, 5, 3, 4, 7), "w": (17, 5, 3, 3, 3), "padding": 2, "dilation": 2},
+    {"x": (3, 7, 8), "w": (33, 7, 5), "padding": 4, "dilation": 2},
+]  # fmt: skip
 _TRANSPOSED: list[Case] = [
     {"x": (1, 6, 5, 7), "w": (6, 9, 2, 2), "stride": 2},
     {"x": (2, 4, 6, 5), "w": (4, 3, 4, 4), "stride": 2, "padding": 1},
@@ -116,8 +133,8 @@ _TRANSPOSED: list[Case] = [
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 @pytest.mark.parametrize(
     ("operator", "cases"),
-    [("Conv", _STEMS), ("Conv", _DEPTHWISE), ("Conv", _COLUMNS), ("ConvTranspose", _TRANSPOSED)],
-    ids=["stems", "depthwise", "columns", "transposed"],
+    [("Conv", _STEMS), ("Conv", _DEPTHWISE), ("Conv", _COLUMNS), ("Conv", _PADDED), ("ConvTranspose", _TRANSPOSED)],
+    ids=["stems", "depthwise", "columns", "padded", "transposed"],
 )
 def test_equals_pytorch(operator: str, cases: list[Case], dynamic: bool) -> None:
     _check(operator, cases[:5] if dynamic else cases, dynamic)

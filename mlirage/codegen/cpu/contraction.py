@@ -13,6 +13,7 @@ over rows that are computed twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -208,7 +209,7 @@ class _Kernel:
 
         if isinstance(count, int):
             inner = self._inner_rows(sizes)
-            run_ = inner if runs_apart(count, inner, self.height) else count
+            run_ = inner if runs_apart(count, inner, self.height, self._taps_of_runs(sizes)) else count
             high, more, fewer = even_heights(run_, self.height, inner)
 
             def static(tile: Callable[[Index, int], None]) -> None:
@@ -229,6 +230,12 @@ class _Kernel:
         """Static extent of the innermost loop of the rows, 1 if it is dynamic."""
         inner = next((sizes[loop] for loop in reversed(self.contraction.rows) if sizes[loop] != 1), 1)
         return inner if isinstance(inner, int) else 1
+
+    def _taps_of_runs(self, sizes: Mapping[int, Index]) -> float:
+        """The share of the taps inside the image that tiles have which keep to runs, and so have taps of their own."""
+        wide = [loop for loop in self.contraction.rows if sizes[loop] != 1]
+        taps = self.tile.taps.values()
+        return math.prod(t.share(self.extents) for t in taps if len(wide) > 1 and wide[-1] not in t.terms)
 
     def _dynamic_heights(
         self,
@@ -348,11 +355,18 @@ def rows_in_one_run(height: int, wide: Sequence[int], sizes: Mapping[int, Index]
     return apart or len(wide) == 1 or (isinstance(inner, int) and inner % height == 0)
 
 
-def runs_apart(count: int, inner: int, most: int) -> bool:
-    """Whether tiles that keep to runs of `inner` rows are as few, or nearly, as tiles that do not."""
+def runs_apart(count: int, inner: int, most: int, share: float = 1.0) -> bool:
+    """Whether tiles that keep to runs of `inner` rows have as little to do, or nearly, as tiles that do not.
+
+    Args:
+      count: rows in all.
+      inner: rows of a run.
+      most: rows of a tile.
+      share: of its work that is left to a tile in a run.
+    """
     if inner <= 1 or count % inner:
         return False
-    return count // inner * -(-inner // most) <= 1.06 * -(-count // most)
+    return share * (count // inner * -(-inner // most)) <= 1.06 * -(-count // most)
 
 
 def even_heights(count: int, most: int, inner: int = 1) -> tuple[int, int, int]:
@@ -401,6 +415,8 @@ def row_places(
     rows: list[dict[int, Index]] = []
     together = rows_in_one_run(height, wide, sizes, apart)
     base = split(first, extents) if together else []
+    if together and height == extents[-1]:
+        base[-1] = 0  # a run as a whole
     for r in range(height):
         at = [*base[:-1], add(base[-1], r)] if together else split(add(first, r), extents)
         rows.append(fixed | {loop: add(starts[loop], i) for loop, i in zip(wide, at, strict=True)})

@@ -23,8 +23,8 @@ from mlirage.codegen.cpu.block_sums import sum_blocks, sums_blocks
 from mlirage.codegen.cpu.dot_products import add_dot_products
 from mlirage.codegen.cpu.elements import Elements, Staged
 from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, value
-from mlirage.codegen.cpu.panel_fetches import Fetch, find_fetch
 from mlirage.codegen.cpu.padded_taps import find_padded_taps
+from mlirage.codegen.cpu.panel_fetches import Fetch, find_fetch
 from mlirage.codegen.cpu.tile_outputs import Output
 from mlirage.codegen.cpu.turned_stores import Run, store_runs, turns
 from mlirage.codegen.dot_products import instruction_of, narrow_factor

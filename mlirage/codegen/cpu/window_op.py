@@ -16,6 +16,8 @@ from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import ir
 
 _WORKGROUP_TAPS = 150_000
+# Less than that, but enough for two threads, is cut into a few workgroups.
+_LEAST_WORKGROUP_TAPS, _FEW_WORKGROUPS = 40_000, 4
 _GUESS = 32
 
 
@@ -74,11 +76,13 @@ def workgroup_tiles(window: Window) -> tuple[int, ...]:
     known = [_GUESS if e == structured_ops.DYNAMIC else max(e, 1) for e in extents]
     tiles = [0] * len(extents)
     work = math.prod(known[loop] for loop in {window.along, window.lane}) * math.prod(window.extents)
+    total = work * math.prod(known[loop] for loop in window.outer)
+    wanted = min(_WORKGROUP_TAPS, max(_LEAST_WORKGROUP_TAPS, total // _FEW_WORKGROUPS))
     for loop in reversed(window.outer):
-        if work >= _WORKGROUP_TAPS:
+        if work >= wanted:
             tiles[loop] = 1 if extents[loop] != 1 else 0
-        elif extents[loop] == structured_ops.DYNAMIC or work * known[loop] > 2 * _WORKGROUP_TAPS:
-            tiles[loop] = max(1, _WORKGROUP_TAPS // work)
+        elif extents[loop] == structured_ops.DYNAMIC or work * known[loop] > 2 * wanted:
+            tiles[loop] = max(1, wanted // work)
         work *= tiles[loop] or known[loop]
     return tuple(0 if e != structured_ops.DYNAMIC and t >= e else t for t, e in zip(tiles, extents, strict=True))
 
@@ -181,12 +185,12 @@ def find_padding(window: Window) -> Padding:
         if is_padded and sum(loop in window.taps for loop in terms) != 1:
             return as_it_is
     low, _ = pad_amounts(op)
-    return Padding(op.operands[0], tuple(low), tuple(padded), _padding_value(op))
+    return Padding(op.operands[0], tuple(low), tuple(padded), padding_value(op))
 
 
 def _adds_nothing(op: ir.Operation, pad: ir.Operation) -> bool:
     """Whether taps that read the padding leave the sum as it is."""
-    number = _padding_value(pad)
+    number = padding_value(pad)
     if number is None:
         return False
     scalar = ir.FloatAttr(number).value if isinstance(number, ir.FloatAttr) else ir.IntegerAttr(number).value
@@ -210,7 +214,7 @@ def _adds_nothing(op: ir.Operation, pad: ir.Operation) -> bool:
             return False
 
 
-def _padding_value(pad: ir.Operation) -> ir.Attribute | None:
+def padding_value(pad: ir.Operation) -> ir.Attribute | None:
     """What is padded with, if that is a constant."""
     padding = list(pad.regions[0].blocks[0].operations)[-1].operation.operands[0]
     owner = None if isinstance(padding.owner, ir.Block) else padding.owner.operation

@@ -14,6 +14,7 @@ from mlirage.codegen.configuration import Configuration, Entry
 from mlirage.codegen.cpu.control_flow import for_each, if_else
 from mlirage.codegen.cpu.elements import Elements, extent
 from mlirage.codegen.cpu.index_math import Index, Place, add, div, evaluate, larger, mul, smaller, sub, value
+from mlirage.codegen.cpu.padded_taps import taps_inside
 from mlirage.codegen.cpu.tile_outputs import Output, find_outputs
 from mlirage.codegen.cpu.window_op import Padding, Window, find_padding, linear_terms, reads_filter
 from mlirage.codegen.target import CpuTarget
@@ -136,11 +137,8 @@ class WindowRows(ABC):
             for loop, factor in terms.items():
                 if loop != tap:
                     start = add(start, mul(at[loop], factor))
-            step = terms[tap]
-            before = larger(0, sub(self.padding.low[dim], start))
-            low = larger(low, div(add(before, step - 1), step))
-            room = larger(0, sub(add(self.sizes[dim], self.padding.low[dim]), start))
-            high = smaller(high, div(add(room, step - 1), step))
+            first, last = taps_inside(start, terms[tap], count, self.padding.low[dim], self.sizes[dim])
+            low, high = larger(low, first), smaller(high, last)
         return low, larger(low, high)
 
     @abstractmethod

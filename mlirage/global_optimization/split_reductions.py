@@ -11,7 +11,7 @@ neighbours in memory are results of their own is taken apart where its extent ha
     %r = linalg.generic {n reduced} ins(%x : 22499x64)  =>  151 partial sums over 149 rows each, and their sum
 
 Sums along neighbours in memory stay: their kernels take blocks. Where axes further out are reduced with them (the
-channels of a batch), they give the partial sums.
+channels of a batch), they give the partial sums. The greatest and least of such axes are found the same way, in rows.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from mlirage.passes import module_pass
 from mlirage.program import Program
 from mlirage.tensor_shapes import expand_dim, extents
 
+# What combines two elements, and what it starts from.
+_COMBINERS = {"arith.addf": 0.0, "arith.maximumf": -math.inf, "arith.minimumf": math.inf}
 _LONG = 1 << 14  # elements of a sum along neighbours that is split, and of all sums together
 _LONG_COLUMN = 1 << 12  # elements of a sum of elements that lie apart
 _LEAST_PARTS, _LEAST_PART = 4, 64
@@ -48,7 +50,7 @@ class _Split:
 
 @module_pass("global-optimization-split-reductions")
 def split_reductions(program: Program) -> None:
-    """Splits long sums of f32 and f64 along the axes that lie outermost in memory."""
+    """Splits long sums and extremes of f32 and f64 along the axes that lie outermost in memory."""
     for function in program.module.body.operations:
         if function.operation.name != "func.func":
             continue
@@ -62,7 +64,7 @@ def split_reductions(program: Program) -> None:
 def _find_split(op: ir.Operation, long_column: int) -> _Split | None:
     parallel = structured_ops.parallel_loops(op)
     reduced = [loop for loop, is_parallel in enumerate(parallel) if not is_parallel]
-    if not reduced or len(op.results) != 1 or not _adds(op):
+    if not reduced or len(op.results) != 1 or not (combiner := _combiner(op)):
         return None
     if structured_ops.is_contraction(op) or structured_ops.is_window(op):
         return None
@@ -82,6 +84,8 @@ def _find_split(op: ir.Operation, long_column: int) -> _Split | None:
             outer = order[: len(order) - len(row)]
             small = structured_ops.DYNAMIC not in counts and math.prod(counts) < _LONG
             return None if small else _Split(tuple((loop, counts[loop]) for loop in outer), last=False)
+        if combiner != "arith.addf":
+            return None  # they lose no digits: apart from rows there is nothing to be won
         if row:
             return _split_axes(order, counts)
         plain = all(None not in structured_ops.map_dims(m) for m in maps)
@@ -131,14 +135,15 @@ def _split_columns(order: Sequence[int], counts: Sequence[int], divide: bool) ->
     return _Split(tuple(loops), last=False) if math.prod(parts for _, parts in loops) >= _LEAST_PARTS else None
 
 
-def _adds(op: ir.Operation) -> bool:
-    """Whether the body adds one float to the total."""
+def _combiner(op: ir.Operation) -> str:
+    """The op by which the body combines one float with the result; empty if it does something else."""
     block = structured_ops.body(op)
     total = block.arguments[len(block.arguments) - 1]
     (value,) = list(block.operations)[-1].operation.operands
     if not isinstance(total.type, ir.F32Type | ir.F64Type) or isinstance(value.owner, ir.Block):
-        return False
-    return value.owner.operation.name == "arith.addf" and [use.owner for use in total.uses] == [value.owner]
+        return ""
+    name = value.owner.operation.name
+    return name if name in _COMBINERS and [use.owner for use in total.uses] == [value.owner] else ""
 
 
 def _rewrite(op: ir.Operation, split: _Split) -> ir.Operation:
@@ -162,12 +167,13 @@ def _rewrite(op: ir.Operation, split: _Split) -> ir.Operation:
         sizes = extents(init)
         sizes[at:at] = [parts for _, parts in split.loops]
         empty = tensor.EmptyOp(sizes, kind.element_type).result
-        zero = arith.constant(kind.element_type, ir.FloatAttr.get(kind.element_type, 0.0))
+        combiner = _combiner(op)
+        start = arith.constant(kind.element_type, ir.FloatAttr.get(kind.element_type, _COMBINERS[combiner]))
         written = list(maps[-1].results)
         written[at:at] = [ir.AffineExpr.get_dim(loop) for loop in sums]
         partial_map = ir.AffineMap.get(rank + len(new), 0, written)
         parts = structured_ops.build_generic(
-            inputs, [linalg.fill(zero, outs=[empty])], [*read, partial_map], parallel,
+            inputs, [linalg.fill(start, outs=[empty])], [*read, partial_map], parallel,
             lambda block: structured_ops.clone_body(structured_ops.body(op), list(block.arguments)), op.location,
         )  # fmt: skip
         _divide_places(parts, {new[loop]: (loop, counts[loop] // count) for loop, count in divided})
@@ -176,7 +182,10 @@ def _rewrite(op: ir.Operation, split: _Split) -> ir.Operation:
         kept_map = ir.AffineMap.get(rank, 0, [ir.AffineExpr.get_dim(i) for i in range(rank) if kept[i]])
         whole = structured_ops.build_generic(
             [parts.results[0]], [init], [structured_ops.identity_map(rank), kept_map], kept,
-            lambda block: [arith.addf(block.arguments[1], block.arguments[0])], op.location,
+            lambda block: [
+                ir.Operation.create(combiner, [kind.element_type], [block.arguments[1], block.arguments[0]]).result
+            ],
+            op.location,
         )  # fmt: skip
     op.results[0].replace_all_uses_with(whole.results[0])
     op.erase()

@@ -58,3 +58,18 @@ def test_long_sums(model: Callable[[], nn.Module], shape: tuple[int, ...]) -> No
     result = mlirage.load(mlirage.compile(module.eval(), (x,), opt_level=1), device="local-sync")(x)
     expected = right.double().eval()(x.double())
     assert float((result - expected).abs().max() / expected.abs().max()) < 7e-7
+
+
+def test_extremes_of_a_batch() -> None:
+    """Of channels over a batch, with NaNs and signed zeros among them."""
+
+    class Extremes(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x.amax((0, 2, 3)), x.amin((0, 2, 3))
+
+    x = torch.randn(6, 9, 17, 23)
+    x[3, 1, 5, 7] = torch.nan
+    x[2, 2, 3, 4] = -torch.inf
+    results = mlirage.load(mlirage.compile(Extremes().eval(), (x,), opt_level=1), device="local-sync")(x)
+    for result, expected in zip(results, Extremes()(x), strict=True):
+        torch.testing.assert_close(result, expected, rtol=0, atol=0, equal_nan=True)

@@ -144,3 +144,23 @@ func.func @others(%x: tensor<2x300x300xf32>, %y: tensor<30x30x2xf32>, %d: tensor
   } -> tensor<2xf32>
   return %0, %1, %2, %3 : tensor<2xf32>, tensor<2xf32>, tensor<2xf32>, tensor<2xf32>
 }
+
+// The greatest per channel of a batch of images: rows first.
+// CHECK-LABEL: func.func @greatest
+//       CHECK: %[[NEVER:.*]] = arith.constant 0xFF800000 : f32
+//       CHECK: linalg.fill ins(%[[NEVER]] : f32) outs(%{{.*}} : tensor<8x64xf32>)
+//       CHECK: linalg.generic
+//  CHECK-SAME: iterator_types = ["parallel", "parallel", "reduction", "reduction"]
+//       CHECK: linalg.generic
+//  CHECK-SAME: iterator_types = ["reduction", "parallel"]
+//       CHECK: arith.maximumf
+func.func @greatest(%x: tensor<8x64x28x28xf32>, %i: tensor<64xf32>) -> tensor<64xf32> {
+  %0 = linalg.generic {indexing_maps = [affine_map<(c, n, h, w) -> (n, c, h, w)>, affine_map<(c, n, h, w) -> (c)>],
+      iterator_types = ["parallel", "reduction", "reduction", "reduction"]}
+      ins(%x : tensor<8x64x28x28xf32>) outs(%i : tensor<64xf32>) {
+  ^bb0(%a: f32, %t: f32):
+    %s = arith.maximumf %t, %a : f32
+    linalg.yield %s : f32
+  } -> tensor<64xf32>
+  return %0 : tensor<64xf32>
+}

@@ -52,11 +52,10 @@ def _floor_dim(x: Scalar) -> Dim:
 
 def _element(x: Tensor, position: int) -> tuple[float | None, Scalar]:
     """An element of a list of numbers, and its value if known."""
-    part = b.reshape(b.slice_axis(x, 0, position, 1), ())
-    known = float(part.known.reshape(-1)[0]) if part.known is not None and part.known.dtype != object else None
-    if known is not None:
+    if x.known is not None and x.known.dtype != object:
+        known = float(x.known.reshape(-1)[position])
         return known, s.coerce(known, _F64)
-    return None, s.cast(b.scalar_of(part), _F64)
+    return None, s.cast(b.scalar_of(b.reshape(b.slice_axis(x, 0, position, 1), ())), _F64)
 
 
 def _source_position(node: Node, axis: _Axis, place: Scalar) -> Scalar:

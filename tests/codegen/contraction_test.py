@@ -118,6 +118,18 @@ def test_dynamic_rows(m: int) -> None:
     _check(library.call("f", a, b, result_dims=[m])[0], a.astype(np.float64) @ b, 40)
 
 
+@pytest.mark.parametrize(("n", "width"), [(50, 32), (13, 16)])
+def test_dynamic_rows_by_packed_weights(n: int, width: int) -> None:
+    panels = -(-n // width)
+    maps = ("m, k", f"n floordiv {width}, k, n mod {width}", "m, n")
+    library = _matmul((None, 40), (panels, 40, width), (None, n), maps, "mnK")
+    w = _random("f32", 40, n)
+    packed = into_panels(np.ascontiguousarray(w.T), 0, width)
+    for m in (*range(35), 47, 65, 130):
+        a = _random("f32", m, 40)
+        _check(library.call("f", a, packed, result_dims=[m])[0], a.astype(np.float64) @ w, 40)
+
+
 @pytest.mark.parametrize(("m", "n", "k"), list(itertools.product([1, 5, 33], [1, 31, 64], [0, 1, 29])))
 @pytest.mark.parametrize("transposed", [False, True])
 def test_all_dynamic(m: int, n: int, k: int, transposed: bool) -> None:

@@ -7,8 +7,8 @@
         for each tile of rows:                       registers: rows × one panel (register_tile.py)
 
 A constant right operand comes packed (`pack-weights`). Tiles of rows have few different heights: a static number of
-rows is cut into tiles of two heights; a dynamic one into tiles of the largest height that fits, the last one moved back
-over rows that are computed twice.
+rows is cut into tiles of two heights; a dynamic one into tiles of one, chosen when it runs, the last of them moved
+back over rows that are computed twice.
 """
 
 from __future__ import annotations
@@ -224,7 +224,8 @@ class _Kernel:
                 run(high, static)
             return
         self.apart = False
-        self._dynamic_heights(count, self.height, run)
+        every = self.recomputes and sum(sizes[loop] != 1 for loop in c.rows) == 1
+        self._dynamic_heights(count, self.height, run, every)
 
     def _inner_rows(self, sizes: Mapping[int, Index]) -> int:
         """Static extent of the innermost loop of the rows, 1 if it is dynamic."""
@@ -242,7 +243,25 @@ class _Kernel:
         count: ir.Value,
         height: int,
         run: Callable[[int, Callable[[Callable[[Index, int], None]], None]], None],
+        every: bool,
+        even: ir.Value | None = None,
     ) -> None:
+        """Chooses the height of the tiles.
+
+        Args:
+          count: rows.
+          height: the tallest left to choose.
+          run: builds the tiles of a height.
+          every: whether there is code for every height up to 8, else for every half: where rows are many, or may not
+            be computed twice.
+          even: the height to choose, if there is code for it.
+        """
+        if even is None:
+            even = count
+            if every and not staging.wants_right(self.tile, count, height, height):  # as few tiles, of equal heights
+                fewest = arith.maxui(arith.ceildivui(count, value(height)), value(1))
+                even = arith.ceildivui(count, fewest)
+
         def tiles(tile: Callable[[Index, int], None]) -> None:
             if self.recomputes:
                 number = arith.ceildivui(count, value(height))
@@ -256,8 +275,9 @@ class _Kernel:
         if height == 1:
             run(1, tiles)
             return
-        enough = arith.cmpi(arith.CmpIPredicate.uge, count, value(height))
-        if_else(enough, lambda: run(height, tiles), lambda: self._dynamic_heights(count, height // 2, run))
+        lower = height - max(1, height // 6) if every else height // 2
+        enough = arith.cmpi(arith.CmpIPredicate.uge, even, value(height))
+        if_else(enough, lambda: run(height, tiles), lambda: self._dynamic_heights(count, lower, run, every, even))
 
     def _panels(
         self,
@@ -336,7 +356,9 @@ class _Kernel:
         def tile(first: Index, height: int) -> None:
             rows = row_places(first, height, c.rows, starts, sizes, self.apart)
             run = self._run(height, sizes)
-            self.tile.build(Tile(rows, outer, panels, staged, run), (first, count))
+            # fewer rows than the tallest tile has are mostly one tile
+            alone = not isinstance(count, int) and height < self.height
+            self.tile.build(Tile(rows, outer, panels, staged, run), (first, height if alone else count))
 
         tiles(tile)
 

@@ -197,10 +197,9 @@ class ModelTuner:
         default, key, turnable = self._default(text)
         if not turnable:
             return Result(benchmark.name, share.share, key, default, None, f"kind {default.kind} has nothing to tune")
-        values = _scalar_values(benchmark.scalars, share.event)
-        if values is None:
+        arrays = self.arguments_of(share)
+        if arrays is None:
             return Result(benchmark.name, share.share, key, default, None, "it has too many dynamic extents")
-        arrays = self._operands(benchmark, values)
         weights = [number for number, name in enumerate(benchmark.constants) if name is not None]
 
         def compile_(configuration: Configuration) -> bytes:
@@ -233,8 +232,12 @@ class ModelTuner:
             _, default = entry.configured()
             return default, key, knobs(entry)
 
-    def _operands(self, benchmark: Benchmark, values: dict[tuple[int, int], int | float]) -> list[Any]:
-        """Arguments for a benchmark: the model's weights, random numbers for what it computes."""
+    def arguments_of(self, share: Share) -> list[Any] | None:
+        """Arguments for a dispatch alone: the model's weights, random numbers for what it computes; None: not known."""
+        benchmark = share.benchmark
+        values = _scalar_values(benchmark.scalars, share.event)
+        if values is None:
+            return None
         random = np.random.default_rng(0)
         signature = _signature_of(benchmark)
         arrays: list[Any] = []

@@ -280,7 +280,7 @@ def test_pooling(layout: str, stride: int) -> None:
     np.testing.assert_array_equal(library.call("pool", x)[0], windows[every].max((-2, -1)))
 
 
-@pytest.mark.parametrize("kind", ["f32", "i8", "f64"])
+@pytest.mark.parametrize("kind", ["f32", "i8", "f64", "f16"])
 @pytest.mark.parametrize(
     ("shape", "order"), [((37, 65), (1, 0)), ((3, 17, 33), (2, 0, 1)), ((2, 5, 7, 9), (0, 3, 1, 2))]
 )
@@ -290,7 +290,7 @@ def test_transpose(shape: tuple[int, ...], order: tuple[int, ...], kind: str) ->
     body = f"""  %e = tensor.empty() : {result}
   %y = linalg.transpose ins(%x : {source}) outs(%e : {result}) permutation = [{", ".join(map(str, order))}]"""
     library = compile_entries(chain("t", f"%x: {source}", result, body), keep_files=False)
-    dtype = {"f32": np.float32, "i8": np.int8, "f64": np.float64}[kind]
+    dtype = {"f32": np.float32, "i8": np.int8, "f64": np.float64, "f16": np.float16}[kind]
     x = (np.random.default_rng(4).standard_normal(shape) * 50).astype(dtype)
     np.testing.assert_array_equal(library.call("t", x)[0], x.transpose(order))
 

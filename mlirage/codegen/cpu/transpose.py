@@ -6,7 +6,13 @@
       vector.transfer_write %t   n rows of the result
     the ragged rest: plain loops
 
-Every cache line is then used whole at once, whatever the strides.
+Every cache line is then used whole at once, whatever the strides. Elements of 32 bits may be computed with on the way;
+those of 8, 16 and 64 bits are moved. Blocks are turned by log2(n) rounds of interleaving:
+
+    a b c d      a e i m  after   rows i and i + n/2 interleaved, twice
+    e f g h  ->  b f j n
+    i j k l      c g k o
+    m n o p      d h l p
 """
 
 from __future__ import annotations
@@ -15,9 +21,11 @@ from mlirage import structured_ops
 from mlirage.codegen.configuration import Entry
 from mlirage.codegen.cpu.transforms import OP, apply_transforms, match
 from mlirage.codegen.target import CpuTarget
-from mlirage.mlir import ir, run_pipeline
+from mlirage.mlir import arith, ir, run_pipeline, vector
 
 _BLOCK = "transpose_block"
+# Rows of blocks of narrow elements: half a vector of AVX2 or all of it.
+_NARROW = {"i8": 16, "i16": 16, "f16": 16, "bf16": 16}
 
 
 def block_tiles(root: ir.Operation, target: CpuTarget) -> tuple[int, ...]:
@@ -28,9 +36,9 @@ def block_tiles(root: ir.Operation, target: CpuTarget) -> tuple[int, ...]:
         return ()
     if not all(structured_ops.parallel_loops(root)) or not all(m.is_projected_permutation for m in maps):
         return ()
-    if not all(_is_word(operand.type) for operand in root.operands) or target.vector_bytes < 32:
+    lanes = _lanes(root, target)
+    if not lanes:
         return ()
-    lanes = target.vector_bytes // 4
     written = _last(maps[inputs])
     read = {_last(m) for m in maps[:inputs]} - {written, None}
     extents = structured_ops.loop_extents(root)
@@ -46,8 +54,18 @@ def block_tiles(root: ir.Operation, target: CpuTarget) -> tuple[int, ...]:
     return tuple(tiles)
 
 
-def _is_word(kind: ir.Type) -> bool:
-    return isinstance(kind, ir.RankedTensorType) and str(kind.element_type) in ("f32", "i32")
+def _lanes(root: ir.Operation, target: CpuTarget) -> int:
+    """How many rows and columns a block has; 0: the op is not for blocks."""
+    elements = {str(structured_ops.element_type(operand.type)) for operand in root.operands}
+    if not all(isinstance(operand.type, ir.RankedTensorType) for operand in root.operands) or target.vector_bytes < 32:
+        return 0
+    if elements <= {"f32", "i32"}:
+        return target.vector_bytes // 4
+    moves = len(list(structured_ops.body(root).operations)) == 1
+    if not moves or len(elements) != 1:
+        return 0
+    (element,) = elements
+    return target.vector_bytes // 8 if element in ("f64", "i64") else _NARROW.get(element, 0)
 
 
 def _last(indexing_map: ir.AffineMap) -> int | None:
@@ -57,7 +75,7 @@ def _last(indexing_map: ir.AffineMap) -> int | None:
 
 def vectorize_blocks(entry: Entry, root_tag: str, tiles: tuple[int, ...]) -> None:
     """Tiles the tagged op by `tiles` and makes vectors of the whole blocks."""
-    count = len(tiles)
+    count, lanes = len(tiles), max(tiles)
     handles = ", ".join([OP] * (count + 1))
     apply_transforms(
         entry,
@@ -92,7 +110,36 @@ def vectorize_blocks(entry: Entry, root_tag: str, tiles: tuple[int, ...]) -> Non
           transform.apply_patterns.vector.drop_unit_dims_with_shape_cast
           transform.apply_patterns.canonicalization
         }} : {OP}
-        transform.apply_patterns to %fn {{
-          transform.apply_patterns.vector.lower_transpose lowering_strategy = "shuffle_16x16"
-        }} : {OP}""",
+        """,
     )
+    for op in [op for op in entry.walk() if op.name == "vector.transpose"]:
+        if list(ir.VectorType(op.operands[0].type).shape) == [lanes, lanes]:
+            _turn(op)
+
+
+def _turn(op: ir.Operation) -> None:
+    """A square block turned by interleaving its rows."""
+    block = op.operands[0]
+    count = ir.VectorType(block.type).get_dim_size(0)
+    with ir.InsertionPoint(op), op.location:
+        rows: list[ir.Value] = [vector.extract(block, [], [i]) for i in range(count)]
+        for _ in range(count.bit_length() - 1):
+            pairs = [(rows[i], rows[i + count // 2]) for i in range(count // 2)]
+            rows = [vector.shuffle(a, b, mask) for a, b in pairs for mask in _interleavings(count)]
+        turned = arith.constant(
+            block.type, ir.DenseElementsAttr.get_splat(block.type, _zero(ir.VectorType(block.type).element_type))
+        )
+        for i, row in enumerate(rows):
+            turned = vector.insert(row, turned, [], [i])
+    op.results[0].replace_all_uses_with(turned)
+    op.erase()
+
+
+def _interleavings(count: int) -> tuple[list[int], list[int]]:
+    """Of two vectors: their first halves' elements in turn, and their second halves'."""
+    lanes = [lane for i in range(count) for lane in (i, count + i)]
+    return lanes[:count], lanes[count:]
+
+
+def _zero(element: ir.Type) -> ir.Attribute:
+    return ir.Attribute.parse(f"{0 if isinstance(element, ir.IntegerType) else 0.0} : {element}")

@@ -236,6 +236,8 @@ def test_weights_to_the_last_places(kind: str) -> None:
     got = np.asarray(build(types, PLAIN, scale=1.0).main(*arrays)[0]).astype(np.float64).ravel()
     want = oracle(arrays, PLAIN, scale=1.0).ravel()
     normal = scores > (-86 if kind == "f32" else -700)
-    np.testing.assert_allclose(got[normal], want[normal], rtol=4e-7 if kind == "f32" else 1e-15)
+    # log2 e of an exponential is rounded to the type, which counts as much as a rounding of the scores would
+    bound = 3e-7 - 1.4e-8 * scores if kind == "f32" else 1e-15 - 1.5e-17 * scores
+    assert np.all((np.abs(got - want) <= bound * want)[normal])
     np.testing.assert_allclose(got[~normal], want[~normal], rtol=0, atol=1e-37)
     assert np.all(got >= 0)

@@ -21,7 +21,7 @@ from mlirage.codegen.cpu.staging import byte_width, transpose_square
 from mlirage.codegen.target import CpuTarget
 from mlirage.mlir import arith, ir, memref, tensor, vector
 
-_FEW_ROWS = 32  # whose scores stay in the first-level cache
+_FEW_ROWS = 16  # at once, whole vectors: their scores and a panel of keys or values stay in the first-level cache
 _KEYS_AT_ONCE = 512  # so many keys are one block …
 _KEY_BLOCK = 256  # … more are cut into such blocks
 _STAGED_VALUES_FROM = 16  # rows
@@ -58,7 +58,7 @@ class AttentionOperands:
         self.widening = [self._function(e, self.kind, lambda x: _converted(self.kind, x)) for e in elements[:3]]
         self.narrowing = self._function(self.kind, elements[-1], lambda x: _converted(elements[-1], x))
         self.power = self._function(
-            self.kind, self.kind, lambda x: Functions(self.kind, self.target).exp_nonpositive(x)
+            self.kind, self.kind, lambda x: Functions(self.kind, self.target).exp_of_difference(x)
         )
         expand_floats(self.entry, self.target)
 

@@ -156,6 +156,23 @@ class Functions:
         result = arith.mulf(self.polynomial(r, [1.0, 1.0, *coefficients]), power)
         return self.select(self.compare(_P.OLT, x, -708.0 if self.bits == 64 else -87.0), 0.0, result)
 
+    def exp_of_difference(self, x: ir.Value) -> ir.Value:
+        """e^x for x <= 0 that is rounded already, in the least time: below e^-86 it is 0.
+
+        The relative error is 3e-7 + 1.4e-8 |x| in f32, 1e-15 + 1.5e-17 |x| in f64: log2 e is rounded, which adds less
+        than x's own rounding.
+        """
+        log2e, magic = self.c(_LOG2E), self.c(_MAGIC[self.bits] + self.bias)
+        shifted = self.fma(x, log2e, magic)
+        fraction = self.fma(x, log2e, arith.subf(magic, shifted))
+        wide = [_LN2 ** (k + 1) * c for k, c in enumerate((1.0, *table.EXP_F64))]
+        result = self.polynomial(fraction, [1.0, *(wide if self.bits == 64 else table.EXP2_F32)])
+        # a product, not a sum of exponents: NaN stays NaN
+        power = self.float_of(arith.shli(self.bits_of(shifted), self.i(self.mantissa)))
+        return self.select(
+            self.compare(_P.OLT, x, -707.0 if self.bits == 64 else -86.0), 0.0, arith.mulf(result, power)
+        )
+
     def exp2(self, x: ir.Value) -> ir.Value:
         """2^x."""
         x = self.clamp(x, -1076.0, 1025.0) if self.bits == 64 else self.clamp(x, -151.0, 129.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -80,6 +81,24 @@ def test_few_rows_by_many_weights(rows: int) -> None:
     graph = helper.make_graph(nodes, "few", types[:1], types[1:], [numpy_helper.from_array(w, "w")])
     (y,) = mlirage.load(mlirage.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])))(x)
     np.testing.assert_allclose(y, x.astype(np.float64) @ w, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_products_of_brain_floats(rows: int) -> None:
+    random = np.random.default_rng(3)
+    x, w = (random.standard_normal(shape).astype(ml_dtypes.bfloat16) for shape in ((rows, 70), (70, 33)))
+    x[0] = x[0].astype(np.float32) * np.float32(2.0**-128)  # denormals, and sums that are, may be 0
+    if rows > 2:
+        x[1, 3], x[2, 4] = np.inf, np.nan
+    value = helper.make_tensor_value_info
+    types = [value(name, TensorProto.BFLOAT16, [rows, size]) for name, size in (("x", 70), ("y", 33))]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "brain", types[:1], types[1:], [numpy_helper.from_array(w, "w")])
+    (y,) = mlirage.load(mlirage.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])))(x)
+    with np.errstate(invalid="ignore"):
+        expected = x.astype(np.float64) @ w.astype(np.float64)
+    np.testing.assert_allclose(y[1:].astype(np.float64), expected[1:], rtol=2**-7, atol=1e-2)
+    np.testing.assert_allclose(y[0].astype(np.float64), expected[0], rtol=2**-7, atol=100 * 2.0**-126)
 
 
 def test_infinite_and_missing_numbers() -> None:

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mlirage import structured_ops
 from mlirage.codegen.configuration import Entry
+from mlirage.codegen.dot_products import instruction_of
 from mlirage.codegen.target import CpuTarget
+from mlirage.contractions import match_contraction
 from mlirage.mlir import arith, ir
 
 _P, _I = arith.CmpFPredicate, arith.CmpIPredicate
@@ -212,7 +215,24 @@ def _conversion(op: ir.Operation, target: CpuTarget) -> ir.Value | None:
             return None
         if isinstance(source.type, ir.F32Type) and _converts(str(to), target) and not _flushes(to, target):
             return None
+        if not small_source and _converts(str(to), target) and _comes_flushed(source, target):
+            return None
         return _narrow(_widen(source, target) if small_source else source, to, target)
+
+
+def _comes_flushed(value: ir.Value, target: CpuTarget) -> bool:
+    """Whether an element is a sum that was packed for an instruction to which denormals are 0: bf16 times bf16."""
+    if not isinstance(value, ir.BlockArgument):
+        return False
+    op = value.owner.owner.operation
+    if not structured_ops.is_structured(op):
+        return False
+    source = op.operands[value.arg_number]
+    contraction = None if isinstance(source.owner, ir.Block) else match_contraction(source.owner.operation)
+    if contraction is None or contraction.group == 1:
+        return False
+    dot = instruction_of(contraction.op, contraction.right, contraction.group, target)
+    return dot is not None and dot.left.kind == "f"
 
 
 def _widen(value: ir.Value, target: CpuTarget) -> ir.Value:

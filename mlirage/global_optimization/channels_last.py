@@ -10,6 +10,7 @@ concatenations and reshapes between them follow, other generics read through ano
 graph needs the old order: at its edges. Constants are transposed at once. Filters keep their order, `pack-weights`
 lays them out; those of depthwise convolutions have their channels last, too. An image of few channels, as cameras make
 them, is read pixel by pixel and stays as it is. So do windows that gain less than the copies cost (layout_regions.py).
+Of an image that only a convolution of single pixels with strides reads, the others are not copied (few_pixels.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from mlirage import structured_ops
 from mlirage.global_optimization.constant_arrays import add_constant, constant_array, drop_unread_constants
+from mlirage.global_optimization.few_pixels import every_few_pixels
 from mlirage.global_optimization.fold_transposes import transposed_source
 from mlirage.global_optimization.layout_regions import multiply_planes, windows_that_stay
 from mlirage.mlir import arith, identity, ir, ml_program, tensor, walk
@@ -166,6 +168,8 @@ class _Layout:
         image, other = structured_ops.inputs(op)
         if self._is_read_pixel_by_pixel(op, image, order):
             order = tuple(range(len(order)))
+        elif image not in self.turned and (few := every_few_pixels(op, image)) is not None:
+            image, maps[0] = few
         filter_order = _filter_order(op)
         maps = [reorder(m, o) for m, o in zip(maps, (order, filter_order, out), strict=True)]
         operands = [self._in_order(image, order), self._in_order(other, filter_order)]
@@ -369,6 +373,12 @@ class _Layout:
             self.turned[source] = (self._in_order(source, order), order)
             if self._turn_pad(op):
                 return self.turned[value][0]
+        if op is not None and op.name == "tensor.expand_shape" and op.block == self.block:
+            source, before = op.operands[0], _order_before(op, order)
+            if before is not None:
+                self.turned[source] = (self._in_order(source, before), before)
+                if self._turn_reshape(op) and self.turned[value][1] == order:
+                    return self.turned[value][0]
         constant = constant_array(self.program, value)
         if constant is not None:
             name, array = constant
@@ -391,6 +401,14 @@ class _Layout:
             for number, operand in enumerate(inner.operands):
                 if operand in self.turned:
                     inner.operands[number] = self._plain(operand)
+
+
+def _order_before(op: ir.Operation, order: Order) -> Order | None:
+    """The order of the source of an expand_shape that gives its result's; None if parts of a dim are apart in it."""
+    groups = [[ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(op.attributes["reassociation"])]
+    of = {d: number for number, group in enumerate(groups) for d in group}
+    before = tuple(dict.fromkeys(of[d] for d in order))
+    return before if [d for number in before for d in groups[number]] == list(order) else None
 
 
 def reorder(indexing: ir.AffineMap, order: Order) -> ir.AffineMap:

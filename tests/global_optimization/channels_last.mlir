@@ -96,3 +96,40 @@ func.func @depthwise(%x: tensor<1x8x9x9xf32>, %w: tensor<8x3x3xf32>, %init: tens
       outs(%init : tensor<1x8x7x7xf32>) -> tensor<1x8x7x7xf32>
   return %c : tensor<1x8x7x7xf32>
 }
+
+// -----
+
+// Of an image that is turned around, a convolution of single pixels with strides needs a few.
+// CHECK-LABEL: func.func @few_pixels(
+// CHECK: tensor.extract_slice %arg0[0, 0, 0, 0] [1, 8, 4, 3] [1, 1, 2, 3] : tensor<1x8x7x9xf32> to tensor<1x8x4x3xf32>
+// CHECK: linalg.generic {{.*}} ins(%{{.+}} : tensor<1x8x4x3xf32>) outs(%{{.+}} : tensor<1x4x3x8xf32>)
+// CHECK: linalg.generic {{.*}} ins(%{{.+}}, %arg1 : tensor<1x4x3x8xf32>, tensor<16x8x1x1xf32>)
+func.func @few_pixels(%x: tensor<1x8x7x9xf32>, %w: tensor<16x8x1x1xf32>) -> tensor<1x16x4x3xf32> {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x16x4x3xf32>
+  %i = linalg.fill ins(%z : f32) outs(%e : tensor<1x16x4x3xf32>) -> tensor<1x16x4x3xf32>
+  %y = linalg.conv_2d_nchw_fchw {dilations = dense<1> : tensor<2xi64>, strides = dense<[2, 3]> : tensor<2xi64>}
+    ins(%x, %w : tensor<1x8x7x9xf32>, tensor<16x8x1x1xf32>) outs(%i : tensor<1x16x4x3xf32>) -> tensor<1x16x4x3xf32>
+  return %y : tensor<1x16x4x3xf32>
+}
+
+// Groups of channels are split after the copy to the other order, and padded after that.
+// CHECK-LABEL: func.func @groups(
+// CHECK: %[[LAST:.+]] = linalg.generic {{.*}} ins(%arg0 : tensor<1x12x5x7xf32>) outs(%{{.+}} : tensor<1x5x7x12xf32>)
+// CHECK: %[[SPLIT:.+]] = tensor.expand_shape %[[LAST]] {{.*}} into tensor<1x5x7x2x6xf32>
+// CHECK: tensor.pad %[[SPLIT]] low[0, 1, 1, 0, 0] high[0, 1, 1, 0, 0]
+func.func @groups(%x: tensor<1x12x5x7xf32>, %w: tensor<2x6x6x3x3xf32>) -> tensor<1x2x6x5x7xf32> {
+  %z = arith.constant 0.0 : f32
+  %s = tensor.expand_shape %x [[0], [1, 2], [3], [4]] output_shape [1, 2, 6, 5, 7]
+    : tensor<1x12x5x7xf32> into tensor<1x2x6x5x7xf32>
+  %p = tensor.pad %s low[0, 0, 0, 1, 1] high[0, 0, 0, 1, 1] {
+  ^bb0(%a: index, %b: index, %c: index, %d: index, %f: index):
+    tensor.yield %z : f32
+  } : tensor<1x2x6x5x7xf32> to tensor<1x2x6x7x9xf32>
+  %e = tensor.empty() : tensor<1x2x6x5x7xf32>
+  %i = linalg.fill ins(%z : f32) outs(%e : tensor<1x2x6x5x7xf32>) -> tensor<1x2x6x5x7xf32>
+  %y = linalg.conv_2d_ngchw_gfchw {dilations = dense<1> : tensor<2xi64>, strides = dense<1> : tensor<2xi64>}
+    ins(%p, %w : tensor<1x2x6x7x9xf32>, tensor<2x6x6x3x3xf32>) outs(%i : tensor<1x2x6x5x7xf32>)
+    -> tensor<1x2x6x5x7xf32>
+  return %y : tensor<1x2x6x5x7xf32>
+}

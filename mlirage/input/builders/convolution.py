@@ -71,28 +71,35 @@ def conv(
         x, weight = cast(x, accumulator), cast(weight, accumulator)
     if not is_float(x.dtype) and (is_unsigned(x.dtype) or is_unsigned(weight.dtype) or x.dtype != weight.dtype):
         x, weight = cast(x, accumulator), cast(weight, accumulator)
-    x = pad(x, [0, 0, *pads_low], [0, 0, *pads_high], 0)
+    filters = weight.shape[0]
+    is_plain = groups == 1 and spatial in _PLAIN
+    is_depthwise = weight.shape[1] == 1 and filters == groups and spatial in _DEPTHWISE
+    if not is_plain and not is_depthwise:  # padded after that: a convolution pads what it reads itself
+        x = reshape(x, (x.shape[0], groups, weight.shape[1], *x.shape[2:]))
+    before = [0] * (x.rank - spatial)
+    x = pad(x, [*before, *pads_low], [*before, *pads_high], 0)
     out_spatial = [
         window_extent(d, k, stride, dilation)
-        for d, k, stride, dilation in zip(x.shape[2:], weight.shape[2:], strides, dilations, strict=True)
+        for d, k, stride, dilation in zip(x.shape[-spatial:], weight.shape[2:], strides, dilations, strict=True)
     ]
     if any(isinstance(d, int) and d < 0 for d in out_spatial):
-        raise ValueError(f"convolution window {list(weight.shape[2:])} is larger than the padded input {list(x.shape)}")
-    filters = weight.shape[0]
+        raise ValueError(
+            f"convolution window {list(weight.shape[2:])} is larger than the padded input {list(x.shape[-spatial:])}"
+        )
     shape = (x.shape[0], filters, *out_spatial)
-    if groups == 1 and spatial in _PLAIN:
+    if is_plain:
         value = _PLAIN[spatial](
             x.value, weight.value, outs=[zeros(shape, accumulator)], strides=list(strides), dilations=list(dilations)
         )
         return cast(Tensor(shape, accumulator, value=value), dtype)
-    if weight.shape[1] == 1 and filters == groups and spatial in _DEPTHWISE:
+    if is_depthwise:
         kernel = reshape(weight, (filters, *weight.shape[2:]))
         value = _DEPTHWISE[spatial](
             x.value, kernel.value, outs=[zeros(shape, accumulator)], strides=list(strides), dilations=list(dilations)
         )
         return cast(Tensor(shape, accumulator, value=value), dtype)
     grouped = _grouped(
-        reshape(x, (x.shape[0], groups, weight.shape[1], *x.shape[2:])),
+        x,
         reshape(weight, (groups, filters // groups, *weight.shape[1:])),
         (x.shape[0], groups, filters // groups, *out_spatial),
         strides,

@@ -114,6 +114,47 @@ def _gru() -> Built:
     return _graph([node], {"x": _normal(64, 1, 256)}, weights)
 
 
+def _of_type(
+    operator: str, dtype: Any, *shape: int, to: int = TensorProto.FLOAT, **attributes: Any
+) -> Callable[[], Built]:
+    """A node of one operand of another type than f32, with results of type `to`."""
+    if operator == "Cast":
+        attributes["to"] = to
+    node = helper.make_node(operator, ["x"], ["y"], **attributes)
+    return lambda: _graph([node], {"x": np.abs(_normal(*shape) * 40).astype(dtype)}, {}, to)
+
+
+def _silu() -> Built:
+    nodes = [helper.make_node("Sigmoid", ["x"], ["t"]), helper.make_node("Mul", ["x", "t"], ["y"])]
+    return _graph(nodes, {"x": _normal(256, 1024)}, {})
+
+
+def _select() -> Built:
+    nodes = [helper.make_node("Less", ["x", "z"], ["c"]), helper.make_node("Where", ["c", "x", "z"], ["y"])]
+    return _graph(nodes, {"x": _normal(2048, 4096), "z": _normal(2048, 4096)[::-1].copy()}, {})
+
+
+def _columns_scaled() -> Built:
+    return _graph([helper.make_node("Mul", ["x", "z"], ["y"])], {"x": _normal(256, 1024), "z": _normal(256, 1)}, {})
+
+
+def _swapped_halves() -> Built:
+    nodes = [helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2),
+             helper.make_node("Concat", ["b", "a"], ["y"], axis=1)]  # fmt: skip
+    return _graph(nodes, {"x": _normal(64, 1024, 16)}, {})
+
+
+def _padded_rows() -> Built:
+    node = helper.make_node("Pad", ["x", "p"], ["y"])
+    return _graph([node], {"x": _normal(1000, 1000)}, {"p": np.array([5, 0, 7, 0], np.int64)})
+
+
+def _nearest() -> Built:
+    node = helper.make_node("Resize", ["x", "", "s"], ["y"], mode="nearest", nearest_mode="floor",
+                            coordinate_transformation_mode="asymmetric")  # fmt: skip
+    return _graph([node], {"x": _normal(1, 64, 56, 56)}, {"s": np.array([1, 1, 2, 2], np.float32)})
+
+
 OPERATORS: dict[str, Callable[[], Built]] = {
     "op_matmul_197x768x3072": _product(197, 768, 3072),
     "op_matmul_127x1000x300": _product(127, 1000, 300),
@@ -153,4 +194,19 @@ OPERATORS: dict[str, Callable[[], Built]] = {
     "op_concat": _concatenation,
     "op_erf": _operator("Erf", 512, 3072),
     "op_gru": _gru,
+    "op_softmax_long_rows": _operator("Softmax", 8, 50257, axis=-1),
+    "op_log_softmax": _operator("LogSoftmax", 512, 1000, axis=-1),
+    "op_max_of_batch": _reduction("ReduceMax", [0, 2, 3], 8, 64, 28, 28),
+    "op_exp_1mb": _operator("Exp", 256, 1024),
+    "op_silu_1mb": _silu,
+    "op_mish_1mb": _operator("Mish", 256, 1024),
+    "op_scaled_columns_1mb": _columns_scaled,
+    "op_select_96mb": _select,
+    "op_transpose_bytes": _of_type("Transpose", np.uint8, 2047, 2049, to=TensorProto.UINT8, perm=[1, 0]),
+    "op_transpose_half": _of_type("Transpose", np.float16, 1, 64, 56, 56, to=TensorProto.FLOAT16, perm=[0, 2, 3, 1]),
+    "op_transpose_double": _of_type("Transpose", np.float64, 12, 384, 64, to=TensorProto.DOUBLE, perm=[0, 2, 1]),
+    "op_cast_half": _of_type("Cast", np.float16, 256, 1024, to=TensorProto.FLOAT),
+    "op_swapped_halves": _swapped_halves,
+    "op_padded_rows": _padded_rows,
+    "op_resize_nearest": _nearest,
 }  # fmt: skip

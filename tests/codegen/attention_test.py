@@ -241,3 +241,19 @@ def test_weights_to_the_last_places(kind: str) -> None:
     assert np.all((np.abs(got - want) <= bound * want)[normal])
     np.testing.assert_allclose(got[~normal], want[~normal], rtol=0, atol=1e-37)
     assert np.all(got >= 0)
+
+
+@pytest.mark.parametrize("keys", [20, 600])
+def test_rows_masked_by_the_least_number_are_means(keys: int) -> None:
+    """Such masks are common: scores are then all the least float, and none of the steps to their weights overflows."""
+    places = ("bhmd", "bhkd", "bhkc", "mk", "bhmc")
+    shapes = ((1, 2, 3, 8), (1, 2, keys, 8), (1, 2, keys, 8), (3, keys), (1, 2, 3, 8))
+    random = np.random.default_rng(0)
+    arrays = [random.standard_normal(s).astype(np.float32) for s in shapes[:3]]
+    mask = np.zeros(shapes[3], np.float32)
+    mask[1], mask[2, keys // 2 :] = (np.finfo(np.float32).min,) * 2
+    types = [f"tensor<{'x'.join(map(str, s))}xf32>" for s in shapes]
+    got = np.asarray(build(types, places).main(*arrays, mask)[0])
+    np.testing.assert_allclose(got[:, :, 1], arrays[2].mean(2), atol=1e-6)
+    want = oracle([*arrays, mask], places)
+    np.testing.assert_allclose(got[:, :, [0, 2]], want[:, :, [0, 2]], atol=4e-6)

@@ -2,6 +2,8 @@
 
     %y = conv 1x1, strides 2, of %x : 1x256x56x56    ->    %p = tensor.extract_slice %x[…] [1, 256, 28, 28] [1, 1, 2, 2]
                                                            %y = conv 1x1 of %p
+
+A copy of the image to another order then moves those alone.
 """
 
 from __future__ import annotations
@@ -15,10 +17,7 @@ from mlirage.mlir import ir
 
 
 def every_few_pixels(op: ir.Operation, image: ir.Value) -> tuple[ir.Value, ir.AffineMap] | None:
-    """For a convolution of single pixels that reads only some: these, and how it reads them. None for any other op.
-
-    A copy to another order then moves no others.
-    """
+    """For a convolution of single pixels that reads only some: these, and how it reads them. None for any other op."""
     indexing, kind = structured_ops.indexing_maps(op)[0], ir.RankedTensorType(image.type)
     if structured_ops.multiply_add(op) is None or not kind.has_static_shape:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 import mlirage
@@ -73,3 +74,37 @@ def test_extremes_of_a_batch() -> None:
     results = mlirage.load(mlirage.compile(Extremes().eval(), (x,), opt_level=1), device="local-sync")(x)
     for result, expected in zip(results, Extremes()(x), strict=True):
         torch.testing.assert_close(result, expected, rtol=0, atol=0, equal_nan=True)
+
+
+PRODUCT = """
+func.func @main(%a: tensor<{0}x{1}xf32>, %b: tensor<{1}x{2}xf32>) -> tensor<{0}x{2}xf32> {{
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<{0}x{2}xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<{0}x{2}xf32>) -> tensor<{0}x{2}xf32>
+  %c = linalg.matmul ins(%a, %b : tensor<{0}x{1}xf32>, tensor<{1}x{2}xf32>)
+      outs(%init : tensor<{0}x{2}xf32>) -> tensor<{0}x{2}xf32>
+  return %c : tensor<{0}x{2}xf32>
+}}
+"""
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("rows", "depth", "columns"), [(17, 100352, 33), (1, 22501, 16), (3, 8192, 1), (2, 0, 3)])
+def test_long_products(rows: int, depth: int, columns: int, known: bool) -> None:
+    """Weight gradients sum over all pixels of a batch."""
+    random = np.random.default_rng(0)
+    a, b = (random.normal(1, 1, shape).astype(np.float32) for shape in ((rows, depth), (depth, columns)))
+    run = mlirage.load(mlirage.compile(PRODUCT.format(rows, depth if known else "?", columns)), device="local-sync")
+    (result,) = run(a, b)
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    assert np.max(np.abs(result - expected), initial=0) <= 2e-6 * np.max(np.abs(expected), initial=0)
+
+
+def test_long_convolution() -> None:
+    torch.manual_seed(0)
+    right, model = nn.Conv2d(1021, 5, 3, padding=1), nn.Conv2d(1021, 5, 3, padding=1)
+    model.load_state_dict(right.state_dict())
+    x = torch.randn(1, 1021, 9, 7) + 1
+    result = mlirage.load(mlirage.compile(model.eval(), (x,), winograd="off"), device="local-sync")(x)
+    expected = right.double()(x.double()).detach()
+    assert float((result - expected).abs().max() / expected.abs().max()) < 1e-6

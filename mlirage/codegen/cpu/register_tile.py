@@ -8,7 +8,8 @@ packed for a dot-product instruction, k counts groups of neighbours, and a row m
 
             sum[row] = dot(sum[row], spread(left[row, 4k .. 4k+3]), b)        b: the group of every column
 
-A right operand that is numbers times a scale per block of depth is summed block by block (block_sums.py).
+A right operand that is numbers times a scale per block of depth is summed block by block (block_sums.py). Long sums of
+f32 are made of short ones, so that what is lost by rounding grows with their number alone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mlirage.codegen.cpu.block_scales import find_block_scale
 from mlirage.codegen.cpu.block_sums import sum_blocks, sums_blocks
 from mlirage.codegen.cpu.dot_products import add_dot_products
 from mlirage.codegen.cpu.elements import Elements, Staged
-from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, value
+from mlirage.codegen.cpu.index_math import Index, Place, Split, add, ceil_div, div, evaluate, mul, rem, smaller, value
 from mlirage.codegen.cpu.padded_taps import find_padded_taps
 from mlirage.codegen.cpu.panel_fetches import Fetch, find_fetch
 from mlirage.codegen.cpu.tile_outputs import Output
@@ -36,6 +37,9 @@ from mlirage.mlir import arith, ir, memref, scf, vector
 
 # Innermost depth loops are unrolled to so many steps.
 _UNROLLED = 4
+# Steps of a sum that is made of several, and of these: at least, at most, best. To begin anew takes 250 cycles.
+_LONG_SUM = 6144
+_LEAST_PART, _MOST_PART, _PART = 256, 3072, 2048
 
 
 def steps_together(contraction: Contraction) -> int:
@@ -120,6 +124,7 @@ class RegisterTile:
         inner = extents[contraction.depth[-1]] if contraction.depth else None
         self.block_scale = find_block_scale(contraction, inner, self.together)
         self.taps = find_padded_taps(contraction, self.factors[contraction.left])
+        self.parts = self._find_parts()
 
     def build(
         self,
@@ -197,18 +202,49 @@ class RegisterTile:
             low, count = taps.of_all(tile.rows, tile.run) or (0, count)
         if isinstance(low, int) and isinstance(count, int) and (count - low) * self._steps_inside(level) <= _UNROLLED:
             for i in range(low, count):
-                sums = self._sum(level + 1, {**depth, loops[level]: i}, sums, tile)
+                sums = self._sum_inside(level, {**depth, loops[level]: i}, sums, tile)
             return list(sums)
-        loop = scf.ForOp(value(low), value(count), value(1), list(sums))
+
+        def steps(low: Index, count: Index, sums: Sequence[ir.Value]) -> list[ir.Value]:
+            loop = scf.ForOp(value(low), value(count), value(1), list(sums))
+            with ir.InsertionPoint(loop.body):
+                at = {**depth, loops[level]: loop.induction_variable}
+                scf.yield_(self._sum_inside(level, at, list(loop.inner_iter_args), tile))
+            return list(loop.results)
+
+        if level < len(loops) - 1 or self.parts != level:
+            return steps(low, count, sums)
+        loop = scf.ForOp(value(0), value(ceil_div(count, _PART)), value(1), list(sums))
         with ir.InsertionPoint(loop.body):
-            inner = self._sum(
-                level + 1,
-                {**depth, loops[level]: loop.induction_variable},
-                list(loop.inner_iter_args),
-                tile,
-            )
-            scf.yield_(inner)
+            first = mul(loop.induction_variable, _PART)
+            even = isinstance(count, int) and count % _PART == 0
+            end = add(first, _PART) if even else smaller(add(first, _PART), count)
+            scf.yield_(_added(loop.inner_iter_args, steps(first, end, _zeros(sums))))
         return list(loop.results)
+
+    def _sum_inside(self, level: int, depth: dict[int, Index], sums: Sequence[ir.Value], tile: Tile) -> list[ir.Value]:
+        """One step of a depth loop: the loops inside go on with the sums, or begin anew and theirs are added."""
+        if self.parts != level or level == len(self.contraction.depth) - 1:
+            return self._sum(level + 1, depth, sums, tile)
+        return _added(sums, self._sum(level + 1, depth, _zeros(sums), tile))
+
+    def _find_parts(self) -> int | None:
+        """The depth loop of whose steps each is a sum of its own; the innermost: many steps are; None: one sum.
+
+        As many digits as a chain of additions loses, so many times the chain is shorter: a hundred thousand numbers
+        of one sign are summed to six digits.
+        """
+        steps = [self._steps(loop) for loop in self.contraction.depth]
+        if not steps or not isinstance(self.accumulator, ir.F32Type) or self.dot is not None or self.together > 1:
+            return None
+        last = len(steps) - 1
+        for level in range(last):
+            inside = [count for count in steps[level + 1 :] if isinstance(count, int)]
+            whole = [count for count in steps if isinstance(count, int)]
+            if len(inside) < last - level or math.prod(inside) < _LEAST_PART or math.prod(inside) > _MOST_PART:
+                continue
+            return level if len(whole) < len(steps) or math.prod(whole) >= _LONG_SUM else None
+        return last if not isinstance(steps[last], int) or steps[last] >= _LONG_SUM else None
 
     def _sum_each(
         self, level: int, depth: dict[int, Index], sums: Sequence[ir.Value], tile: Tile, ranges: Sequence[range]
@@ -220,7 +256,8 @@ class RegisterTile:
             places = [number * panels + p for number in rows for p in range(panels)]
             part = replace(tile, rows=[tile.rows[number] for number in rows])
             at = {**depth, self.contraction.depth[level]: tap}
-            for place, total in zip(places, self._sum(level + 1, at, [result[i] for i in places], part), strict=True):
+            sums_of_tap = self._sum_inside(level, at, [result[i] for i in places], part)
+            for place, total in zip(places, sums_of_tap, strict=True):
                 result[place] = total
         return result
 
@@ -446,3 +483,13 @@ class RegisterTile:
         for size, p in zip(sizes, first[inner:], strict=True):
             place = add(mul(place, size), p.base)
         return memref.collapse_shape(flat, output.buffer, groups), [*first[:inner], Place(place)]
+
+
+def _zeros(sums: Sequence[ir.Value]) -> list[ir.Value]:
+    kind = ir.VectorType(sums[0].type)
+    zero = ir.DenseElementsAttr.get_splat(kind, ir.FloatAttr.get(kind.element_type, 0.0))
+    return [arith.constant(kind, zero)] * len(sums)
+
+
+def _added(sums: Sequence[ir.Value], parts: Sequence[ir.Value]) -> list[ir.Value]:
+    return [arith.addf(total, part) for total, part in zip(sums, parts, strict=True)]

@@ -69,7 +69,9 @@ def workgroup_tiles(
     by_column = -(-panels // panels_each)
     if panels_each < panels or extents[c.column] is None:
         tiles[c.column] = max(panels_each, 1) * shape.columns
-    remaining = max(1, groups // max(1, by_column))
+    remaining = max(1, groups // by_column)
+    if by_column % 2 and remaining == 1 and groups > by_column:
+        remaining = 2  # an odd number of blocks, and few, leaves one of two threads waiting
     block = max(rows // remaining, 4 * shape.rows)
     if c.group > 1:  # the left operand is staged
         block = max(shape.rows, min(block, _STAGED_BYTES // max(1, depth)))
@@ -149,8 +151,13 @@ def _even_part(extent_: int | None, wanted: int, unit: int) -> int:
     if extent_ is None:
         return max(unit, wanted // unit * unit)
     divisors = [d for d in range(1, extent_ + 1) if extent_ % d == 0] if extent_ <= 4096 else []
-    near = min(divisors, key=lambda d: max(d / wanted, wanted / d), default=0)
+    near = min(divisors, key=lambda d: max(d / wanted, wanted / d) * _waiting(extent_ // d), default=0)
     if near and max(near / wanted, wanted / near) <= 1.5:
         return 0 if near == extent_ else near
     even = -(-extent_ // -(-extent_ // wanted))
     return 0 if even >= extent_ else max(unit, -(-even // unit) * unit)
+
+
+def _waiting(blocks: int) -> float:
+    """How much longer two threads take for so many blocks than for halves of them."""
+    return (blocks + blocks % 2) / blocks

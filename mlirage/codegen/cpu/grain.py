@@ -10,6 +10,9 @@ from mlirage.mlir import ir, walk
 # What a dynamic extent is taken for where a cost is needed.
 GUESS = 256
 _WORKGROUP_NS = 10_000.0
+# What is long enough for two threads is cut into this many workgroups at least, unless they become shorter than that:
+# not for the time alone, but because a thread reads what it wrote itself at twice to three times the speed.
+_FEWEST_SHARED_NS, _LEAST_WORKGROUP_NS, _FEW_WORKGROUPS = 5_000.0, 2_000.0, 4.0
 _DYNAMIC_INNER_TILE, _DYNAMIC_OUTER_TILE = 16384, 16
 _TRANSCENDENTAL_NS, _DIVISION_NS, _SIMPLE_NS = 0.15, 0.06, 0.012
 
@@ -31,14 +34,14 @@ def cost_ns(op: ir.Operation) -> float:
 def workgroup_tiles(
     extents: list[int], dynamic: list[bool], rows: set[int], total_ns: float, order: list[int]
 ) -> tuple[int, ...]:
-    """Cuts the row loops, outer ones first, until a workgroup costs about _WORKGROUP_NS."""
+    """Cuts the row loops, outer ones first, until a workgroup costs about _WORKGROUP_NS, or there are a few."""
     tiles = [0] * len(extents)
     in_order = [loop for loop in order if loop in rows]
-    if not in_order or (total_ns < 2 * _WORKGROUP_NS and not any(dynamic[loop] for loop in in_order)):
+    if not in_order or (total_ns < _FEWEST_SHARED_NS and not any(dynamic[loop] for loop in in_order)):
         return tuple(tiles)
     if any(dynamic):
         return _dynamic_tiles(extents, dynamic, in_order, order[-1], total_ns, len(extents))
-    wanted = max(1.0, total_ns / _WORKGROUP_NS)
+    wanted = max(min(_FEW_WORKGROUPS, total_ns / _LEAST_WORKGROUP_NS), total_ns / _WORKGROUP_NS)
     for loop in in_order:
         if wanted < 1.5:
             break

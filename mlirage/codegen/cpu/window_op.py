@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlirage import structured_ops
@@ -18,6 +19,8 @@ from mlirage.mlir import ir
 _WORKGROUP_TAPS = 150_000
 # Less than that, but enough for two threads, is cut into a few workgroups.
 _LEAST_WORKGROUP_TAPS, _FEW_WORKGROUPS = 40_000, 4
+# Planes with so many rows are cut between them.
+_ROWS_OF_PLANES = 14
 _GUESS = 32
 
 
@@ -71,20 +74,43 @@ def is_only_finished(entry: Entry, window: Window) -> bool:
 
 
 def workgroup_tiles(window: Window) -> tuple[int, ...]:
-    """The tile of a workgroup in every loop; 0: the whole loop."""
+    """The tile of a workgroup in every loop; 0: the whole loop.
+
+    Rows of the result are divided, whatever the layout: those before and after it are, and a thread reads what it wrote
+    itself fastest. So planes are whole only where they are few rows.
+    """
     extents = structured_ops.loop_extents(window.op)
     known = [_GUESS if e == structured_ops.DYNAMIC else max(e, 1) for e in extents]
     tiles = [0] * len(extents)
     work = math.prod(known[loop] for loop in {window.along, window.lane}) * math.prod(window.extents)
     total = work * math.prod(known[loop] for loop in window.outer)
     wanted = min(_WORKGROUP_TAPS, max(_LEAST_WORKGROUP_TAPS, total // _FEW_WORKGROUPS))
-    for loop in reversed(window.outer):
+    for loop in _inside_first(window, known):
         if work >= wanted:
             tiles[loop] = 1 if extents[loop] != 1 else 0
         elif extents[loop] == structured_ops.DYNAMIC or work * known[loop] > 2 * wanted:
-            tiles[loop] = max(1, wanted // work)
+            tiles[loop] = _evenly(extents[loop], max(1, wanted // work))
         work *= tiles[loop] or known[loop]
     return tuple(0 if e != structured_ops.DYNAMIC and t >= e else t for t, e in zip(tiles, extents, strict=True))
+
+
+def _inside_first(window: Window, known: Sequence[int]) -> list[int]:
+    """The outer loops in the order in which a workgroup takes them whole: channels before rows, if those are enough."""
+    loops = [*reversed(window.outer)]
+    slides = {loop for e in window.image_map.results if len(terms := linear_terms(e) or {}) > 1 for loop in terms}
+    channel = next((loop for loop in loops if loop not in slides), None)
+    if window.along != window.lane or channel in (None, loops[0]) or known[loops[0]] < _ROWS_OF_PLANES:
+        return loops
+    return [channel, *(loop for loop in loops if loop != channel)]
+
+
+def _evenly(extent_: int, most: int) -> int:
+    """A tile from `most` down to half of it, so that two threads get about the same; the largest one."""
+
+    def longer(tile: int) -> int:
+        return math.ceil(math.ceil(extent_ / tile) / 2) * tile
+
+    return most if extent_ == structured_ops.DYNAMIC else min(range(most, most // 2, -1), key=longer)
 
 
 def vector_lanes(window: Window, target: CpuTarget) -> int:

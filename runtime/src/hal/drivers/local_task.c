@@ -27,9 +27,12 @@
 #define WORTH_SHARING 4000u
 // Waking a sleeping thread costs the waker about 5 us and takes about 50.
 #define WORTH_WAKING 40000u
-// How long a thread looks for work before it sleeps: while an execution runs, and after.
+// How long a thread looks for work before it sleeps: while an execution runs, and after one. The latter is a part of
+// how long that took, within limits: calls in a row find the threads awake, and what waiting costs is bounded.
 #define SPIN_BUSY 50000u
 #define SPIN_IDLE 20000u
+#define MOST_SPIN_IDLE 100000u
+#define SPIN_IDLE_PART 8u
 // Seen no progress for this long while spinning: the core was taken away.
 #define DESCHEDULED 500000u
 // Time without spinning after that.
@@ -71,6 +74,7 @@ struct task_device_t {
   uint32_t queue_core;
   mlirage_sharing_t sharing;  // of the owner, as is
   uint32_t surprises;         // executions in a row that took far longer than estimated
+  uint64_t spin_idle;         // how long threads look for work after an execution
   // Words that all threads look at, on lines of their own.
   char padding0[64];
   uint64_t cursor;  // wave << 3 * CLAIM_BITS | claims << 2 * CLAIM_BITS | taken at the end << CLAIM_BITS | at the start
@@ -276,7 +280,7 @@ static void wait_for_work(task_device_t* task, worker_t* worker) {
     // Somebody else needs this core more than a thread that waits.
     if (now - last > DESCHEDULED) worker->no_spin_until = now + BACK_OFF;
     last = now;
-    if (now - start > (is_finished(task) ? SPIN_IDLE : SPIN_BUSY)) break;
+    if (now - start > (is_finished(task) ? __atomic_load_n(&task->spin_idle, __ATOMIC_RELAXED) : SPIN_BUSY)) break;
   }
   const uint32_t ticket = __atomic_load_n(&task->wake, __ATOMIC_SEQ_CST);
   __atomic_fetch_add(&task->sleeping, 1u, __ATOMIC_SEQ_CST);
@@ -361,6 +365,11 @@ static mlirage_status_t run_shared(task_device_t* task, mlirage_replay_t* replay
   return mlirage_command_fail(replay, &commands[failure - 1], task->failure_code, error);
 }
 
+static uint64_t spin_after(uint64_t took) {
+  const uint64_t part = took / SPIN_IDLE_PART;
+  return part < SPIN_IDLE ? SPIN_IDLE : part < MOST_SPIN_IDLE ? part : MOST_SPIN_IDLE;
+}
+
 // Shares the execution if that is likely to be faster. The owner's lock is held.
 static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay, uint32_t* claim_counts,
                                   mlirage_error_t* error) {
@@ -372,6 +381,7 @@ static mlirage_status_t run_owned(task_device_t* task, mlirage_replay_t* replay,
   const mlirage_status_t status =
       share ? run_shared(task, replay, claim_counts, &plan, error) : mlirage_replay_run(replay, error);
   const uint64_t took = mlirage_platform_now_ns() - start;
+  __atomic_store_n(&task->spin_idle, spin_after(took), __ATOMIC_RELAXED);
   if (plan.known && !small) mlirage_sharing_learn(&task->sharing, plan.total, share, took);
   if (!share) {
     const bool surprise = plan.total != 0 && took > 4 * plan.total + 4 * WORTH_SHARING;
@@ -522,6 +532,7 @@ mlirage_status_t mlirage_local_task_device_create(const mlirage_device_options_t
   task->cpu.loader_count = options.loader_count;
   task->caller = (worker_t){.task = task};
   task->finished = 1;
+  task->spin_idle = SPIN_IDLE;
   mlirage_sharing_initialize(&task->sharing);
   task->queue_core = options.cores != NULL ? options.cores[0] : MLIRAGE_ANY_CORE;
   mlirage_status_t status = MLIRAGE_OK;

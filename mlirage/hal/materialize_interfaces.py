@@ -167,7 +167,7 @@ class _Interface:
             with ir.InsertionPoint(block), self.entry.location:
                 for value, target, chain in zip(op.operation.operands, targets, parts, strict=True):
                     if not chain:
-                        _materialize(_to_storage(_computed(value) if _is_slice(value) else value), target)
+                        _materialize(_to_storage(value), target)
                     for insertion in reversed(chain):
                         value, part = _before_reshape(insertion.operands[0], _part_of(target, insertion))
                         _materialize(_to_storage(_computed(value)), part)
@@ -267,10 +267,6 @@ def _computed(value: ir.Value) -> ir.Value:
     if not isinstance(value.owner, ir.Block) and value.owner.operation.name.startswith(("linalg.", "linalgx.")):
         return value
     return _elementwise(value, ir.RankedTensorType(value.type))
-
-
-def _is_slice(value: ir.Value) -> bool:
-    return not isinstance(value.owner, ir.Block) and value.owner.operation.name == "tensor.extract_slice"
 
 
 def storage_type(element: ir.Type) -> ir.Type:

@@ -244,7 +244,8 @@ class RegisterTile:
             if len(inside) < last - level or math.prod(inside) < _LEAST_PART or math.prod(inside) > _MOST_PART:
                 continue
             return level if len(whole) < len(steps) or math.prod(whole) >= _LONG_SUM else None
-        return last if not isinstance(steps[last], int) or steps[last] >= _LONG_SUM else None
+        innermost = steps[last]
+        return last if not isinstance(innermost, int) or innermost >= _LONG_SUM else None
 
     def _sum_each(
         self, level: int, depth: dict[int, Index], sums: Sequence[ir.Value], tile: Tile, ranges: Sequence[range]

@@ -13,6 +13,9 @@
 #define MOST_SAVINGS 8u
 // A single execution counts as this multiple of its estimate at most.
 #define MOST_COST (64u * 1024u)
+// Of the way that is taken, it counts as this multiple of what was usual: one that was interrupted says little, and the
+// third in a row is believed.
+#define MOST_SURPRISE 2u
 
 // Magnitude of |estimated|: below 16 us, below 64 us, …
 static size_t magnitude_of(uint64_t estimated) {
@@ -51,6 +54,7 @@ void mlirage_sharing_learn(mlirage_sharing_t* sharing, uint64_t estimated, bool 
   const bool was_better = cost[shared] <= cost[!shared];
   uint64_t measured = MOST_COST;
   if (took < estimated * (MOST_COST / 1024)) measured = took * 1024 / (estimated == 0 ? 1 : estimated);
+  if (was_better && measured > MOST_SURPRISE * cost[shared]) measured = MOST_SURPRISE * (uint64_t)cost[shared];
   // A mean over the last few.
   cost[shared] = (uint32_t)((3 * (uint64_t)cost[shared] + measured) / 4);
   if (was_better && cost[!shared] > cost[shared]) {

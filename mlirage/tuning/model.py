@@ -30,7 +30,7 @@ from mlirage.program import Array, Program, numpy_dtype
 from mlirage.runtime.profiling import Event
 from mlirage.tuning.knobs import Knob, knobs
 from mlirage.tuning.search import Outcome, Search
-from mlirage.tuning.timer import Timer
+from mlirage.tuning.timer import Arguments, Timer
 from mlirage.vm.encode import build_module
 
 # Weights of models up to this size stay in the caches from one call to the next.
@@ -208,7 +208,7 @@ class ModelTuner:
             TuningFile({key: Tuned(benchmark.name, configuration, 1.0)}).write(path)
             return self._compile(text, {}, str(path))
 
-        timer.arguments(arrays, weights, cold_bytes, benchmark.written)
+        timer.call_with(Arguments(arrays, weights, cold_bytes, benchmark.written))
         search = Search(default, turnable, compile_, timer)
         try:
             outcome = search.run(deadline, lambda configuration, gain: on_try(share, configuration, gain))

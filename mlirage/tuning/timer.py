@@ -47,6 +47,23 @@ class Timing:
     difference: str
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """What modules are called with.
+
+    Attributes:
+      arrays: the arguments.
+      constant: numbers of those that are weights.
+      cold_bytes: these take turns with copies of theirs, so that so many bytes are read before one comes again.
+      written: for each result the parts that modules write: nothing is said of the rest; None for all of it.
+    """
+
+    arrays: Sequence[Any]
+    constant: Sequence[int] = ()
+    cold_bytes: int = 0
+    written: Sequence[Sequence[Part] | None] = (None,)
+
+
 class Timer:
     """Times modules in a process of its own, which is started again when it dies.
 
@@ -59,7 +76,7 @@ class Timer:
         self._device, self._threads, self._seconds = device, threads, seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
-        self._arguments: tuple[Sequence[Any], Sequence[int], int, Sequence[Sequence[Part] | None]] = ((), (), 0, ())
+        self._arguments = Arguments(())
 
     def __enter__(self) -> Timer:
         return self
@@ -67,23 +84,10 @@ class Timer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def arguments(
-        self,
-        arrays: Sequence[Any],
-        constant: Sequence[int],
-        cold_bytes: int,
-        written: Sequence[Sequence[Part] | None],
-    ) -> None:
-        """What all modules are called with from now on.
-
-        Args:
-          arrays: the arguments.
-          constant: numbers of those that are weights.
-          cold_bytes: these take turns with copies of theirs, so that so many bytes are read before one comes again.
-          written: for each result the parts that modules write: nothing is said of the rest; None for all of it.
-        """
-        self._arguments = (arrays, constant, cold_bytes, written)
-        self._ask("arguments", *self._arguments)
+    def call_with(self, arguments: Arguments) -> None:
+        """Says what all modules are called with from now on."""
+        self._arguments = arguments
+        self._ask("call_with", arguments)
 
     def compare(self, first: bytes, second: bytes, seconds: float, least: int) -> Timing:
         """Times two modules in turn, for `seconds` or `least` pairs, whichever is more.
@@ -121,8 +125,8 @@ class Timer:
     def _ask(self, task: str, *arguments: Any) -> Any:
         if self._connection is None:
             self._connection = self._start()
-            if task != "arguments":
-                self._ask("arguments", *self._arguments)
+            if task != "call_with":
+                self._ask("call_with", self._arguments)
         try:
             send_message(self._connection, (task, arguments))
             ready, _, _ = select.select([self._connection], [], [], self._seconds)
@@ -164,16 +168,11 @@ class _State:
         self.written: Sequence[Sequence[Part] | None] = ()
         self.turn = 0
 
-    def arguments(
-        self,
-        arrays: Sequence[Any],
-        constant: Sequence[int],
-        cold_bytes: int,
-        written: Sequence[Sequence[Part] | None],
-    ) -> None:
-        self.written = written
+    def call_with(self, arguments: Arguments) -> None:
+        arrays, constant = arguments.arrays, arguments.constant
+        self.written = arguments.written
         size = sum(arrays[number].nbytes for number in constant)
-        copies = 1 if size == 0 else max(1, min(64, -(-cold_bytes // size)))
+        copies = 1 if size == 0 else max(1, min(64, -(-arguments.cold_bytes // size)))
         first = [_aligned(array) for array in arrays]
         self.sets = [first]
         for _ in range(copies - 1):

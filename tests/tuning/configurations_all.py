@@ -15,7 +15,7 @@ from benchmarks.models import built
 from mlirage.codegen.tuned import Tuned, TuningFile
 from mlirage.options import make_options
 from mlirage.tuning.model import ModelTuner, Share
-from mlirage.tuning.timer import Timer
+from mlirage.tuning.timer import Arguments, Timer
 
 MODELS = (
     "mlp_batch32", "transformer_layer", "lstm", "squeezenet", "shufflenet", "inception_v1", "mobilenet_v3_large",
@@ -48,7 +48,7 @@ def _try(tuner: ModelTuner, share: Share, timer: Timer, choose: random.Random, p
     arguments = tuner.arguments_of(share)
     if not knobs or arguments is None:
         return 0
-    timer.arguments(arguments, [], 0, benchmark.written)
+    timer.call_with(Arguments(arguments, written=benchmark.written))
     plain = tuner._compile(text, {}, "")
     for _ in range(_EACH):
         chosen = default

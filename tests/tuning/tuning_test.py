@@ -19,7 +19,7 @@ from mlirage.options import make_options
 from mlirage.tuning.knobs import Knob
 from mlirage.tuning.model import ModelTuner
 from mlirage.tuning.search import Search, gain_of, is_faster
-from mlirage.tuning.timer import Timer, Timing
+from mlirage.tuning.timer import Arguments, Timer, Timing
 
 ROWS, DEPTH, COLUMNS = 97, 160, 192
 MODEL = f"""
@@ -106,7 +106,7 @@ def test_a_bad_default_is_improved(tuner: ModelTuner, tmp_path: Path) -> None:
         return tuner._compile(text, {}, str(path))
 
     with Timer("local-sync", None) as timer:
-        timer.arguments(_arguments(), [1], 1 << 20, [None])
+        timer.call_with(Arguments(_arguments(), [1], 1 << 20))
         outcome = Search(bad, [rows], compile_, timer).run(time.monotonic() + 120, lambda c, gain: None)
     assert not outcome.wrong
     assert outcome.gain > 1.2
@@ -219,7 +219,7 @@ def test_a_file_of_another_compiler_says_so(tuner: ModelTuner, tmp_path: Path) -
 
 def test_a_crash_of_the_timer_is_told(tuner: ModelTuner) -> None:
     with Timer("local-sync", None) as timer:
-        timer.arguments(_arguments(), [], 0, [None])
+        timer.call_with(Arguments(_arguments()))
         with pytest.raises(mlirage.DeviceError, match=r"wrong magic|not a mlirage"):
             timer.compare(b"nonsense" * 20, tuner.module, 0.01, 1)
         assert timer._process is not None
@@ -237,7 +237,7 @@ def test_only_what_is_written_is_compared(tuner: ModelTuner) -> None:
     )
     with Timer("local-sync", None) as timer:
         for written, differ in ((None, True), ((((0, ROWS), (0, 1)),), True), (((),), True), ((), False)):
-            timer.arguments(_arguments(), [], 0, [written])
+            timer.call_with(Arguments(_arguments(), written=[written]))
             assert bool(timer.compare(tuner.module, other.module, 0.01, 1).difference) == differ
 
 

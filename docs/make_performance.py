@@ -1,7 +1,8 @@
 """Writes the tables of docs/performance.md from docs/performance.json.
 
 `python docs/make_performance.py PART=FILE …` first takes over what was measured: for the parts models, operators and
-programs `python -m benchmarks --json FILE`, for threads the same with `--threads 1,2`, for footprint and iree
+programs `python -m benchmarks --json FILE`, for threads the same with `--threads 1,2`, for tuned with `--tuning FOLDER`
+(one file may serve for models and tuned), for footprint and iree
 `python -m benchmarks.footprint --json FILE`, for kernels several files,
 separated by commas, of `python -m benchmarks.kernels WHAT --json FILE`; `--check` compares alone.
 """
@@ -115,6 +116,23 @@ def _threads(results: list[Result]) -> str:
     return f"{table(head, rows)}\n\n{said}"
 
 
+def _tuned(results: list[Result]) -> str:
+    """Models that tuning made a file for: with defaults, with the file, and what is between them."""
+    rows: list[list[str]] = []
+    gains: list[float] = []
+    for result in results:
+        ours, tuned = (result["contenders"].get(name) for name in ("mlirage", "mlirage_tuned"))
+        if ours is None or tuned is None:
+            continue
+        gains.append(tuned["median_s"] / ours["median_s"])
+        ratio = _ratio({"contenders": {**result["contenders"], "mlirage": tuned}}, _PEERS)
+        times = [_milliseconds(result, name) for name in ("mlirage", "mlirage_tuned")]
+        rows.append([result["model"], *times, f"{gains[-1]:.2f}", f"{ratio:.2f}" if ratio is not None else ""])
+    mean = math.exp(sum(map(math.log, gains)) / len(gains))
+    said = f"Tuned over defaults: {mean:.3f} in the geometric mean, {min(gains):.2f} to {max(gains):.2f}."
+    return f"{table(['', 'defaults', 'tuned', 'tuned / defaults', 'ratio, tuned'], rows)}\n\n{said}"
+
+
 def _figure(result: Result, contender: str, key: str, unit: float, digits: int) -> str:
     figures = result["contenders"].get(contender)
     if figures is None:
@@ -220,6 +238,7 @@ def _parts(figures: dict[str, Any]) -> dict[str, str]:
         "kernels": _model_kernels(kernels),
         "models": _times(figures["models"], _PEERS, figures["threads"]),
         "threads": _threads(figures["threads"]),
+        "tuned": _tuned(figures["tuned"]),
         "footprint": _footprint(figures["footprint"]),
         "iree": _iree(figures["iree"]),
         "operators": _times(figures["operators"], _PEERS),

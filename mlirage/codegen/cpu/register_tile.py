@@ -231,8 +231,7 @@ class RegisterTile:
     def _find_parts(self) -> int | None:
         """The depth loop of whose steps each is a sum of its own; the innermost: many steps are; None: one sum.
 
-        As many digits as a chain of additions loses, so many times the chain is shorter: a hundred thousand numbers
-        of one sign are summed to six digits.
+        What is lost by rounding grows with the length of a chain of additions.
         """
         steps = [self._steps(loop) for loop in self.contraction.depth]
         if not steps or not isinstance(self.accumulator, ir.F32Type) or self.dot is not None or self.together > 1:
